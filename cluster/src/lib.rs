@@ -1,1 +1,17 @@
-//! Placeholder.
+//! What all four layers share, and nothing that does I/O: time, identities, the layout and its epochs, the messages between
+//! machines, credit, coverage, and the gate that keeps stale senders out. A layer crate is `model` + this + its own idea.
+
+pub mod address;
+pub mod coverage;
+pub mod credit;
+pub mod gate;
+pub mod hash;
+pub mod identity;
+pub mod layout;
+pub mod machine;
+pub mod message;
+pub mod operation;
+pub mod position;
+pub mod publication;
+pub mod session;
+pub mod time;

@@ -1,0 +1,59 @@
+//! The messages between machines, by who receives them. Every match over them is exhaustive: a new message breaks the build
+//! in every room that has not thought about it.
+//!
+//! ```text
+//!            OpenPublisher, Publish, Operate            Entries                  Matches
+//!  connection ──────────────────────────▶ access ────────────────▶ matcher ────────────────▶ exit
+//!    point    ◀────────────────────────── point  ◀──────────────── shard   ◀──────────────── point
+//!      ▲  │    Opened, Acknowledged, Completed    Progress, credit          credit            │ ▲ │
+//!      │  │                                 ▲                                               │ │ │
+//!      │  │                                 └──────────────── Merged, Forget ───────────────┘ │ │
+//!      │  └── Attach, Acknowledge, credit ───────────────────────────────────────────────────┘ │
+//!      └───── Attached, Notifications, Ended ───────────────────────────────────────────────────┘
+//! ```
+//! Links are first-in first-out and exactly-once between two incarnations (the host re-sends across a broken connection).
+
+pub mod access_point;
+pub mod connection_point;
+pub mod exit_point;
+pub mod matcher;
+
+use std::sync::Arc;
+
+pub use access_point::ToAccessPoint;
+pub use connection_point::ToConnectionPoint;
+pub use exit_point::ToExitPoint;
+pub use matcher::ToMatcher;
+
+use crate::address::Address;
+use crate::layout::{Epoch, Layout};
+
+/// Anything one machine tells another.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// To a connection point.
+    ConnectionPoint(ToConnectionPoint),
+    /// To an access-point shard.
+    AccessPoint(ToAccessPoint),
+    /// To a matcher shard.
+    Matcher(ToMatcher),
+    /// To an exit-point shard.
+    ExitPoint(ToExitPoint),
+    /// To any node: a committed layout.
+    Layout(Arc<Layout>),
+    /// To any node: «you are in this epoch, I am not: send me your layout».
+    LayoutWanted(Epoch),
+}
+
+/// A message with its envelope: what travels on a link.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The sending machine.
+    pub from: Address,
+    /// The receiving machine.
+    pub to: Address,
+    /// The epoch the sender was in when it sent.
+    pub epoch: Epoch,
+    /// What it says.
+    pub message: Message,
+}

@@ -1,0 +1,134 @@
+//! What an access-point shard is told: by connection points (publishers, publications, operations), by matchers (progress,
+//! credit) and by exit points (merged positions, sessions to forget).
+
+use std::sync::Arc;
+
+use crate::credit::{Class, Total};
+use crate::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence, SessionKey, Tenant};
+use crate::operation::{Operation, Outcome};
+use crate::position::{LaneId, Number};
+use crate::publication::Envelope;
+
+/// To an access-point shard.
+#[derive(Clone, Debug)]
+pub enum ToAccessPoint {
+    /// From a connection point: a publisher instance begins or resumes publishing on a lane.
+    OpenPublisher(OpenPublisher),
+    /// From a connection point: publications for a lane, in the order of each publisher.
+    Publish(Publish),
+    /// From a connection point: operations of sessions that belong to a lane.
+    Operate(Operate),
+    /// From a matcher: how far it has applied and judged a lane.
+    Progress(Progress),
+    /// From a matcher: it may be sent this much on a lane.
+    EntriesCredit(EntriesCredit),
+    /// From an exit point: how far all its sessions have merged a lane.
+    Merged(Merged),
+    /// From an active exit point: a session ended; sequence a `Forget` for it.
+    Forget(Forget),
+}
+
+/// A publisher instance asks for a generation on a lane.
+#[derive(Clone, Debug)]
+pub struct OpenPublisher {
+    /// The lane it belongs to.
+    pub lane: LaneId,
+    /// The publisher.
+    pub publisher: PublisherKey,
+    /// Its life.
+    pub instance: Instance,
+    /// The client connection, echoed in the answer.
+    pub connection: ConnectionId,
+}
+
+/// A publication as a connection point hands it in.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The publication.
+    pub envelope: Arc<Envelope>,
+    /// The publisher's generation on this lane; lower ones than the highest known are ignored.
+    pub generation: Generation,
+    /// Whether it may have been handed in before.
+    pub resent: bool,
+}
+
+/// Publications for one lane.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The lane.
+    pub lane: LaneId,
+    /// In order, per publisher of increasing sequence.
+    pub submissions: Vec<Submission>,
+    /// Publisher instances whose clients have seen their acknowledgements this far: what is kept to answer repeats can go.
+    pub acknowledged_through: Vec<(PublisherKey, Instance, Sequence)>,
+}
+
+impl Publish {
+    /// What it counts in credit of class [`Class::Live`] from a connection point to a lane.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.submissions.iter().map(|submission| submission.envelope.cost()).sum()
+    }
+}
+
+/// Operations for one lane. Credit of class [`Class::Operation`].
+#[derive(Clone, Debug)]
+pub struct Operate {
+    /// The lane: that of the session by rendezvous.
+    pub lane: LaneId,
+    /// In order, per session of increasing version.
+    pub operations: Vec<Arc<Operation>>,
+}
+
+impl Operate {
+    /// What it counts in credit of class [`Class::Operation`] from a connection point to a lane.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.operations.iter().map(|operation| operation.cost()).sum()
+    }
+}
+
+/// How far a matcher shard has come on a lane. Cumulative: the latest says all. Needs no credit.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The lane.
+    pub lane: LaneId,
+    /// Every operation up to here is applied (or buffered by a joining replica).
+    pub through: Number,
+    /// What came of operations whose slice this shard is active for, or that went to all, in order of number.
+    pub outcomes: Vec<(Number, Outcome)>,
+}
+
+/// What a matcher shard lets be sent on a lane in a class, since the link began.
+#[derive(Clone, Copy, Debug)]
+pub struct EntriesCredit {
+    /// The lane.
+    pub lane: LaneId,
+    /// The class.
+    pub class: Class,
+    /// The total.
+    pub total: Total,
+}
+
+/// How far an exit-point shard has merged a lane. Cumulative. Needs no credit.
+#[derive(Clone, Copy, Debug)]
+pub struct Merged {
+    /// The lane.
+    pub lane: LaneId,
+    /// Every position up to here is in outboxes.
+    pub through: Number,
+}
+
+/// A session is to be forgotten by all matchers: everything up to and including this generation. Answered by
+/// [`super::exit_point::Forgotten`].
+#[derive(Clone, Debug)]
+pub struct Forget {
+    /// The lane: that of the session by rendezvous.
+    pub lane: LaneId,
+    /// Whose it was.
+    pub tenant: Tenant,
+    /// The session.
+    pub session: SessionKey,
+    /// Its last generation.
+    pub generation: Generation,
+}

@@ -1,0 +1,161 @@
+//! Operations: what changes or reads subscriptions. They stand in lanes between publications, so that each publication is
+//! judged by exactly one state of each subscription.
+
+use std::sync::Arc;
+
+use gomera_model::attributes::Attributes;
+use gomera_model::filter::Filter;
+use gomera_model::value::Timestamp;
+
+use crate::identity::{Generation, Handle, SessionKey, SubscriptionKey, Tenant};
+use crate::position::Vector;
+
+/// Orders the operations of a session: the attachment that issued it, then its number there, from 1. Applying in another
+/// order or twice is harmless because a lower version never replaces a higher one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// The attachment.
+    pub generation: Generation,
+    /// The operation's number in it.
+    pub counter: u64,
+}
+
+/// Options of a subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionOptions {
+    /// Not matched, and nothing kept for it.
+    pub paused: bool,
+    /// Publications accepted at or after this moment do not match; the entry is removed some time later.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A subscription as it is sent to matchers.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// Its key; decides its slice.
+    pub key: SubscriptionKey,
+    /// The id the client gave.
+    pub id: Arc<str>,
+    /// The handle proposed for it; an existing subscription keeps the one it has.
+    pub handle: Handle,
+    /// Its filter.
+    pub filter: Filter,
+    /// Its options.
+    pub options: SubscriptionOptions,
+}
+
+/// What has to exist for a [`Change::Put`] to apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Creates or, if the id exists, replaces (what clients that re-declare need).
+    Any,
+    /// Replaces only; unknown ids are [`Outcome::NotFound`].
+    Required,
+}
+
+/// What an operation does.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Create or replace, atomically. To the replicas of the subscription's slice.
+    Put(Subscription, Existing),
+    /// Remove. To the replicas of the subscription's slice.
+    Remove(SubscriptionKey),
+    /// Pause or resume without sending the filter again. To the replicas of the subscription's slice.
+    SetPaused(SubscriptionKey, bool),
+    /// Read one subscription. To the replicas of its slice.
+    Get(SubscriptionKey),
+    /// Read subscriptions of the session in order of handle. To all matchers.
+    List {
+        /// Only handles above this one; `None` from the start.
+        after: Option<Handle>,
+        /// At most so many, 1 to 1000.
+        limit: u16,
+    },
+    /// Replace the session's context. To all matchers.
+    SetContext(Arc<Attributes>),
+    /// Forget all subscriptions and the context that were made by this session up to and including the generation of the
+    /// version. To all matchers. Sent by the active exit point, not by a client.
+    Forget,
+}
+
+impl Change {
+    /// The one subscription it concerns, or `None` if it goes to every matcher.
+    #[must_use]
+    pub fn subscription(&self) -> Option<SubscriptionKey> {
+        match self {
+            Self::Put(subscription, _) => Some(subscription.key),
+            Self::Remove(key) | Self::SetPaused(key, _) | Self::Get(key) => Some(*key),
+            Self::List { .. } | Self::SetContext(_) | Self::Forget => None,
+        }
+    }
+}
+
+/// An operation of a session.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The session.
+    pub session: SessionKey,
+    /// When it was issued, relative to the others of the session.
+    pub version: Version,
+    /// Every version of the session below this one is acknowledged: tombstones below it can go.
+    pub low: Version,
+    /// What it does.
+    pub change: Change,
+}
+
+impl Operation {
+    /// What it counts in credit, in bytes.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        /// An operation without a filter: ids, version, table entries.
+        const FIXED_BYTES: u64 = 256;
+        match &self.change {
+            Change::Put(subscription, _) => {
+                FIXED_BYTES + u64::try_from(subscription.filter.text_bytes()).unwrap_or(u64::MAX / 2)
+            }
+            Change::SetContext(context) => FIXED_BYTES + u64::try_from(context.bytes()).unwrap_or(u64::MAX / 2),
+            Change::Remove(_) | Change::SetPaused(..) | Change::Get(_) | Change::List { .. } | Change::Forget => {
+                FIXED_BYTES
+            }
+        }
+    }
+}
+
+/// A subscription as it is read back.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The id the client gave.
+    pub id: Arc<str>,
+    /// What stands for it in notifications.
+    pub handle: Handle,
+    /// Its filter.
+    pub filter: Filter,
+    /// Its options.
+    pub options: SubscriptionOptions,
+}
+
+/// What came of an operation.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// In force.
+    Applied {
+        /// The handle of the subscription put or removed; `None` for others.
+        handle: Option<Handle>,
+        /// Per lane, the last position that the matchers had judged before: from the next one on surely the new state
+        /// decides.
+        in_force_after: Vector,
+    },
+    /// No subscription has this id.
+    NotFound,
+    /// The tenant or the session has as many subscriptions as it may.
+    LimitExceeded {
+        /// The limit that was met, in subscriptions.
+        limit: u64,
+    },
+    /// A version that a later one has overtaken; nothing changed.
+    Superseded,
+    /// The answer to [`Change::Get`] and [`Change::List`], in order of handle.
+    Found(Vec<Description>),
+}
