@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The wire: generated code for the public interface and for links, and the only conversions between wire types and the
+//! types of `model`, `cluster` and `connection-point`.
+//!
+//! - [`v1`]: `gomera.v1` as the schema says.
+//! - [`raw`]: the messages of `gomera.v1` that hold publications, with each publication as bytes; what passes publications on
+//!   without looking at them uses this.
+
+pub mod codec;
+
+/// `gomera.v1` as the schema says.
+#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/plain/gomera.v1.rs"));
+}
+
+/// The messages and services of `gomera.v1` that hold publications, with each publication as [`bytes::Bytes`].
+#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+pub mod raw {
+    include!(concat!(env!("OUT_DIR"), "/raw/gomera.v1.rs"));
+}
+
+/// The descriptors of `gomera.v1`, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
