@@ -1,0 +1,389 @@
+//! The visitor behind flattening. It keeps one dotted path as a buffer and a list of what was found; errors are put
+//! aside in the state and collect their JSON pointer while they unwind, so that the good path pays nothing for it.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Write};
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::{DEPTH_MAX, Entry, FlattenError, FlattenLimits, TOP_LEVEL_NAME};
+use crate::attributes::{Attributes, AttributesError, from_entries, is_reserved};
+use crate::geo::GeoPoint;
+use crate::value::Value;
+
+/// What a JSON value turned out to be.
+pub(super) enum Outcome {
+    /// Absent.
+    Null,
+    /// One value for the path that led here; arrays of scalars and GeoJSON points included.
+    Value(Value),
+    /// Its members are in the state already.
+    Members,
+}
+
+/// Why reading stopped.
+enum Fault {
+    TooDeep { limit: usize },
+    Attribute(AttributesError),
+}
+
+pub(super) struct State<'a> {
+    limits: &'a FlattenLimits,
+    path: String,
+    found: Vec<Entry>,
+    fault: Option<Fault>,
+    /// Segments of the place of an error, innermost first.
+    place: Vec<String>,
+}
+
+impl<'a> State<'a> {
+    pub(super) fn new(limits: &'a FlattenLimits) -> Self {
+        Self {
+            limits,
+            path: String::new(),
+            found: Vec::new(),
+            fault: None,
+            place: Vec::new(),
+        }
+    }
+
+    /// Records a value for the present path.
+    fn record<E: Error>(&mut self, value: Value) -> Result<(), E> {
+        let limits = &self.limits.attributes;
+        if is_reserved(&self.path) {
+            return Err(self.refuse(AttributesError::Reserved {
+                name: self.path.clone(),
+            }));
+        }
+        if self.found.len() >= limits.count_max {
+            return Err(self.refuse(AttributesError::TooMany {
+                limit: limits.count_max,
+            }));
+        }
+        if let Err(error) = limits.check(&self.path, &value) {
+            return Err(self.refuse(error));
+        }
+        self.found.push((self.path.as_str().into(), value));
+        Ok(())
+    }
+
+    fn refuse<E: Error>(&mut self, error: AttributesError) -> E {
+        self.fault = Some(Fault::Attribute(error));
+        E::custom("refused")
+    }
+
+    /// Appends a segment; returns the length to go back to.
+    fn enter(&mut self, segment: &str) -> usize {
+        let length = self.path.len();
+        if length > 0 {
+            self.path.push('.');
+        }
+        self.path.push_str(segment);
+        length
+    }
+
+    /// As [`enter`](Self::enter) with an element's index.
+    fn enter_index(&mut self, index: usize) -> usize {
+        let length = self.path.len();
+        if length > 0 {
+            self.path.push('.');
+        }
+        write!(self.path, "{index}").expect("writing to a string cannot fail");
+        length
+    }
+
+    fn leave(&mut self, length: usize) {
+        self.path.truncate(length);
+    }
+
+    /// Forgets what was found for `path` and below it, from entry `start` on.
+    fn forget(&mut self, start: usize) {
+        let path = self.path.as_str();
+        let mut index = 0;
+        self.found.retain(|(name, _)| {
+            index += 1;
+            let below = name
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            index <= start || !below
+        });
+    }
+
+    pub(super) fn finish(mut self, outcome: Outcome) -> Result<Attributes, FlattenError> {
+        if let Outcome::Value(value) = outcome {
+            self.enter(TOP_LEVEL_NAME);
+            if let Err(error) = self.record::<serde_json::Error>(value) {
+                return Err(self.into_error(&error));
+            }
+        }
+        Ok(from_entries(self.found))
+    }
+
+    pub(super) fn into_error(self, error: &serde_json::Error) -> FlattenError {
+        let mut pointer = String::new();
+        for segment in self.place.iter().rev() {
+            pointer.push('/');
+            pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+        }
+        if pointer.is_empty() {
+            pointer.push_str("the top level");
+        }
+        match self.fault {
+            Some(Fault::TooDeep { limit }) => FlattenError::TooDeep { pointer, limit },
+            Some(Fault::Attribute(error)) => FlattenError::Attribute { pointer, error },
+            None => {
+                let text = error.to_string();
+                let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
+                FlattenError::Syntax {
+                    line: error.line(),
+                    column: error.column(),
+                    pointer,
+                    reason,
+                }
+            }
+        }
+    }
+}
+
+/// Reads one JSON value at the present path.
+pub(super) struct Node<'s, 'a> {
+    pub(super) state: &'s mut State<'a>,
+    pub(super) depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
+    type Value = Outcome;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Outcome, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Node<'_, '_> {
+    fn check_depth<E: Error>(&mut self) -> Result<(), E> {
+        let limit = self.state.limits.depth_max.min(DEPTH_MAX);
+        if self.depth >= limit {
+            self.state.fault = Some(Fault::TooDeep { limit });
+            return Err(E::custom("too deep"));
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_, '_> {
+    type Value = Outcome;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Outcome, E> {
+        Ok(Outcome::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Outcome, E> {
+        Ok(Outcome::Value(Value::Bool(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Outcome, E> {
+        Ok(Outcome::Value(Value::Integer(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Outcome, E> {
+        Ok(Outcome::Value(i64::try_from(value).map_or_else(
+            |_| Value::Float(value as f64),
+            Value::Integer,
+        )))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Outcome, E> {
+        Ok(Outcome::Value(Value::Float(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Outcome, E> {
+        Ok(Outcome::Value(Value::from(value)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Outcome, A::Error> {
+        self.check_depth()?;
+        let Self { state, depth } = self;
+        let start = state.found.len();
+        let mut names = Names::default();
+        while let Some(name) = members.next_key::<String>()? {
+            if name.is_empty() {
+                return Err(state.refuse(AttributesError::EmptyName));
+            }
+            let length = state.enter(&name);
+            let repeated = names.has(&name);
+            if repeated {
+                state.forget(start);
+            }
+            let read = members
+                .next_value_seed(Node {
+                    state: &mut *state,
+                    depth: depth + 1,
+                })
+                .and_then(|outcome| match outcome {
+                    Outcome::Value(value) => state.record(value),
+                    Outcome::Null | Outcome::Members => Ok(()),
+                });
+            if let Err(error) = read {
+                state.place.push(name);
+                return Err(error);
+            }
+            state.leave(length);
+            if !repeated {
+                names.add(name);
+            }
+        }
+        match point(state, start, names.count) {
+            Some(point) => {
+                state.found.truncate(start);
+                Ok(Outcome::Value(Value::GeoPoint(point)))
+            }
+            None => Ok(Outcome::Members),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<Outcome, A::Error> {
+        self.check_depth()?;
+        let Self { state, depth } = self;
+        let elements_max = state.limits.attributes.array_elements_max;
+        // Scalars so far with their index; taken away once something else turns up.
+        let mut scalars: Option<Vec<(usize, Value)>> = Some(Vec::new());
+        let mut index = 0;
+        loop {
+            let length = state.enter_index(index);
+            let read = elements.next_element_seed(Node {
+                state: &mut *state,
+                depth: depth + 1,
+            });
+            let outcome = match read {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    state.place.push(index.to_string());
+                    return Err(error);
+                }
+            };
+            state.leave(length);
+            let recorded = match (outcome, &mut scalars) {
+                (None, _) => break,
+                (Some(Outcome::Null), _) => Ok(()),
+                (Some(Outcome::Value(value)), Some(scalars))
+                    if !matches!(value, Value::Array(_)) =>
+                {
+                    if scalars.len() >= elements_max {
+                        let name = state.path.clone();
+                        let elements = scalars.len() + 1;
+                        let error = AttributesError::ArrayTooLong {
+                            name,
+                            elements,
+                            limit: elements_max,
+                        };
+                        return Err(state.refuse(error));
+                    }
+                    scalars.push((index, value));
+                    Ok(())
+                }
+                (Some(Outcome::Value(value)), _) => {
+                    record_at(state, scalars.take(), Some((index, value)))
+                }
+                (Some(Outcome::Members), _) => record_at(state, scalars.take(), None),
+            };
+            if let Err(error) = recorded {
+                state.place.push(index.to_string());
+                return Err(error);
+            }
+            index += 1;
+        }
+        match scalars {
+            Some(scalars) => {
+                let values: Vec<Value> = scalars.into_iter().map(|(_, value)| value).collect();
+                Ok(Outcome::Value(
+                    Value::array(values).expect("arrays among the elements went to indexed paths"),
+                ))
+            }
+            None => Ok(Outcome::Members),
+        }
+    }
+}
+
+/// Records elements under their indexes: those put aside as scalars, then the last one.
+fn record_at<E: Error>(
+    state: &mut State<'_>,
+    scalars: Option<Vec<(usize, Value)>>,
+    last: Option<(usize, Value)>,
+) -> Result<(), E> {
+    for (index, value) in scalars.into_iter().flatten().chain(last) {
+        let length = state.enter_index(index);
+        state.record(value)?;
+        state.leave(length);
+    }
+    Ok(())
+}
+
+/// The place that an object names, if the entries from `start` on are the two members of a GeoJSON Point.
+fn point(state: &State<'_>, start: usize, member_count: usize) -> Option<GeoPoint> {
+    let [first, second] = &state.found[start..] else {
+        return None;
+    };
+    if member_count != 2 {
+        return None;
+    }
+    let member = |name: &str| {
+        let is = |entry: &Entry| {
+            entry
+                .0
+                .strip_prefix(state.path.as_str())
+                .is_some_and(|rest| rest.strip_prefix('.').unwrap_or(rest) == name)
+        };
+        [first, second]
+            .into_iter()
+            .find(|entry| is(entry))
+            .map(|entry| &entry.1)
+    };
+    let (Value::String(kind), Value::Array(coordinates)) =
+        (member("type")?, member("coordinates")?)
+    else {
+        return None;
+    };
+    if &**kind != "Point" || !(2..=3).contains(&coordinates.len()) {
+        return None;
+    }
+    let degrees = |index: usize| match &coordinates[index] {
+        Value::Integer(value) => Some(*value as f64),
+        Value::Float(value) => Some(*value),
+        Value::Bool(_)
+        | Value::String(_)
+        | Value::Timestamp(_)
+        | Value::GeoPoint(_)
+        | Value::Array(_) => None,
+    };
+    GeoPoint::new(degrees(1)?, degrees(0)?).ok()
+}
+
+/// The member names of one object, to notice repeats: a list while there are few, a set beyond.
+#[derive(Default)]
+struct Names {
+    few: Vec<String>,
+    many: BTreeSet<String>,
+    count: usize,
+}
+
+/// Up to here, comparing with each name is cheaper than a tree.
+const FEW: usize = 16;
+
+impl Names {
+    fn has(&self, name: &str) -> bool {
+        self.few.iter().any(|other| other == name) || self.many.contains(name)
+    }
+
+    fn add(&mut self, name: String) {
+        self.count += 1;
+        if self.few.len() < FEW {
+            self.few.push(name);
+        } else {
+            self.many.insert(name);
+        }
+    }
+}

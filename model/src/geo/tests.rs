@@ -1,0 +1,146 @@
+//! Claims about places, distances and areas.
+
+use super::*;
+
+fn place(latitude: f64, longitude: f64) -> GeoPoint {
+    GeoPoint::new(latitude, longitude).expect("a place")
+}
+
+#[test]
+fn coordinates_out_of_range_are_refused() {
+    for (latitude, longitude) in [
+        (90.1, 0.0),
+        (-91.0, 0.0),
+        (0.0, 180.5),
+        (0.0, -181.0),
+        (f64::NAN, 0.0),
+        (0.0, f64::NAN),
+    ] {
+        assert!(
+            GeoPoint::new(latitude, longitude).is_err(),
+            "{latitude} {longitude}"
+        );
+    }
+}
+
+#[test]
+fn distances_agree_with_the_sphere() {
+    let quarter = std::f64::consts::FRAC_PI_2 * EARTH_RADIUS_METRES;
+    assert!((place(0.0, 0.0).distance_metres(place(0.0, 90.0)) - quarter).abs() < 1e-3);
+    assert!((place(0.0, 0.0).distance_metres(place(0.0, 180.0)) - 2.0 * quarter).abs() < 1e-3);
+    assert!((place(90.0, 10.0).distance_metres(place(90.0, -120.0))).abs() < 1e-3);
+    // Two degrees of longitude on the equator, across the antimeridian.
+    let across = place(0.0, 179.0).distance_metres(place(0.0, -179.0));
+    assert!((across - quarter / 45.0).abs() < 1e-3, "{across}");
+    // Santander to Madrid, 339.6 km on this sphere.
+    let santander_madrid = place(43.4623, -3.8100).distance_metres(place(40.4168, -3.7038));
+    assert!(
+        (338_000.0..341_000.0).contains(&santander_madrid),
+        "{santander_madrid}"
+    );
+}
+
+#[test]
+fn a_box_may_cross_the_antimeridian() {
+    let fiji = (place(-20.0, 176.0), place(-15.0, -178.0));
+    assert_eq!(place(-17.0, 179.0).is_in_box(fiji.0, fiji.1), true);
+    assert_eq!(place(-17.0, -179.0).is_in_box(fiji.0, fiji.1), true);
+    assert_eq!(place(-17.0, 180.0).is_in_box(fiji.0, fiji.1), true);
+    assert_eq!(place(-17.0, 0.0).is_in_box(fiji.0, fiji.1), false);
+    assert_eq!(place(-10.0, 179.0).is_in_box(fiji.0, fiji.1), false);
+    let up_to_it = (place(-1.0, 170.0), place(1.0, 180.0));
+    assert_eq!(place(0.0, -180.0).is_in_box(up_to_it.0, up_to_it.1), true);
+    assert_eq!(place(0.0, -179.9).is_in_box(up_to_it.0, up_to_it.1), false);
+    assert_eq!(
+        place(0.0, 0.0).is_in_box(place(1.0, 0.0), place(0.0, 1.0)),
+        false
+    );
+}
+
+#[test]
+fn a_polygon_contains_its_inside_and_its_boundary() {
+    // An L: the notch is outside.
+    let shape = Polygon::new(vec![
+        place(0.0, 0.0),
+        place(0.0, 4.0),
+        place(2.0, 4.0),
+        place(2.0, 2.0),
+        place(4.0, 2.0),
+        place(4.0, 0.0),
+    ])
+    .expect("a polygon");
+    for (latitude, longitude, inside) in [
+        (1.0, 1.0, true),
+        (1.0, 3.0, true),
+        (3.0, 1.0, true),
+        (3.0, 3.0, false),
+        (0.0, 2.0, true),
+        (2.0, 3.0, true),
+        (4.0, 2.0, true),
+        (2.0, 5.0, false),
+        (-0.1, 1.0, false),
+        (2.0, -1.0, false),
+    ] {
+        assert_eq!(
+            shape.contains(place(latitude, longitude)),
+            inside,
+            "{latitude} {longitude}"
+        );
+    }
+}
+
+#[test]
+fn a_polygon_may_cross_the_antimeridian_in_either_direction() {
+    for vertices in [
+        vec![
+            place(-5.0, 170.0),
+            place(-5.0, -170.0),
+            place(5.0, -170.0),
+            place(5.0, 170.0),
+        ],
+        vec![
+            place(5.0, -170.0),
+            place(5.0, 170.0),
+            place(-5.0, 170.0),
+            place(-5.0, -170.0),
+            place(5.0, -170.0),
+        ],
+    ] {
+        let shape = Polygon::new(vertices).expect("a polygon");
+        assert_eq!(shape.vertices().len(), 4);
+        for (longitude, inside) in [
+            (175.0, true),
+            (-175.0, true),
+            (180.0, true),
+            (-180.0, true),
+            (0.0, false),
+            (165.0, false),
+        ] {
+            assert_eq!(shape.contains(place(0.0, longitude)), inside, "{longitude}");
+        }
+    }
+}
+
+#[test]
+fn a_wide_polygon_is_found_from_every_longitude() {
+    let vertices: Vec<_> = [-170.0, -60.0, 60.0, 170.0]
+        .map(|longitude| place(-10.0, longitude))
+        .into_iter()
+        .chain([170.0, 60.0, -60.0, -170.0].map(|longitude| place(10.0, longitude)))
+        .collect();
+    let shape = Polygon::new(vertices).expect("a polygon");
+    for longitude in [-169.0, -100.0, 0.0, 100.0, 169.0] {
+        assert!(shape.contains(place(0.0, longitude)), "{longitude}");
+    }
+    assert!(!shape.contains(place(0.0, 175.0)));
+}
+
+#[test]
+fn what_bounds_no_area_is_refused() {
+    assert_eq!(
+        Polygon::new(vec![place(0.0, 0.0), place(1.0, 1.0)]),
+        Err(PolygonError::TooFewVertices(2))
+    );
+    let round = vec![place(80.0, 0.0), place(80.0, 120.0), place(80.0, -120.0)];
+    assert_eq!(Polygon::new(round), Err(PolygonError::RoundAPole));
+}
