@@ -14,4 +14,5 @@ pub mod operation;
 pub mod position;
 pub mod publication;
 pub mod session;
+pub mod table;
 pub mod time;

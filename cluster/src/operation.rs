@@ -113,7 +113,7 @@ impl Operation {
         const FIXED_BYTES: u64 = 256;
         match &self.change {
             Change::Put(subscription, _) => {
-                FIXED_BYTES + u64::try_from(subscription.filter.text_bytes()).unwrap_or(u64::MAX / 2)
+                FIXED_BYTES + u64::try_from(subscription.filter.bytes()).unwrap_or(u64::MAX / 2)
             }
             Change::SetContext(context) => FIXED_BYTES + u64::try_from(context.bytes()).unwrap_or(u64::MAX / 2),
             Change::Remove(_) | Change::SetPaused(..) | Change::Get(_) | Change::List { .. } | Change::Forget => {

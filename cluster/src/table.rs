@@ -1,0 +1,140 @@
+//! Look-up tables of machines: a `HashMap` whose hasher is seeded by the driver (random in `host`, fixed in `sim`). Keys come
+//! from names and numbers that clients choose, so the seed takes part in every step of the hash. Tables are for look-ups
+//! only: nothing iterates over them.
+//!
+//! The hash is one folded multiplication a word (as in wyhash and foldhash), because the keys here are one to three words
+//! that are hashes already; `SipHash` would cost more than the look-up.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hasher};
+
+/// A table for look-ups.
+pub type Table<K, V> = HashMap<K, V, Seeded>;
+
+/// A set for look-ups.
+pub type Members<K> = HashSet<K, Seeded>;
+
+/// The fractional part of the golden ratio: odd, and with bits all over.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Makes hashers of one seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seeded {
+    seed: u64,
+}
+
+impl Seeded {
+    /// Hashers of this seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+}
+
+impl BuildHasher for Seeded {
+    type Hasher = Folding;
+
+    #[inline]
+    fn build_hasher(&self) -> Folding {
+        Folding { state: self.seed, multiplier: (self.seed.rotate_left(32) ^ GOLDEN) | 1 }
+    }
+}
+
+/// Folds words into a state by multiplication to 128 bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Folding {
+    state: u64,
+    multiplier: u64,
+}
+
+impl Hasher for Folding {
+    #[inline]
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.state ^ word) * u128::from(self.multiplier);
+        let [low, high] = halves(product);
+        // The added constant keeps a state of zero, should a word ever cancel it, from swallowing what follows.
+        self.state = (low ^ high).wrapping_add(GOLDEN);
+    }
+
+    #[inline]
+    fn write_u128(&mut self, wide: u128) {
+        let [low, high] = halves(wide);
+        self.write_u64(low);
+        self.write_u64(high);
+    }
+
+    #[inline]
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    #[inline]
+    fn write_u16(&mut self, word: u16) {
+        self.write_u64(u64::from(word));
+    }
+
+    #[inline]
+    fn write_u8(&mut self, word: u8) {
+        self.write_u64(u64::from(word));
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        let mut words = bytes.chunks_exact(8);
+        for word in words.by_ref() {
+            self.write_u64(u64::from_le_bytes(word.try_into().expect("a chunk of eight")));
+        }
+        let rest = words.remainder();
+        let mut last = [0_u8; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        // The length, so that padding and content differ.
+        self.write_u64(u64::from_le_bytes(last) ^ (u64::try_from(bytes.len()).unwrap_or(u64::MAX)).rotate_right(8));
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}
+
+#[inline]
+fn halves(wide: u128) -> [u64; 2] {
+    let bytes = wide.to_le_bytes();
+    let mut low = [0_u8; 8];
+    let mut high = [0_u8; 8];
+    low.copy_from_slice(&bytes[..8]);
+    high.copy_from_slice(&bytes[8..]);
+    [u64::from_le_bytes(low), u64::from_le_bytes(high)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seed_decides_and_one_seed_always_says_the_same() {
+        let hash = |seed: u64, key: u128| Seeded::new(seed).hash_one(key);
+        assert_eq!(hash(1, 7), hash(1, 7));
+        assert_ne!(hash(1, 7), hash(2, 7));
+        assert_ne!(hash(0, 0), hash(0, 1), "also a seed of zero tells keys apart");
+    }
+
+    #[test]
+    fn neighbouring_keys_spread_over_a_small_table() {
+        for seed in [0, 1, 0xdead_beef] {
+            let mut filled = [0_u32; 64];
+            for key in 0..6_400_u64 {
+                let slot = usize::try_from(Seeded::new(seed).hash_one(key) % 64).expect("below 64");
+                filled[slot] += 1;
+            }
+            assert!(filled.iter().all(|&count| (40..=180).contains(&count)), "seed {seed}: {filled:?}");
+        }
+    }
+
+    #[test]
+    fn texts_of_other_lengths_differ() {
+        let hash = |text: &[u8]| Seeded::new(5).hash_one(text);
+        assert_ne!(hash(b"a"), hash(b"a\0"));
+        assert_ne!(hash(b"12345678"), hash(b"123456780"));
+    }
+}

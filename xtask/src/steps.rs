@@ -1,0 +1,139 @@
+//! The verbs as lists of commands, with the time each took.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use xtask::services;
+
+/// Runs commands one after the other and remembers how long each took.
+pub struct Steps {
+    root: PathBuf,
+    took: Vec<(String, Duration)>,
+}
+
+impl Steps {
+    pub fn new() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+        Self { root: root.to_path_buf(), took: Vec::new() }
+    }
+
+    /// Formatting, lints, documentation, tidiness.
+    pub fn check(mut self) -> Result<()> {
+        self.run_check()?;
+        self.report();
+        Ok(())
+    }
+
+    /// Everything.
+    pub fn test(mut self, long: bool) -> Result<()> {
+        services::install_missing().context("install the services that the tests talk to")?;
+        self.run_check()?;
+        self.cargo("unit, script, contract", &["test", "--workspace", "--quiet"], &[])?;
+        self.cargo(
+            "release build",
+            &["build", "--release", "--package", "gomera", "--package", "gomera-sim", "--package", "gomera-loadtest"],
+            &[],
+        )?;
+        let seeds = if long { "20000" } else { "2000" };
+        self.release("swarm", "sim", &["--seeds", seeds])?;
+        let python = self.python()?;
+        self.cargo(
+            "end to end",
+            &["test", "--release", "--package", "gomera-loadtest", "--", "--include-ignored", "--test-threads=1"],
+            &[("GOMERA_TEST_PYTHON", python.to_string_lossy().as_ref())],
+        )?;
+        self.release("demo", "gomera", &["demo", "--seconds", "10"])?;
+        self.report();
+        Ok(())
+    }
+
+    /// The swarm.
+    pub fn sim(mut self, seeds: u64, start: u64) -> Result<()> {
+        self.cargo("build", &["build", "--release", "--package", "gomera-sim"], &[])?;
+        self.release("swarm", "sim", &["--seeds", &seeds.to_string(), "--start", &start.to_string()])?;
+        self.report();
+        Ok(())
+    }
+
+    /// One benchmark.
+    pub fn bench(mut self, name: &str, json: bool) -> Result<()> {
+        self.cargo("build", &["build", "--release", "--package", "gomera-loadtest", "--package", "gomera"], &[])?;
+        let mut arguments = vec!["bench", name];
+        if json {
+            arguments.push("--json");
+        }
+        self.release(name, "loadtest", &arguments)
+    }
+
+    fn run_check(&mut self) -> Result<()> {
+        self.cargo("format", &["fmt", "--all", "--check"], &[])?;
+        self.cargo(
+            "lints",
+            &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"],
+            &[],
+        )?;
+        self.cargo(
+            "documentation",
+            &["doc", "--workspace", "--no-deps", "--quiet"],
+            &[("RUSTDOCFLAGS", "--deny warnings")],
+        )?;
+        self.cargo("tidy", &["test", "--quiet", "--package", "xtask", "--test", "tidy"], &[])
+    }
+
+    /// A Python environment with grpcio, made once below `target/`.
+    fn python(&mut self) -> Result<PathBuf> {
+        let environment = self.root.join("target/python");
+        let python = environment.join("bin/python");
+        let requirements = self.root.join("examples/python/requirements.txt");
+        let ready = Command::new(&python).args(["-c", "import grpc_tools"]).output().is_ok_and(|out| out.status.success());
+        if !ready {
+            let mut venv = Command::new("python3");
+            venv.args(["-m", "venv"]).arg(&environment);
+            self.run("python environment", venv)?;
+            let mut pip = Command::new(&python);
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(requirements);
+            self.run("python packages", pip)?;
+        }
+        Ok(python)
+    }
+
+    fn cargo(&mut self, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(arguments).envs(environment.iter().copied());
+        self.run(name, command)
+    }
+
+    fn release(&mut self, name: &str, binary: &str, arguments: &[&str]) -> Result<()> {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from);
+        let mut command = Command::new(target.join("release").join(binary));
+        command.args(arguments);
+        self.run(name, command)
+    }
+
+    fn run(&mut self, name: &str, mut command: Command) -> Result<()> {
+        eprintln!("\n== {name}: {}", printed(&command));
+        let begun = Instant::now();
+        let status = command.current_dir(&self.root).status().with_context(|| format!("start {}", printed(&command)))?;
+        self.took.push((name.to_owned(), begun.elapsed()));
+        if !status.success() {
+            self.report();
+            bail!("{name} failed ({status}); repeat it with: {}", printed(&command));
+        }
+        Ok(())
+    }
+
+    fn report(&self) {
+        eprintln!();
+        for (name, took) in &self.took {
+            eprintln!("{:>8.1} s  {name}", took.as_secs_f64());
+        }
+    }
+}
+
+fn printed(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
+    words.join(" ")
+}
