@@ -156,9 +156,10 @@ pub struct Layout {
 impl Layout {
     /// The machines of a layer, in order.
     pub fn machines(&self, layer: Layer) -> impl Iterator<Item = Address> + '_ {
-        self.members.iter().filter(move |(_, member)| member.layer == layer).flat_map(|(&node, member)| {
-            (0..member.shards).map(move |shard| Address { node, shard: Shard(shard) })
-        })
+        self.members
+            .iter()
+            .filter(move |(_, member)| member.layer == layer)
+            .flat_map(|(&node, member)| (0..member.shards).map(move |shard| Address { node, shard: Shard(shard) }))
     }
 
     /// Whether the layout names this machine.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::Filter;
-use gomera_model::value::Timestamp;
+use gomera_model::timestamp::Timestamp;
 
 use crate::identity::{Generation, Handle, SessionKey, SubscriptionKey, Tenant};
 use crate::position::Vector;

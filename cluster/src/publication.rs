@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gomera_model::attributes::Attributes;
-use gomera_model::value::Timestamp;
+use gomera_model::attributes::{Attributes, RESERVED_PREFIX};
+use gomera_model::timestamp::Timestamp;
+use gomera_model::value::Value;
 
 use crate::identity::{Instance, PublisherKey, Sequence, Tenant};
 
@@ -26,6 +27,40 @@ pub enum AttributeBlock {
     Encoded,
     /// Decoded, system attributes (`gomera.time`, `gomera.publisher`) included; shared by everybody in this process.
     Decoded(Arc<Attributes>),
+}
+
+/// The attributes that the system adds to every publication. Kept by whoever decodes publications, so that the names are
+/// shared by all of them.
+#[derive(Clone, Debug)]
+pub struct SystemAttributes {
+    publisher: Arc<str>,
+    time: Arc<str>,
+}
+
+impl Default for SystemAttributes {
+    fn default() -> Self {
+        Self { publisher: Arc::from("gomera.publisher"), time: Arc::from("gomera.time") }
+    }
+}
+
+impl SystemAttributes {
+    /// Adds them where they belong in the order of names, so that nothing has to be sorted. `given` has no reserved names;
+    /// `time` is when the publication was measured, or accepted if the publisher did not say.
+    #[must_use]
+    pub fn stamp(&self, given: Attributes, publisher: &Arc<str>, time: Timestamp) -> Attributes {
+        let mut entries = Vec::with_capacity(given.len() + 2);
+        let mut given = given.into_iter();
+        let mut next = given.next();
+        while let Some(entry) = next.take_if(|(name, _)| &**name < RESERVED_PREFIX) {
+            entries.push(entry);
+            next = given.next();
+        }
+        entries.push((self.publisher.clone(), Value::String(publisher.clone())));
+        entries.push((self.time.clone(), Value::Timestamp(time)));
+        entries.extend(next);
+        entries.extend(given);
+        entries.into_iter().collect()
+    }
 }
 
 /// A publication on its way through the layers; shared, never changed.

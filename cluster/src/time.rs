@@ -4,7 +4,7 @@
 use std::ops::Add;
 use std::time::Duration;
 
-use gomera_model::value::Timestamp;
+use gomera_model::timestamp::Timestamp;
 
 /// Time since the driver started; only differences and order mean anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

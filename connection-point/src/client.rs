@@ -16,7 +16,7 @@ use gomera_cluster::publication::Envelope;
 use gomera_cluster::session::SessionOptions;
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::Filter;
-use gomera_model::value::Timestamp;
+use gomera_model::timestamp::Timestamp;
 
 /// What happens on client connections.
 #[derive(Clone, Debug)]

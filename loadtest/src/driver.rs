@@ -147,7 +147,8 @@ pub async fn run(run: &Run, target: &Target) -> Result<Report> {
         publisher.await?.context("publish")?;
     }
     let deadline = Instant::now() + DRAIN;
-    while shared.arrived.load(Ordering::Relaxed) < shared.expected.load(Ordering::Relaxed) && Instant::now() < deadline {
+    while shared.arrived.load(Ordering::Relaxed) < shared.expected.load(Ordering::Relaxed) && Instant::now() < deadline
+    {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // What arrives twice arrives after everything that was expected.

@@ -1,2 +1,56 @@
-//! Placeholder.
-fn main() {}
+//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `bench`.
+
+mod arguments;
+mod bench;
+mod driver;
+mod floor;
+mod measure;
+mod report;
+mod spawn;
+mod workload;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use crate::arguments::{Arguments, Verb};
+use crate::report::Report;
+
+fn main() -> ExitCode {
+    match act(Arguments::parse().verb) {
+        Ok(valid) => ExitCode::from(u8::from(!valid)),
+        Err(error) => {
+            eprintln!("loadtest: {error:#}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+/// Does what was asked; says whether every run was valid.
+fn act(verb: Verb) -> Result<bool> {
+    match verb {
+        Verb::Content(content) => one(&content.run_on_cluster()?, content.json),
+        Verb::Fanout(fanout) => one(&fanout.run_on_cluster()?, fanout.json()),
+        Verb::Floor(floor) => one(&floor.run()?, floor.json()),
+        Verb::Bench { name, json } => bench::bench(&name, json),
+        Verb::FloorFront { content, listen, next } => {
+            let content = content.content()?;
+            arguments::runtime(1)?.block_on(floor::front(content, listen, next))?;
+            Ok(true)
+        }
+        Verb::FloorRelay { listen, next } => {
+            arguments::runtime(1)?.block_on(floor::relay(listen, next))?;
+            Ok(true)
+        }
+    }
+}
+
+fn one(report: &Report, json: bool) -> Result<bool> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        report.print();
+    }
+    Ok(report.valid)
+}

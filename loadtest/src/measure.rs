@@ -56,8 +56,10 @@ impl SyscallCounter {
 
     /// Ends counting: how many there were.
     pub fn end(mut self) -> Option<u64> {
-        let interrupted =
-            Command::new("kill").args(["-INT", &self.perf.id().to_string()]).status().is_ok_and(|status| status.success());
+        let interrupted = Command::new("kill")
+            .args(["-INT", &self.perf.id().to_string()])
+            .status()
+            .is_ok_and(|status| status.success());
         if !interrupted {
             return None;
         }
@@ -87,7 +89,8 @@ pub fn allocations(metrics: &[String]) -> Option<u64> {
 /// Reads a metrics page over plain HTTP.
 fn scrape(address: &str) -> Result<String> {
     use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(address).with_context(|| format!("connect to metrics at {address}"))?;
+    let mut stream =
+        std::net::TcpStream::connect(address).with_context(|| format!("connect to metrics at {address}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut page = String::new();

@@ -59,7 +59,8 @@ pub struct Report {
 impl Report {
     /// For people.
     pub fn print(&self) {
-        let optional = |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
+        let optional =
+            |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
         println!("{}", self.workload);
         println!(
             "  offered                  {}",

@@ -69,11 +69,7 @@ impl Steps {
 
     fn run_check(&mut self) -> Result<()> {
         self.cargo("format", &["fmt", "--all", "--check"], &[])?;
-        self.cargo(
-            "lints",
-            &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"],
-            &[],
-        )?;
+        self.cargo("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"], &[])?;
         self.cargo(
             "documentation",
             &["doc", "--workspace", "--no-deps", "--quiet"],
@@ -87,7 +83,8 @@ impl Steps {
         let environment = self.root.join("target/python");
         let python = environment.join("bin/python");
         let requirements = self.root.join("examples/python/requirements.txt");
-        let ready = Command::new(&python).args(["-c", "import grpc_tools"]).output().is_ok_and(|out| out.status.success());
+        let ready =
+            Command::new(&python).args(["-c", "import grpc_tools"]).output().is_ok_and(|out| out.status.success());
         if !ready {
             let mut venv = Command::new("python3");
             venv.args(["-m", "venv"]).arg(&environment);
@@ -115,7 +112,8 @@ impl Steps {
     fn run(&mut self, name: &str, mut command: Command) -> Result<()> {
         eprintln!("\n== {name}: {}", printed(&command));
         let begun = Instant::now();
-        let status = command.current_dir(&self.root).status().with_context(|| format!("start {}", printed(&command)))?;
+        let status =
+            command.current_dir(&self.root).status().with_context(|| format!("start {}", printed(&command)))?;
         self.took.push((name.to_owned(), begun.elapsed()));
         if !status.success() {
             self.report();

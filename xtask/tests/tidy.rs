@@ -90,7 +90,8 @@ fn layers_know_only_model_and_cluster() {
         let text = manifest(folder);
         for name in dependencies(&text).into_iter().filter(|name| name.starts_with("gomera")) {
             if !allowed.contains(&name) {
-                complaints.push(format!("{folder}/Cargo.toml names {name}: only {allowed:?} of ours are allowed there"));
+                complaints
+                    .push(format!("{folder}/Cargo.toml names {name}: only {allowed:?} of ours are allowed there"));
             }
         }
     }
@@ -109,9 +110,11 @@ fn versions_stand_in_the_workspace_manifest_alone() {
         }
         let text = fs::read_to_string(root().join(&path)).expect("a manifest is readable");
         for (index, line) in text.lines().enumerate() {
-            let named = line.contains("version = \"") || line.split('=').nth(1).is_some_and(|v| {
-                v.trim().trim_matches('"').starts_with(|c: char| c.is_ascii_digit())
-            });
+            let named = line.contains("version = \"")
+                || line
+                    .split('=')
+                    .nth(1)
+                    .is_some_and(|v| v.trim().trim_matches('"').starts_with(|c: char| c.is_ascii_digit()));
             if named {
                 complaints.push(format!("{}:{}: a version; put it into the root manifest", path.display(), index + 1));
             }

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use gomera_proto::raw::pub_sub_server::PubSub;
-use gomera_proto::raw::{
-    Notification, NotificationFrame, PublishFrame, PublishRequest, SessionReply, session_reply,
-};
+use gomera_proto::raw::{Notification, NotificationFrame, PublishFrame, PublishRequest, SessionReply, session_reply};
 use gomera_proto::v1::session_request::Body;
 use gomera_proto::v1::{
     ListenRequest, OperationApplied, PublishAcknowledged, PublishReply, PublishStreamReply, PublisherOpened,

@@ -1,0 +1,249 @@
+//! The command line, and how its verbs become runs.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::driver::{self, Run, Target};
+use crate::report::Report;
+use crate::spawn;
+use crate::workload::Content;
+
+/// Load generator and judge for Gomera. Starts what it measures beside itself, drives it over real gRPC on loopback, checks
+/// every notification, and exits with 1 if anything was lost, doubled, reordered or wrong.
+#[derive(Parser)]
+#[command(name = "loadtest", arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Filters that partition a space: each publication satisfies exactly `--matches` of them.
+    ///
+    /// Example: loadtest content --filters 10000 --connections 10
+    Content(Load),
+    /// Every publication satisfies one filter of every connection.
+    ///
+    /// Example: loadtest fanout --connections 10
+    Fanout(Fanout),
+    /// The same frames, bytes and acknowledgements over as many links and processes, and nothing else.
+    ///
+    /// Example: loadtest floor --links 4 --connections 10
+    Floor(Floor),
+    /// Named benchmarks; `content`: floor, `gomera up` and processes in one run, as ratios.
+    Bench {
+        /// Which.
+        #[arg(default_value = "content")]
+        name: String,
+        /// Machine-readable.
+        #[arg(long)]
+        json: bool,
+    },
+    #[command(hide = true)]
+    FloorFront {
+        #[command(flatten)]
+        content: Shape,
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+        #[arg(long)]
+        next: Option<String>,
+    },
+    #[command(hide = true)]
+    FloorRelay {
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+        #[arg(long)]
+        next: String,
+    },
+}
+
+/// The shape of the workload.
+#[derive(Args, Clone, Debug)]
+pub struct Shape {
+    /// How many filters; a multiple of `--matches`.
+    #[arg(long, default_value_t = 100)]
+    pub filters: u64,
+    /// How many connections publish and subscribe.
+    #[arg(long, default_value_t = 10)]
+    pub connections: u64,
+    /// How many filters each publication satisfies.
+    #[arg(long, default_value_t = 1)]
+    pub matches: u64,
+    /// Payload bytes.
+    #[arg(long, default_value_t = 200)]
+    pub payload: usize,
+}
+
+impl Shape {
+    pub fn content(&self) -> Result<Content> {
+        Content::new(self.filters, self.connections, self.matches, self.payload)
+    }
+
+    pub fn arguments(&self) -> Vec<String> {
+        [
+            ("--filters", self.filters.to_string()),
+            ("--connections", self.connections.to_string()),
+            ("--matches", self.matches.to_string()),
+            ("--payload", self.payload.to_string()),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
+    }
+}
+
+/// How long and how hard.
+#[derive(Args, Clone, Debug)]
+pub struct Effort {
+    /// Seconds measured.
+    #[arg(long, default_value_t = 5)]
+    pub seconds: u64,
+    /// Publications a second over all connections, open loop. Without it: closed loop, as fast as acknowledgements come.
+    #[arg(long)]
+    pub rate: Option<u64>,
+    /// Unacknowledged publications per connection in the closed loop.
+    #[arg(long, default_value_t = 2_000)]
+    pub window: u64,
+}
+
+/// `loadtest content`.
+#[derive(Args, Clone, Debug)]
+pub struct Load {
+    #[command(flatten)]
+    pub shape: Shape,
+    #[command(flatten)]
+    pub effort: Effort,
+    /// A cluster of processes: connection points - access points - matchers - exit points. Without it: `gomera up`.
+    #[arg(long, value_name = "A-B-C-D", requires = "zookeeper")]
+    pub processes: Option<String>,
+    /// ZooKeeper for `--processes`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub zookeeper: Option<String>,
+    /// A cluster that runs already, instead of one started here.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "processes")]
+    pub endpoint: Vec<String>,
+    /// Machine-readable.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `loadtest fanout`.
+#[derive(Args, Clone, Debug)]
+pub struct Fanout {
+    #[command(flatten)]
+    pub load: Load,
+}
+
+/// `loadtest floor`.
+#[derive(Args, Clone, Debug)]
+pub struct Floor {
+    #[command(flatten)]
+    pub shape: Shape,
+    #[command(flatten)]
+    pub effort: Effort,
+    /// Links between nodes on the way of a publication: 0 as in `gomera up`, 4 as in processes 1-1-1-1.
+    #[arg(long, default_value_t = 0)]
+    pub links: u32,
+    /// As `--links 4`.
+    #[arg(long, conflicts_with = "links")]
+    pub processes: bool,
+    /// Machine-readable.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A runtime of the load generator.
+pub fn runtime(threads: usize) -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .context("start the runtime")
+}
+
+pub fn drive(name: String, shape: &Shape, effort: &Effort, target: &Target) -> Result<Report> {
+    let run = Run {
+        name,
+        content: shape.content()?,
+        rate: effort.rate,
+        window: effort.window,
+        measured: Duration::from_secs(effort.seconds),
+        warm_up: Duration::from_secs(1),
+    };
+    runtime(1)?.block_on(driver::run(&run, target))
+}
+
+impl Load {
+    /// Where it runs, for the name.
+    fn place(&self) -> String {
+        match (&self.processes, self.endpoint.is_empty()) {
+            (Some(processes), _) => format!("processes {processes}"),
+            (None, true) => "gomera up".to_owned(),
+            (None, false) => self.endpoint.join(", "),
+        }
+    }
+
+    pub fn run_on_cluster(&self) -> Result<Report> {
+        let shape = &self.shape;
+        let name = format!(
+            "content: {} filters, {} connections, {} matches, {} bytes, {}",
+            shape.filters,
+            shape.connections,
+            shape.matches,
+            shape.payload,
+            self.place()
+        );
+        self.run_as(name)
+    }
+
+    fn run_as(&self, name: String) -> Result<Report> {
+        if !self.endpoint.is_empty() {
+            let target = Target { clients: self.endpoint.clone(), metrics: Vec::new(), pids: Vec::new() };
+            return drive(name, &self.shape, &self.effort, &target);
+        }
+        let arguments = match (&self.processes, &self.zookeeper) {
+            (Some(processes), Some(zookeeper)) => {
+                vec!["--processes".to_owned(), processes.clone(), "--zookeeper".to_owned(), zookeeper.clone()]
+            }
+            _ => Vec::new(),
+        };
+        let running = spawn::cluster(&arguments)?;
+        drive(name, &self.shape, &self.effort, &running.target)
+    }
+}
+
+impl Fanout {
+    pub fn json(&self) -> bool {
+        self.load.json
+    }
+
+    pub fn run_on_cluster(&self) -> Result<Report> {
+        let mut load = self.load.clone();
+        // One cell, a filter of it at every connection.
+        load.shape.filters = load.shape.connections;
+        load.shape.matches = load.shape.connections;
+        let name = format!("fanout: {} connections, {}", load.shape.connections, load.place());
+        load.run_as(name)
+    }
+}
+
+impl Floor {
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    pub fn run(&self) -> Result<Report> {
+        let links = if self.processes { 4 } else { self.links };
+        let running = spawn::floor(&self.shape.arguments(), links)?;
+        let name = format!(
+            "floor: {links} links, {} connections, {} matches, {} bytes",
+            self.shape.connections, self.shape.matches, self.shape.payload
+        );
+        drive(name, &self.shape, &self.effort, &running.target)
+    }
+}

@@ -1,0 +1,76 @@
+//! Named benchmarks: everything that is compared runs in one go, so that the ratios mean something on any machine.
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use xtask::services::ZooKeeper;
+
+use crate::arguments::{Effort, Floor, Load, Shape};
+use crate::report::Report;
+
+/// What `bench content` prints as JSON.
+#[derive(Serialize)]
+struct Content {
+    floor_up: Report,
+    up: Report,
+    up_at_half: Report,
+    floor_processes: Report,
+    processes: Report,
+    /// Floor over cluster; the smaller the better, 1 is the limit.
+    floor_over_up: f64,
+    floor_over_processes: f64,
+}
+
+/// Runs a benchmark by name; says whether all its runs were valid.
+///
+/// # Errors
+/// If a run cannot be made.
+pub fn bench(name: &str, json: bool) -> Result<bool> {
+    match name {
+        "content" => content(json),
+        other => bail!("no benchmark is called {other:?}; there is: content"),
+    }
+}
+
+fn content(json: bool) -> Result<bool> {
+    let shape = Shape { filters: 100, connections: 10, matches: 1, payload: 200 };
+    let effort = Effort { seconds: 5, rate: None, window: 2_000 };
+    let floor = |links| Floor { shape: shape.clone(), effort: effort.clone(), links, processes: false, json }.run();
+    let load = |rate, zookeeper: Option<&str>| {
+        let processes = zookeeper.map(|_| "1-1-1-1".to_owned());
+        let effort = Effort { rate, ..effort.clone() };
+        let zookeeper = zookeeper.map(str::to_owned);
+        Load { shape: shape.clone(), effort, processes, zookeeper, endpoint: Vec::new(), json }.run_on_cluster()
+    };
+    let told = |report: Report| {
+        if !json {
+            report.print();
+        }
+        report
+    };
+    let floor_up = told(floor(0)?);
+    let up = told(load(None, None)?);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate below 2^53")]
+    let half = (up.publications_per_second / 2.0) as u64;
+    let up_at_half = told(load(Some(half.max(1)), None)?);
+    let floor_processes = told(floor(4)?);
+    let zookeeper = ZooKeeper::start(1).context("start ZooKeeper")?;
+    let processes = told(load(None, Some(&zookeeper.connect_string()))?);
+    drop(zookeeper);
+    let ratio = |floor: &Report, cluster: &Report| floor.publications_per_second / cluster.publications_per_second;
+    let result = Content {
+        floor_over_up: ratio(&floor_up, &up),
+        floor_over_processes: ratio(&floor_processes, &processes),
+        floor_up,
+        up,
+        up_at_half,
+        floor_processes,
+        processes,
+    };
+    if json {
+        println!("{}", serde_json::to_string(&result)?);
+    } else {
+        println!("floor / gomera up         {:.2}  (aim: at most 2)", result.floor_over_up);
+        println!("floor / processes 1-1-1-1 {:.2}  (aim: at most 2.5)", result.floor_over_processes);
+    }
+    Ok([&result.up, &result.up_at_half, &result.processes].iter().all(|report| report.valid))
+}

@@ -1,0 +1,114 @@
+//! Starts what is measured as child processes and stops them again: `gomera up`, and the floor's front and relays.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use crate::driver::Target;
+
+/// The first line of a server's output.
+#[derive(Debug, Deserialize)]
+struct Ready {
+    clients: Vec<String>,
+    #[serde(default)]
+    metrics: Vec<String>,
+    pids: Vec<u32>,
+}
+
+/// Child processes that end when this is dropped.
+pub struct Running {
+    children: Vec<Child>,
+    /// Where they are reached.
+    pub target: Target,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            // `gomera up` passes it on to its own children.
+            drop(Command::new("kill").args(["-TERM", &child.id().to_string()]).status());
+        }
+        for child in &mut self.children {
+            drop(child.wait());
+        }
+    }
+}
+
+/// The binary built beside this one.
+fn sibling(name: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(format!("GOMERA_BINARY_{}", name.to_uppercase())) {
+        return Ok(path.into());
+    }
+    let path = std::env::current_exe()?.parent().context("find the folder of this binary")?.join(name);
+    if !path.exists() {
+        bail!("{} is not there; build it: cargo build --release --package {name}", path.display());
+    }
+    Ok(path)
+}
+
+fn start(binary: &Path, arguments: &[String]) -> Result<(Child, Ready)> {
+    let mut child = Command::new(binary)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {}", binary.display()))?;
+    let output = child.stdout.take().expect("piped above");
+    let mut lines = BufReader::new(output).lines();
+    let line = match lines.next() {
+        Some(line) => line?,
+        None => bail!("{} {} ended without a word", binary.display(), arguments.join(" ")),
+    };
+    let ready = serde_json::from_str(&line).with_context(|| format!("understand {line:?} of {}", binary.display()))?;
+    // Whatever else it says is read and passed over, lest it block on a full pipe.
+    std::thread::spawn(move || for _ in lines.map_while(Result::ok) {});
+    Ok((child, ready))
+}
+
+/// `gomera up --json` with more arguments.
+///
+/// # Errors
+/// If it does not start.
+pub fn cluster(arguments: &[String]) -> Result<Running> {
+    let mut all = vec!["up".to_owned(), "--json".to_owned()];
+    all.extend_from_slice(arguments);
+    let (child, ready) = start(&sibling("gomera")?, &all)?;
+    let target = Target { clients: ready.clients, metrics: ready.metrics, pids: ready.pids };
+    Ok(Running { children: vec![child], target })
+}
+
+/// A floor with `links` relays in a ring, each a process.
+///
+/// # Errors
+/// If one of them does not start.
+pub fn floor(shape: &[String], links: u32) -> Result<Running> {
+    let binary = std::env::current_exe()?;
+    let front_port = free_port()?;
+    let front_address = format!("127.0.0.1:{front_port}");
+    let mut children = Vec::new();
+    let mut pids = Vec::new();
+    let mut next = front_address.clone();
+    // The last relay sends to the front; each before it to the one after.
+    for _ in 1..links {
+        let (child, ready) = start(&binary, &["floor-relay".to_owned(), "--next".to_owned(), next])?;
+        next = ready.clients.into_iter().next().context("a relay has an address")?;
+        pids.extend(ready.pids);
+        children.push(child);
+    }
+    let mut arguments = vec!["floor-front".to_owned(), "--listen".to_owned(), front_address];
+    arguments.extend_from_slice(shape);
+    if links > 0 {
+        arguments.extend(["--next".to_owned(), next]);
+    }
+    let (child, ready) = start(&binary, &arguments)?;
+    pids.extend(ready.pids);
+    children.push(child);
+    Ok(Running { children, target: Target { clients: ready.clients, metrics: Vec::new(), pids } })
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
