@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The coordinator's logic: which nodes make up the cluster, and which layout governs them. Pure: it is told what stands in
+//! the coordination service and asks for writes; `host` does both, and fences every write by the term.
+//!
+//! [`Coordinator`] is the machine; [`registration`], [`desired`] and [`document`] say what the znodes contain; [`tree`] is the
+//! in-process stand-in for ZooKeeper.
+
+pub mod config;
+pub mod coordinator;
+pub mod desired;
+pub mod document;
+pub mod plan;
+pub mod registration;
+pub mod status;
+pub mod tree;
+
+pub use config::{Config, ConfigError};
+pub use coordinator::{Action, Coordinator, Event, Statistics};
+pub use desired::Desired;
+pub use plan::Observation;
+pub use registration::{NodeState, Registration};
+pub use status::{Phase, Status};

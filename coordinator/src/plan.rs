@@ -1,0 +1,208 @@
+//! What a leader should do next, from what stands in the coordination service and from who has been absent for how long.
+//! Level-triggered: the same observation gives the same plan, so that a lost write is asked for again and a repeated one
+//! does no harm.
+//!
+//! ```text
+//! gathering ──► proposing ──► acknowledging ──► committing ──► governing
+//!     ▲                             │                              │
+//!     └───── a silent member gone ──┴── every member gone: expiring┘
+//! ```
+//!
+//! Invariants: an epoch is proposed with one content only; a layout is committed only when every member has acknowledged
+//! it; a fresh layout replaces another only when no member of that one is left; lane ids and epochs only grow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gomera_cluster::address::{Incarnation, Layer};
+use gomera_cluster::layout::{Epoch, Layout, Settings};
+use gomera_cluster::position::LaneId;
+use gomera_cluster::time::Instant;
+
+use crate::config::Config;
+use crate::coordinator::Action;
+use crate::desired::Desired;
+use crate::registration::{NodeState, Registration};
+use crate::status::{LayerCount, Phase};
+
+/// The first lane of a cluster; zero stands in no layout.
+const LANE_FIRST: LaneId = LaneId(1);
+
+/// What stands in the coordination service.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// Who is registered.
+    pub members: BTreeMap<Incarnation, Registration>,
+    /// Nodes wanted.
+    pub desired: Desired,
+    /// The committed layout.
+    pub layout: Option<Arc<Layout>>,
+    /// The layout proposed last, committed or not.
+    pub proposed: Option<Arc<Layout>>,
+    /// The last proposal that each node said it has.
+    pub acknowledged: BTreeMap<Incarnation, Epoch>,
+}
+
+impl Observation {
+    /// The proposal that is not committed yet.
+    fn outstanding(&self) -> Option<&Arc<Layout>> {
+        let committed = self.layout.as_ref().map_or(Epoch::default(), |layout| layout.epoch);
+        self.proposed.as_ref().filter(|proposed| proposed.epoch > committed)
+    }
+
+    /// Everybody whom a layout that matters names.
+    fn named(&self) -> BTreeSet<Incarnation> {
+        let layouts = self.layout.iter().chain(self.outstanding());
+        layouts.flat_map(|layout| layout.members.keys().copied()).collect()
+    }
+
+    fn layouts(&self) -> impl Iterator<Item = &Arc<Layout>> {
+        self.layout.iter().chain(&self.proposed)
+    }
+}
+
+/// Since when nodes that a layout names have been unregistered. Holds no others.
+#[derive(Debug, Default)]
+pub(crate) struct Absences(BTreeMap<Incarnation, Instant>);
+
+impl Absences {
+    /// Takes note of who is absent now.
+    pub(crate) fn note(&mut self, observation: &Observation, now: Instant) {
+        let absent = observation.named().into_iter().filter(|node| !observation.members.contains_key(node));
+        self.0 = absent.map(|node| (node, self.0.get(&node).copied().unwrap_or(now))).collect();
+    }
+
+    /// Everybody's grace starts anew: our own view was interrupted.
+    pub(crate) fn start_anew(&mut self, now: Instant) {
+        self.0.values_mut().for_each(|since| *since = now);
+    }
+
+    /// The next moment at which somebody's grace ends.
+    fn next_end(&self, grace: Duration, now: Instant) -> Option<Instant> {
+        self.0.values().map(|&since| since + grace).filter(|&end| end > now).min()
+    }
+}
+
+/// Whether nodes are there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// At least one is registered.
+    Present,
+    /// None is, and the grace of at least one has not ended.
+    Absent,
+    /// None is, and the grace of each has ended.
+    Gone,
+}
+
+/// What to do next.
+pub(crate) struct Plan {
+    pub(crate) phase: Phase,
+    pub(crate) write: Option<Action>,
+    /// When to plan again without having been told anything.
+    pub(crate) again: Option<Instant>,
+}
+
+/// What planning looks at.
+pub(crate) struct Planner<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) settings: &'a Settings,
+    pub(crate) observation: &'a Observation,
+    pub(crate) absences: &'a Absences,
+    pub(crate) now: Instant,
+}
+
+impl Planner<'_> {
+    pub(crate) fn plan(&self) -> Plan {
+        let (phase, write) = self.decide();
+        Plan { phase, write, again: self.absences.next_end(self.config.grace, self.now) }
+    }
+
+    fn decide(&self) -> (Phase, Option<Action>) {
+        let committed = self.observation.layout.as_ref();
+        let in_force = committed.map_or(Presence::Gone, |layout| self.presence(layout.members.keys()));
+        match (self.observation.outstanding(), committed) {
+            (Some(proposal), _) => self.bring_through(proposal, in_force),
+            (None, None) => self.form(),
+            (None, Some(layout)) => match in_force {
+                Presence::Present => (self.govern(layout), None),
+                Presence::Absent => (Phase::Expiring { epoch: layout.epoch, members: layout.members.len() }, None),
+                Presence::Gone => self.form(),
+            },
+        }
+    }
+
+    /// An outstanding proposal is committed when every member has it. If one that has not is gone, then, as long as nobody
+    /// follows an earlier layout, a fresh proposal takes its place.
+    fn bring_through(&self, proposal: &Arc<Layout>, in_force: Presence) -> (Phase, Option<Action>) {
+        let has_it =
+            |node: &Incarnation| self.observation.acknowledged.get(node).is_some_and(|&epoch| epoch >= proposal.epoch);
+        let silent = proposal.members.keys().filter(|node| !has_it(node)).collect::<Vec<_>>();
+        if silent.is_empty() {
+            return (Phase::Committing { epoch: proposal.epoch }, Some(Action::Commit(proposal.clone())));
+        }
+        let hopeless = silent.iter().any(|&node| self.presence([node]) == Presence::Gone);
+        if hopeless && in_force == Presence::Gone {
+            return self.form();
+        }
+        let silent = silent.iter().map(|node| proposal.members[node].name.clone()).collect();
+        (Phase::Acknowledging { epoch: proposal.epoch, silent }, None)
+    }
+
+    /// A layout of nodes that are registered, as soon as there are as many as wanted. Others stay idle.
+    fn form(&self) -> (Phase, Option<Action>) {
+        let mut chosen = BTreeMap::new();
+        let mut layers = Vec::new();
+        for layer in Layer::ALL {
+            let wanted = usize::from(self.observation.desired.of(layer));
+            let mut ready = self
+                .observation
+                .members
+                .values()
+                .filter(|member| member.layer == layer && member.state == NodeState::Up)
+                .collect::<Vec<_>>();
+            ready.sort_by(|a, b| (&a.name, a.incarnation).cmp(&(&b.name, b.incarnation)));
+            layers.push(LayerCount { layer, registered: ready.len(), wanted });
+            chosen.extend(ready.iter().take(wanted).map(|member| (member.incarnation, member.to_member())));
+        }
+        if layers.iter().any(|count| count.registered < count.wanted) {
+            return (Phase::Gathering { layers }, None);
+        }
+        let epoch = self.observation.layouts().map(|layout| layout.epoch).max().unwrap_or_default();
+        let epoch = Epoch(epoch.0 + 1);
+        let lane_next = self.observation.layouts().map(|layout| layout.lane_next).max().unwrap_or(LANE_FIRST);
+        let lanes = self.config.lanes_per_shard;
+        let layout = Layout::initial(self.settings.clone(), chosen, lanes, epoch, lane_next);
+        (Phase::Proposing { epoch }, Some(Action::Propose(Arc::new(layout))))
+    }
+
+    fn govern(&self, layout: &Layout) -> Phase {
+        let members = &self.observation.members;
+        Phase::Governing {
+            epoch: layout.epoch,
+            vanished: layout
+                .members
+                .iter()
+                .filter(|(node, _)| !members.contains_key(node))
+                .map(|(_, member)| member.name.clone())
+                .collect(),
+            idle: members
+                .iter()
+                .filter(|(node, _)| !layout.members.contains_key(node))
+                .map(|(_, member)| member.name.clone())
+                .collect(),
+        }
+    }
+
+    fn presence<'n>(&self, nodes: impl IntoIterator<Item = &'n Incarnation>) -> Presence {
+        let mut presence = Presence::Gone;
+        for node in nodes {
+            match self.absences.0.get(node) {
+                None => return Presence::Present,
+                Some(&since) if since + self.config.grace > self.now => presence = Presence::Absent,
+                Some(_) => {}
+            }
+        }
+        presence
+    }
+}
