@@ -1,0 +1,387 @@
+//! One lane: takes publications, operations and ends of sessions in, gives them numbers, sends them on, lets them go when
+//! every exit point has merged past them, and answers.
+//!
+//! ```text
+//!   Publish, Operate, Forget        Entries          Progress                  Merged by all
+//!  ─────────────────────────▶ log ──────────▶ sent ───────────▶ operation ───────────────────▶ trimmed:
+//!      credit, verdict                                          completed                      acknowledged, credit freed
+//! ```
+//! Invariants: an entry is trimmed only when every matcher was sent it and every exit point has merged it; a publication is
+//! acknowledged exactly when it is trimmed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::credit::{Class, Total};
+use gomera_cluster::identity::Generation;
+use gomera_cluster::machine::Send;
+use gomera_cluster::message::access_point::{Forget, OpenPublisher, Operate, Progress, Publish, Submission};
+use gomera_cluster::message::connection_point::{
+    Acknowledged, AcknowledgedThrough, Completed, LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused,
+    ToConnectionPoint,
+};
+use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
+use gomera_cluster::message::matcher::{Entries, Entry, ToMatcher};
+use gomera_cluster::message::Message;
+use gomera_cluster::operation::{Change, Operation, Version};
+use gomera_cluster::position::{LaneId, Number, Position};
+use gomera_cluster::time::Instant;
+
+use crate::config::Config;
+use crate::log::{Log, Origin, Retained, RunLimit};
+use crate::operations::{Asker, Completion, Operations, Trimmed};
+use crate::publishers::{Name, Publishers, Slot, Submitted, Verdict};
+use crate::readers::Readers;
+use crate::routes::Routes;
+use crate::sources::Sources;
+use crate::statistics::Statistics;
+
+/// What a lane asks for and counts, collected by the machine.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// In order.
+    pub actions: Vec<Send>,
+    /// Counted by all lanes together.
+    pub statistics: Statistics,
+}
+
+impl Output {
+    /// Tells a connection point.
+    pub fn tell(&mut self, to: Address, message: ToConnectionPoint) {
+        self.actions.push(Send { to, message: Message::ConnectionPoint(message) });
+    }
+}
+
+/// One lane.
+#[derive(Debug)]
+pub struct Lane {
+    id: LaneId,
+    config: Config,
+    routes: Arc<Routes>,
+    log: Log,
+    publishers: Publishers,
+    operations: Operations,
+    readers: Readers,
+    merged: BTreeMap<Address, Number>,
+    sources: Sources,
+    forgets: VecDeque<(Address, Forget)>,
+    forgets_under_way: u32,
+    completions: Vec<Completion>,
+}
+
+impl Lane {
+    /// A lane that the layout of `routes` opens: it begins with its barrier.
+    pub fn open(id: LaneId, config: &Config, routes: &Arc<Routes>) -> Self {
+        let mut lane = Self {
+            id,
+            config: config.clone(),
+            routes: routes.clone(),
+            log: Log::default(),
+            publishers: Publishers::new(config),
+            operations: Operations::default(),
+            readers: Readers::default(),
+            merged: routes.exit_points.iter().map(|&address| (address, Number::ZERO)).collect(),
+            sources: Sources::default(),
+            forgets: VecDeque::new(),
+            forgets_under_way: 0,
+            completions: Vec::new(),
+        };
+        lane.govern(routes);
+        lane
+    }
+
+    /// From here on this layout governs the lane.
+    ///
+    /// # Panics
+    /// If it names other matchers or exit points than the lane began with: which entries they have to see and who replays
+    /// them is not decided here, so no coordinator commits that.
+    pub fn govern(&mut self, routes: &Arc<Routes>) {
+        let same = self.readers.serve(&routes.matchers) && self.merged.keys().eq(&routes.exit_points);
+        assert!(same, "layout {} has other matchers or exit points than lane {} began with", routes.epoch().0, self.id);
+        let Config { retained_bytes_max, operation_bytes_max, .. } = self.config;
+        self.sources.serve(&routes.connection_points, retained_bytes_max, operation_bytes_max);
+        self.routes = routes.clone();
+        let entry = Entry::Barrier(routes.epoch());
+        self.log.append(Retained { cost: entry.cost(), entry, origin: Origin::Lane });
+    }
+
+    /// A publisher instance begins or resumes.
+    pub fn open_publisher(
+        &mut self,
+        now: Instant,
+        from: Address,
+        open: OpenPublisher,
+        generation: Generation,
+        output: &mut Output,
+    ) {
+        let OpenPublisher { lane, publisher, instance, connection } = open;
+        let opened = self.publishers.open(now, (publisher, instance), from, generation);
+        if let Some((previous, generation)) = opened.superseded
+            && self.sources.serves(previous)
+        {
+            let superseded = PublisherSuperseded { lane, publisher, instance, generation };
+            output.tell(previous, ToConnectionPoint::PublisherSuperseded(superseded));
+        }
+        let opened = PublisherOpened {
+            lane,
+            publisher,
+            instance,
+            connection,
+            generation,
+            sequenced: opened.sequenced,
+            acknowledged: opened.acknowledged,
+        };
+        output.tell(from, ToConnectionPoint::PublisherOpened(opened));
+    }
+
+    /// Publications come in.
+    pub fn publish(&mut self, now: Instant, from: Address, publish: Publish, output: &mut Output) {
+        let mut freed = 0;
+        let mut latest: Option<(Name, Slot)> = None;
+        for submission in publish.submissions {
+            let Submission { envelope, generation, resent } = submission;
+            let name = (envelope.key.publisher, envelope.key.instance);
+            let submitted = Submitted { name, generation, sequence: envelope.key.sequence, resent, from };
+            let slot = match latest {
+                Some((known, slot)) if known == name => Some(slot),
+                Some(_) | None => self.publishers.find(now, &submitted),
+            };
+            latest = slot.map(|slot| (name, slot));
+            let verdict = match slot {
+                None => Verdict::Refuse(Refusal::Publishers(u64::from(self.config.publishers_max))),
+                Some(slot) => self.publishers.judge(slot, &submitted),
+            };
+            let refusal = match verdict {
+                Verdict::Take(slot) => {
+                    let cost = envelope.cost();
+                    output.statistics.publications += 1;
+                    output.statistics.publication_bytes += cost;
+                    let origin = Origin::Publisher { slot, from };
+                    let number = self.log.append(Retained { entry: Entry::Publication(envelope), cost, origin });
+                    self.publishers.taken(slot, submitted.sequence, number);
+                    continue;
+                }
+                Verdict::Outstanding(number) => match self.log.get(number).map(|retained| &retained.entry) {
+                    Some(Entry::Publication(first)) if first.content != envelope.content => Some(Refusal::Reused),
+                    Some(Entry::Publication(_) | Entry::Operation(_) | Entry::Barrier(_) | Entry::Close) | None => {
+                        output.statistics.repeats += 1;
+                        None
+                    }
+                },
+                Verdict::Acknowledged => {
+                    output.statistics.repeats += 1;
+                    None
+                }
+                Verdict::Superseded => {
+                    output.statistics.superseded += 1;
+                    None
+                }
+                Verdict::Refuse(reason) => Some(reason),
+            };
+            freed += envelope.cost();
+            if let Some(reason) = refusal {
+                output.statistics.refused += 1;
+                let (publisher, instance) = name;
+                let sequence = submitted.sequence;
+                let refused = Refused { lane: self.id, publisher, instance, generation, sequence, reason };
+                output.tell(from, ToConnectionPoint::Refused(refused));
+            }
+        }
+        for (publisher, instance, through) in publish.acknowledged_through {
+            self.publishers.confirmed((publisher, instance), through);
+        }
+        if freed > 0 {
+            self.sources.free_publications(from, freed);
+        }
+    }
+
+    /// Operations of sessions come in.
+    pub fn operate(&mut self, from: Address, operate: Operate, output: &mut Output) {
+        for operation in operate.operations {
+            let stamp = self.routes.stamp(&operation);
+            let origin = Origin::Session { from, stamp: stamp.clone() };
+            let number = self.append_operation(&operation, origin, output);
+            self.operations.begin(number, operation, Asker::ConnectionPoint(from), stamp);
+        }
+    }
+
+    /// A session ended at `from`.
+    pub fn forget(&mut self, from: Address, forget: Forget) {
+        self.forgets.push_back((from, forget));
+    }
+
+    /// A matcher has worked entries off.
+    pub fn progress(&mut self, from: Address, progress: Progress, output: &mut Output) {
+        let Some(before) = self.readers.progress(from, progress.through) else { return };
+        let mut completions = std::mem::take(&mut self.completions);
+        self.operations.progress(from, before, progress.through, progress.outcomes, &mut completions);
+        for completion in completions.drain(..) {
+            self.complete(completion, output);
+        }
+        self.completions = completions;
+    }
+
+    /// A matcher grants credit.
+    pub fn entries_credit(&mut self, from: Address, class: Class, total: Total) {
+        match class {
+            Class::Live => self.readers.grant(from, total),
+            // Granted for what is never sent first-time; nothing uses it as long as nothing is replayed.
+            Class::Replay | Class::Operation | Class::Control => {}
+        }
+    }
+
+    /// An exit point has merged.
+    ///
+    /// # Panics
+    /// If it has merged what was never written.
+    pub fn merged(&mut self, from: Address, through: Number) {
+        let last = self.log.last();
+        assert!(through <= last, "{from} has merged {} of lane {}, which ends at {}", through.0, self.id, last.0);
+        if let Some(merged) = self.merged.get_mut(&from) {
+            *merged = (*merged).max(through);
+            self.trim();
+        }
+    }
+
+    /// Sends what can be sent now: entries, acknowledgements, credit.
+    pub fn flush(&mut self, output: &mut Output) {
+        while self.forgets_under_way < self.config.forgets_max
+            && let Some((from, forget)) = self.forgets.pop_front()
+        {
+            self.append_forget(from, &forget, output);
+        }
+        self.send_entries(output);
+        self.send_acknowledgements(output);
+        for grant in self.sources.grants() {
+            let credit = LaneCredit { lane: self.id, class: grant.class, total: grant.total };
+            output.tell(grant.to, ToConnectionPoint::LaneCredit(credit));
+        }
+    }
+
+    /// When [`Lane::sweep`] has something to do.
+    pub fn next_sweep(&self) -> Option<Instant> {
+        self.publishers.next_sweep()
+    }
+
+    /// Forgets idle publishers.
+    pub fn sweep(&mut self, now: Instant) {
+        self.publishers.sweep(now);
+    }
+
+    /// Adds this lane's share to the gauges.
+    pub fn gauge(&self, statistics: &mut Statistics) {
+        let count = |length: usize| u64::try_from(length).expect("a length fits 64 bits");
+        statistics.lanes += 1;
+        statistics.retained_entries += self.log.len();
+        statistics.retained_bytes += self.log.bytes();
+        statistics.operations_pending += count(self.operations.len());
+        statistics.forgets_waiting += count(self.forgets.len());
+        statistics.publishers += count(self.publishers.len());
+        statistics.publishers_forgotten += self.publishers.evicted();
+    }
+
+    fn append_operation(&mut self, operation: &Arc<Operation>, origin: Origin, output: &mut Output) -> Number {
+        output.statistics.operations += 1;
+        let entry = Entry::Operation(operation.clone());
+        self.log.append(Retained { cost: entry.cost(), entry, origin })
+    }
+
+    fn append_forget(&mut self, from: Address, forget: &Forget, output: &mut Output) {
+        let Forget { lane: _, tenant, session, generation } = forget;
+        let operation = Arc::new(Operation {
+            tenant: tenant.clone(),
+            session: *session,
+            version: Version { generation: *generation, counter: u64::MAX },
+            low: Version { generation: Generation(0), counter: 0 },
+            change: Change::Forget,
+        });
+        let stamp = self.routes.matchers.clone();
+        let number = self.append_operation(&operation, Origin::ExitPoint { stamp: stamp.clone() }, output);
+        self.operations.begin(number, operation, Asker::ExitPoint(from), stamp);
+        self.forgets_under_way += 1;
+    }
+
+    fn complete(&mut self, completion: Completion, output: &mut Output) {
+        let Completion { number, operation, asker, outcome, freed } = completion;
+        output.statistics.completed += 1;
+        let (session, version) = (operation.session, operation.version);
+        match asker {
+            Asker::ConnectionPoint(to) => {
+                self.sources.free_operations(to, freed);
+                if self.sources.serves(to) {
+                    let position = Position { lane: self.id, number };
+                    let completed = Completed { session, version, position, outcome };
+                    output.tell(to, ToConnectionPoint::Completed(completed));
+                }
+            }
+            Asker::ExitPoint(to) => {
+                self.forgets_under_way -= 1;
+                let forgotten = ToExitPoint::Forgotten(Forgotten { session, generation: version.generation });
+                output.actions.push(Send { to, message: Message::ExitPoint(forgotten) });
+            }
+        }
+    }
+
+    fn trim(&mut self) {
+        let Some(merged) = self.merged.values().copied().min() else { return };
+        let through = merged.min(self.readers.sent_to_all());
+        // Runs of one connection point are freed at once: a look-up each, not one an entry.
+        let mut run: Option<(Address, u64)> = None;
+        while let Some((number, retained)) = self.log.trim_one(through) {
+            match (retained.entry, retained.origin) {
+                (Entry::Publication(envelope), Origin::Publisher { slot, from }) => {
+                    self.publishers.merged(slot, envelope.key.sequence);
+                    match &mut run {
+                        Some((address, cost)) if *address == from => *cost += retained.cost,
+                        Some(_) | None => {
+                            if let Some((address, cost)) = run.replace((from, retained.cost)) {
+                                self.sources.free_publications(address, cost);
+                            }
+                        }
+                    }
+                }
+                (Entry::Operation(_), Origin::Session { from, .. }) => match self.operations.trimmed(number) {
+                    Trimmed::Free => self.sources.free_operations(from, retained.cost),
+                    Trimmed::Awaited => {}
+                },
+                (Entry::Operation(_) | Entry::Barrier(_) | Entry::Close | Entry::Publication(_), _) => {}
+            }
+        }
+        if let Some((address, cost)) = run {
+            self.sources.free_publications(address, cost);
+        }
+    }
+
+    fn send_entries(&mut self, output: &mut Output) {
+        let last = self.log.last();
+        let entries = usize::try_from(self.config.frame_entries_max).expect("32 bits fit a usize");
+        for (to, reader) in self.readers.iter_mut() {
+            while reader.sent < last && reader.credit.is_open() {
+                let limit = RunLimit { entries, bytes: self.config.frame_bytes_max.min(reader.credit.left()) };
+                let from = reader.sent;
+                let run = self.log.run(from, to, limit);
+                let frame = Entries { lane: self.id, class: Class::Live, from, to: run.to, entries: run.entries };
+                reader.sent = frame.to;
+                reader.credit.spend(frame.cost());
+                output.statistics.frames += 1;
+                output.actions.push(Send { to, message: Message::Matcher(ToMatcher::Entries(frame)) });
+            }
+        }
+    }
+
+    fn send_acknowledgements(&mut self, output: &mut Output) {
+        let mut by_connection_point: BTreeMap<Address, Vec<AcknowledgedThrough>> = BTreeMap::new();
+        for (to, through) in self.publishers.acknowledgements() {
+            by_connection_point.entry(to).or_default().push(through);
+        }
+        for (to, through) in by_connection_point {
+            if self.sources.serves(to) {
+                output.tell(to, ToConnectionPoint::Acknowledged(Acknowledged { lane: self.id, through }));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,430 @@
+//! The publisher instances that a lane knows: their attachment, the highest sequence taken, what is outstanding, and what is
+//! acknowledged.
+//!
+//! ```text
+//!            enter                   idle twice                 forgotten_max later
+//!  unknown ─────────▶ known ────────────────────▶ forgotten ──────────────────────▶ unknown
+//!     ▲                 │                             │ enter: known, but flagged re-sends
+//!     └─────────────────┘                             ▼ are OutOfRange until something new
+//!       table full and all acknowledgements confirmed  known
+//! ```
+//! Invariants: an instance with something outstanding is never forgotten, so that a [`Slot`] in the log stays valid;
+//! `acknowledged <= sequenced`; sequences and numbers outstanding both rise.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::identity::{Generation, Instance, PublisherKey, Sequence};
+use gomera_cluster::message::connection_point::{AcknowledgedThrough, Refusal};
+use gomera_cluster::position::Number;
+use gomera_cluster::table::{Members, Seeded, Table};
+use gomera_cluster::time::Instant;
+
+use crate::config::Config;
+
+/// The place of a publisher instance in the table; valid while something of it is outstanding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u32);
+
+impl Slot {
+    fn index(self) -> usize {
+        usize::try_from(self.0).expect("32 bits fit a usize")
+    }
+}
+
+/// A publisher instance.
+pub type Name = (PublisherKey, Instance);
+
+/// Whether all an instance ever published here is covered by its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum History {
+    Whole,
+    /// It was forgotten once, and has published nothing new since.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Publisher {
+    name: Name,
+    /// Tells this record from an earlier one in the same slot.
+    life: u64,
+    history: History,
+    generation: Generation,
+    /// The connection point of the present attachment.
+    from: Address,
+    sequenced: Sequence,
+    acknowledged: Sequence,
+    /// The client has seen acknowledgements up to here.
+    confirmed: Sequence,
+    /// Sequences taken and not acknowledged, with their numbers in the lane.
+    outstanding: VecDeque<(Sequence, Number)>,
+    /// Used since the sweep passed last.
+    used: bool,
+    /// Stands in the list of acknowledgements to send.
+    announced: bool,
+    /// Stands in the list of records that may go when the table is full.
+    expendable: bool,
+}
+
+impl Publisher {
+    fn is_confirmed(&self) -> bool {
+        self.outstanding.is_empty() && self.confirmed >= self.sequenced
+    }
+}
+
+/// What to do with a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Give it the next number, then call [`Publishers::taken`].
+    Take(Slot),
+    /// Its sequence stands at this number, retained: the same content is a repeat, other content a reuse.
+    Outstanding(Number),
+    /// It is acknowledged already, and will be again.
+    Acknowledged,
+    /// A newer attachment exists: not answered.
+    Superseded,
+    /// Not taken.
+    Refuse(Refusal),
+}
+
+/// An attachment as it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The highest sequence taken.
+    pub sequenced: Sequence,
+    /// Everything up to here is acknowledged.
+    pub acknowledged: Sequence,
+    /// The attachment before, which is over, and its connection point.
+    pub superseded: Option<(Address, Generation)>,
+}
+
+/// A submission as the table judges it.
+#[derive(Clone, Copy, Debug)]
+pub struct Submitted {
+    /// Which instance.
+    pub name: Name,
+    /// Its attachment.
+    pub generation: Generation,
+    /// Its number there.
+    pub sequence: Sequence,
+    /// Whether it may have been handed in before.
+    pub resent: bool,
+    /// The connection point that hands it in.
+    pub from: Address,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Publishers {
+    limit: u32,
+    idle: std::time::Duration,
+    by_name: Table<Name, Slot>,
+    slots: Vec<Option<Publisher>>,
+    free: Vec<Slot>,
+    lives: u64,
+    /// When to look at which record again, in order of time.
+    sweep: VecDeque<(Instant, Slot, u64)>,
+    /// Records confirmed to the end, oldest first; checked again when used.
+    expendable: VecDeque<(Slot, u64)>,
+    announced: Vec<Slot>,
+    forgotten: Forgotten,
+    evicted: u64,
+}
+
+/// Fingerprints of instances that were forgotten, the oldest first.
+#[derive(Debug)]
+struct Forgotten {
+    limit: usize,
+    hashing: Seeded,
+    order: VecDeque<u64>,
+    members: Members<u64>,
+}
+
+impl Forgotten {
+    fn insert(&mut self, name: Name) {
+        if self.limit == 0 {
+            return;
+        }
+        let fingerprint = self.hashing.hash_one(name);
+        if self.members.insert(fingerprint) {
+            self.order.push_back(fingerprint);
+        }
+        if self.order.len() > self.limit
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.members.remove(&oldest);
+        }
+    }
+
+    fn contains(&self, name: Name) -> bool {
+        self.members.contains(&self.hashing.hash_one(name))
+    }
+}
+
+impl Publishers {
+    /// An empty table.
+    pub fn new(config: &Config) -> Self {
+        let hashing = Seeded::new(config.hash_seed);
+        Self {
+            limit: config.publishers_max,
+            idle: config.publisher_idle,
+            by_name: Table::with_hasher(hashing),
+            slots: Vec::new(),
+            free: Vec::new(),
+            lives: 0,
+            sweep: VecDeque::new(),
+            expendable: VecDeque::new(),
+            announced: Vec::new(),
+            forgotten: Forgotten {
+                limit: usize::try_from(config.forgotten_max).expect("32 bits fit a usize"),
+                hashing,
+                order: VecDeque::new(),
+                members: Members::with_hasher(hashing),
+            },
+            evicted: 0,
+        }
+    }
+
+    /// How many instances are known.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// How many were forgotten since the start because they were idle.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// An attachment begins. With the table full it is answered as if nothing were known of the instance; its publications
+    /// will be refused unless there is room by then.
+    pub fn open(&mut self, now: Instant, name: Name, from: Address, generation: Generation) -> Opened {
+        let Some(slot) = self.enter(now, name, from) else {
+            return Opened { sequenced: Sequence(0), acknowledged: Sequence(0), superseded: None };
+        };
+        let publisher = self.get_mut(slot);
+        let superseded = (publisher.generation > Generation(0)).then_some((publisher.from, publisher.generation));
+        publisher.generation = generation;
+        publisher.from = from;
+        publisher.used = true;
+        Opened { sequenced: publisher.sequenced, acknowledged: publisher.acknowledged, superseded }
+    }
+
+    /// Finds the record that a submission belongs to, making one if there is none. The slot is good for
+    /// [`Publishers::judge`] until something else is called.
+    pub fn find(&mut self, now: Instant, submitted: &Submitted) -> Option<Slot> {
+        self.enter(now, submitted.name, submitted.from)
+    }
+
+    /// Decides about a submission of the instance at `slot`.
+    pub fn judge(&mut self, slot: Slot, submitted: &Submitted) -> Verdict {
+        let publisher = self.get_mut(slot);
+        debug_assert_eq!(publisher.name, submitted.name, "a slot belongs to its instance");
+        if submitted.generation < publisher.generation {
+            return Verdict::Superseded;
+        }
+        if submitted.generation > publisher.generation {
+            // Its record was forgotten while it was attached, and another attachment's was made since.
+            publisher.generation = submitted.generation;
+            publisher.from = submitted.from;
+        }
+        publisher.used = true;
+        if submitted.sequence > publisher.sequenced {
+            return match publisher.history {
+                History::Lost if submitted.resent => Verdict::Refuse(Refusal::OutOfRange),
+                History::Lost | History::Whole => Verdict::Take(slot),
+            };
+        }
+        match publisher.outstanding.binary_search_by_key(&submitted.sequence, |&(sequence, _)| sequence) {
+            Ok(index) => Verdict::Outstanding(publisher.outstanding[index].1),
+            Err(_) if submitted.sequence <= publisher.acknowledged => {
+                self.announce(slot);
+                Verdict::Acknowledged
+            }
+            // Passed over earlier, and what came after it is not settled yet: it would break the order.
+            Err(_) => Verdict::Refuse(Refusal::OutOfRange),
+        }
+    }
+
+    /// A submission got its number.
+    pub fn taken(&mut self, slot: Slot, sequence: Sequence, number: Number) {
+        let publisher = self.get_mut(slot);
+        debug_assert!(sequence > publisher.sequenced, "sequences rise");
+        publisher.history = History::Whole;
+        publisher.sequenced = sequence;
+        publisher.outstanding.push_back((sequence, number));
+    }
+
+    /// Every exit point has merged a publication of the instance at `slot`: the oldest outstanding one.
+    pub fn merged(&mut self, slot: Slot, sequence: Sequence) {
+        /// Room that an instance with nothing outstanding may keep, in sequences.
+        const KEPT: usize = 64;
+        let publisher = self.get_mut(slot);
+        let (oldest, _) = publisher.outstanding.pop_front().expect("what is trimmed was outstanding");
+        assert_eq!(oldest, sequence, "publications of one instance are merged in order");
+        publisher.acknowledged = sequence;
+        if publisher.outstanding.is_empty() && publisher.outstanding.capacity() > KEPT {
+            publisher.outstanding = VecDeque::new();
+        }
+        self.announce(slot);
+        self.note_expendable(slot);
+    }
+
+    /// The client has seen acknowledgements this far.
+    pub fn confirmed(&mut self, name: Name, through: Sequence) {
+        let Some(&slot) = self.by_name.get(&name) else { return };
+        let publisher = self.get_mut(slot);
+        publisher.confirmed = publisher.confirmed.max(through);
+        self.note_expendable(slot);
+    }
+
+    /// The acknowledgements that have come up since the last call, in order of merging, each with its connection point.
+    pub fn acknowledgements(&mut self) -> impl Iterator<Item = (Address, AcknowledgedThrough)> + '_ {
+        let slots = &mut self.slots;
+        self.announced.drain(..).filter_map(|slot| {
+            let publisher = slots[slot.index()].as_mut()?;
+            publisher.announced = false;
+            let (key, instance) = publisher.name;
+            let through = AcknowledgedThrough {
+                publisher: key,
+                instance,
+                generation: publisher.generation,
+                sequence: publisher.acknowledged,
+            };
+            Some((publisher.from, through))
+        })
+    }
+
+    /// When [`Publishers::sweep`] has something to do.
+    pub fn next_sweep(&self) -> Option<Instant> {
+        self.sweep.front().map(|&(at, _, _)| at)
+    }
+
+    /// Forgets instances that were idle, a bounded number of them.
+    pub fn sweep(&mut self, now: Instant) {
+        /// Records looked at in one call: some tens of microseconds.
+        const STEP: usize = 1024;
+        for _ in 0..STEP {
+            let Some(&(at, slot, life)) = self.sweep.front() else { return };
+            if at > now {
+                return;
+            }
+            self.sweep.pop_front();
+            let Some(publisher) = self.slots[slot.index()].as_mut().filter(|publisher| publisher.life == life) else {
+                continue;
+            };
+            if publisher.used || publisher.announced || !publisher.outstanding.is_empty() {
+                publisher.used = false;
+                self.sweep.push_back((now + self.idle, slot, life));
+                continue;
+            }
+            let name = publisher.name;
+            if !publisher.is_confirmed() {
+                self.forgotten.insert(name);
+            }
+            self.evicted += 1;
+            self.remove(slot);
+        }
+    }
+
+    fn enter(&mut self, now: Instant, name: Name, from: Address) -> Option<Slot> {
+        if let Some(&slot) = self.by_name.get(&name) {
+            return Some(slot);
+        }
+        if self.len() >= usize::try_from(self.limit).expect("32 bits fit a usize") && !self.make_room() {
+            return None;
+        }
+        let history = if self.forgotten.contains(name) { History::Lost } else { History::Whole };
+        self.lives += 1;
+        let publisher = Publisher {
+            name,
+            life: self.lives,
+            history,
+            generation: Generation(0),
+            from,
+            sequenced: Sequence(0),
+            acknowledged: Sequence(0),
+            confirmed: Sequence(0),
+            outstanding: VecDeque::new(),
+            used: true,
+            announced: false,
+            expendable: false,
+        };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            Slot(u32::try_from(self.slots.len() - 1).expect("the limit fits 32 bits"))
+        });
+        let at = now + self.idle;
+        if self.sweep.len() > self.queued_max() {
+            let slots = &self.slots;
+            self.sweep.retain(|&(_, slot, life)| is_live(slots, slot, life));
+        }
+        self.sweep.push_back((at, slot, publisher.life));
+        self.slots[slot.index()] = Some(publisher);
+        match self.by_name.entry(name) {
+            Entry::Vacant(vacant) => vacant.insert(slot),
+            Entry::Occupied(_) => unreachable!("looked up above"),
+        };
+        Some(slot)
+    }
+
+    /// Lets a record go whose client has seen every acknowledgement: it will never send one of those again.
+    fn make_room(&mut self) -> bool {
+        while let Some((slot, life)) = self.expendable.pop_front() {
+            let Some(publisher) = self.slots[slot.index()].as_mut().filter(|publisher| publisher.life == life) else {
+                continue;
+            };
+            publisher.expendable = false;
+            if publisher.is_confirmed() && !publisher.announced {
+                self.remove(slot);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn note_expendable(&mut self, slot: Slot) {
+        let publisher = self.get_mut(slot);
+        if publisher.is_confirmed() && !publisher.expendable {
+            publisher.expendable = true;
+            let life = publisher.life;
+            if self.expendable.len() > self.queued_max() {
+                let slots = &self.slots;
+                self.expendable.retain(|&(slot, life)| is_live(slots, slot, life));
+            }
+            self.expendable.push_back((slot, life));
+        }
+    }
+
+    /// Above this, a queue of records holds more removed ones than live ones and is worth going through.
+    fn queued_max(&self) -> usize {
+        2 * self.len() + 64
+    }
+
+    fn announce(&mut self, slot: Slot) {
+        let publisher = self.get_mut(slot);
+        if !publisher.announced {
+            publisher.announced = true;
+            self.announced.push(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        let publisher = self.slots[slot.index()].take().expect("a record is removed once");
+        debug_assert!(publisher.outstanding.is_empty(), "the log refers to no removed record");
+        self.by_name.remove(&publisher.name);
+        self.free.push(slot);
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> &mut Publisher {
+        self.slots[slot.index()].as_mut().expect("a slot in use holds a record")
+    }
+}
+
+fn is_live(slots: &[Option<Publisher>], slot: Slot, life: u64) -> bool {
+    slots[slot.index()].as_ref().is_some_and(|publisher| publisher.life == life)
+}
+
+#[cfg(test)]
+mod tests;
