@@ -6,6 +6,9 @@
 //!   without looking at them uses this.
 
 pub mod codec;
+pub mod filter;
+pub mod publication;
+pub mod value;
 
 /// `gomera.v1` as the schema says.
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
