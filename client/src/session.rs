@@ -1,0 +1,556 @@
+//! A session: subscribes, and is handed what its subscriptions match.
+//!
+//! [`Session`] is what a program asks (clones share the session); [`Deliveries`] is what it is told, and there is one. All
+//! decisions are the machine's ([`machine`]); here are the lock around it, the wakers, and who waits for which answer.
+
+pub(crate) mod event;
+pub(crate) mod machine;
+pub(crate) mod operation;
+pub(crate) mod standing;
+mod stream;
+mod subscriptions;
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_util::Stream;
+use gomera_cluster::session::SlowPolicy;
+use gomera_model::Attributes;
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+use crate::backoff::Reconnect;
+use crate::connection::Connector;
+use crate::error::{OperationError, SessionError};
+use crate::supervision::{self, Over};
+use event::{Event, Notification};
+use machine::{Acknowledgement, Answer, Applied, Completion, Listed, Machine, Reply};
+use operation::{Declaration, Operation, RequestId};
+
+/// Operations of one session that wait for room or for their answer; more wait at the door.
+const OPERATIONS_MAX: usize = 1_024;
+/// How long a session without a name outlives its connection: time to connect again.
+const UNNAMED_EXPIRES_AFTER: Duration = Duration::from_secs(30);
+
+/// What a session asks of the cluster at each attach.
+#[derive(Clone, Debug)]
+pub(crate) struct AttachOptions {
+    name: String,
+    outbox_bytes_max: u64,
+    outbox_notifications_max: u64,
+    slow: Option<SlowPolicy>,
+    expires_after: Option<Duration>,
+    count_only: bool,
+}
+
+/// How a session is attached; made by [`crate::Client::session`].
+#[derive(Debug)]
+pub struct SessionBuilder {
+    connector: Arc<Connector>,
+    reconnect: Reconnect,
+    attach: AttachOptions,
+    acknowledgement: Acknowledgement,
+    window: u64,
+}
+
+impl SessionBuilder {
+    pub(crate) fn new(connector: Arc<Connector>, reconnect: Reconnect, name: String) -> Self {
+        let unnamed = name.is_empty();
+        // A name of our own lets an unnamed session resume after a broken connection.
+        let name = if unnamed { format!("unnamed-{:016x}", rand::random::<u64>()) } else { name };
+        let attach = AttachOptions {
+            name,
+            outbox_bytes_max: 0,
+            outbox_notifications_max: 0,
+            slow: None,
+            expires_after: unnamed.then_some(UNNAMED_EXPIRES_AFTER),
+            count_only: false,
+        };
+        Self { connector, reconnect, attach, acknowledgement: Acknowledgement::Automatic, window: 4_096 }
+    }
+
+    /// How much the cluster keeps for the session while it does not take it. By default what the cluster is configured to.
+    #[must_use]
+    pub fn outbox(mut self, notifications_max: u64, bytes_max: u64) -> Self {
+        self.attach.outbox_notifications_max = notifications_max;
+        self.attach.outbox_bytes_max = bytes_max;
+        self
+    }
+
+    /// What happens when that is full. By default the oldest notifications are dropped, and [`Event::Gap`] tells it.
+    #[must_use]
+    pub fn slow_policy(mut self, policy: SlowPolicy) -> Self {
+        self.attach.slow = Some(policy);
+        self
+    }
+
+    /// How long the session lives on while no process is attached. Zero: it ends with the connection, and a broken
+    /// connection loses what was published meanwhile.
+    #[must_use]
+    pub fn expires_after(mut self, after: Duration) -> Self {
+        self.attach.expires_after = Some(after);
+        self
+    }
+
+    /// Notifications tell only how many subscriptions they satisfied.
+    #[must_use]
+    pub fn count_only(mut self) -> Self {
+        self.attach.count_only = true;
+        self
+    }
+
+    /// When a notification counts as processed; what is not is delivered again to the next process. By default
+    /// [`Acknowledgement::Automatic`].
+    #[must_use]
+    pub fn acknowledgement(mut self, acknowledgement: Acknowledgement) -> Self {
+        self.acknowledgement = acknowledgement;
+        self
+    }
+
+    /// How many notifications may be on their way or unfinished in this process. By default 4,096.
+    #[must_use]
+    pub fn window(mut self, notifications: u64) -> Self {
+        self.window = notifications.max(1);
+        self
+    }
+
+    /// Attaches: creates the session or takes it over. Returns when it stands and its subscriptions are known.
+    pub async fn attach(self) -> Result<(Session, Deliveries), SessionError> {
+        let (attached, outcome) = oneshot::channel();
+        let shared = Arc::new(Shared {
+            attach: self.attach,
+            began: Instant::now(),
+            state: Mutex::new(State {
+                machine: Machine::new(self.acknowledgement, self.window),
+                connection: 0,
+                phase: Phase::Running,
+                attached: Some(attached),
+                waiting: HashMap::new(),
+                sender: None,
+                reader: None,
+            }),
+            room: Semaphore::new(OPERATIONS_MAX),
+            closing: Notify::new(),
+            ended: Notify::new(),
+        });
+        let handle = Arc::new(Handle { shared: shared.clone() });
+        tokio::spawn(supervise(shared, self.connector, self.reconnect));
+        match outcome.await {
+            Ok(Ok(())) => Ok((Session { handle: handle.clone() }, Deliveries { handle })),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(SessionError::Unavailable("the runtime is shutting down".into())),
+        }
+    }
+}
+
+async fn supervise(shared: Arc<Shared>, connector: Arc<Connector>, reconnect: Reconnect) {
+    let over = supervision::run(connector, reconnect, &shared.closing, |link| {
+        let shared = shared.clone();
+        async move {
+            let end = stream::run(&shared, link).await;
+            shared.disconnected();
+            end
+        }
+    })
+    .await;
+    shared.end(match over {
+        Over::Closed => SessionError::Closed,
+        Over::Unavailable(reason) => SessionError::Unavailable(reason),
+        Over::Refused(status) => match status.code() {
+            tonic::Code::Aborted => SessionError::Superseded(supervision::describe(&status)),
+            tonic::Code::ResourceExhausted => SessionError::Slow(supervision::describe(&status)),
+            code => SessionError::Refused { code, message: supervision::describe(&status) },
+        },
+    });
+}
+
+/// A subscription to be made: a filter and how long it holds.
+///
+/// Made from a filter's text, or with [`Subscription::new`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    filter: Arc<str>,
+    paused: bool,
+    expires_after: Option<Duration>,
+}
+
+impl Subscription {
+    /// A subscription with this filter, in the language of `docs/filter-language.md`.
+    #[must_use]
+    pub fn new(filter: impl Into<Arc<str>>) -> Self {
+        Self { filter: filter.into(), paused: false, expires_after: None }
+    }
+
+    /// Made paused: not matched until it is resumed.
+    #[must_use]
+    pub fn paused(mut self) -> Self {
+        self.paused = true;
+        self
+    }
+
+    /// Ends by itself, so long after the cluster has accepted it.
+    #[must_use]
+    pub fn expires_after(mut self, after: Duration) -> Self {
+        self.expires_after = Some(after);
+        self
+    }
+
+    fn declare(self, id: &str) -> Declaration {
+        let Self { filter, paused, expires_after } = self;
+        Declaration { id: id.into(), filter, paused, expires_after }
+    }
+}
+
+impl From<&str> for Subscription {
+    fn from(filter: &str) -> Self {
+        Self::new(filter)
+    }
+}
+
+impl From<String> for Subscription {
+    fn from(filter: String) -> Self {
+        Self::new(filter)
+    }
+}
+
+impl From<&gomera_model::Filter> for Subscription {
+    fn from(filter: &gomera_model::Filter) -> Self {
+        Self::new(filter.to_string())
+    }
+}
+
+/// Whether a subscription is matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matching {
+    /// It is.
+    On,
+    /// It is not, and nothing is kept for it.
+    Paused,
+}
+
+/// A subscription as the cluster has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionState {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its filter in canonical form.
+    pub filter: Arc<str>,
+    /// Whether it is matched.
+    pub matching: Matching,
+    /// How long it still holds, if it ends by itself.
+    pub expires_after: Option<Duration>,
+    /// Its place in lists.
+    pub handle: u64,
+}
+
+impl From<Listed> for SubscriptionState {
+    fn from(listed: Listed) -> Self {
+        let Declaration { id, filter, paused, expires_after } = listed.declaration;
+        let matching = if paused { Matching::Paused } else { Matching::On };
+        Self { id, filter, matching, expires_after, handle: listed.handle }
+    }
+}
+
+/// The asking half of a session. Cheap to clone. When all clones and the [`Deliveries`] are dropped, the process
+/// detaches; the session lives on for its `expires_after`.
+#[derive(Clone, Debug)]
+pub struct Session {
+    handle: Arc<Handle>,
+}
+
+impl Session {
+    /// Its name; a session without one was given one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.handle.shared.attach.name
+    }
+
+    /// Makes a subscription, or replaces the one with this id. When this returns, it is in force: whatever is published from
+    /// now on is matched against it.
+    pub async fn subscribe(&self, id: &str, subscription: impl Into<Subscription>) -> Result<Applied, OperationError> {
+        self.change(Operation::Subscribe(subscription.into().declare(id))).await
+    }
+
+    /// Replaces a subscription that exists, atomically: each publication is judged by either the old or the new filter.
+    pub async fn update(&self, id: &str, subscription: impl Into<Subscription>) -> Result<Applied, OperationError> {
+        self.change(Operation::Update(subscription.into().declare(id))).await
+    }
+
+    /// Removes a subscription.
+    pub async fn unsubscribe(&self, id: &str) -> Result<Applied, OperationError> {
+        self.change(Operation::Unsubscribe(id.into())).await
+    }
+
+    /// Pauses a subscription or lets it be matched again, without sending its filter again.
+    pub async fn set_matching(&self, id: &str, matching: Matching) -> Result<Applied, OperationError> {
+        self.change(Operation::SetPaused(id.into(), matching == Matching::Paused)).await
+    }
+
+    /// Replaces the context: what the session's filters see as `$name`. Names are given without the `$`.
+    pub async fn set_context(&self, context: Attributes) -> Result<Applied, OperationError> {
+        self.change(Operation::SetContext(Arc::new(context))).await
+    }
+
+    /// Reads one subscription.
+    pub async fn get(&self, id: &str) -> Result<SubscriptionState, OperationError> {
+        let listed = self.read(Operation::Get(id.into())).await?;
+        let missing = || OperationError::NotFound(format!("no subscription `{id}`"));
+        listed.into_iter().next().map(SubscriptionState::from).ok_or_else(missing)
+    }
+
+    /// Reads at most `limit` subscriptions (1 to 1000) with handles above `after`, in order of handle; 0 is below all.
+    pub async fn list(&self, after: u64, limit: u32) -> Result<Vec<SubscriptionState>, OperationError> {
+        let listed = self.read(Operation::List { after, limit }).await?;
+        Ok(listed.into_iter().map(SubscriptionState::from).collect())
+    }
+
+    /// The program is done with this notification and all before it. Needed with [`Acknowledgement::Manual`] only.
+    pub fn acknowledge(&self, notification: &Notification) {
+        let sender = {
+            let mut state = self.handle.shared.lock();
+            state.machine.acknowledge(notification);
+            state.sender_if_needed()
+        };
+        wake(sender);
+    }
+
+    /// Ends the session: its subscriptions and its outbox go. [`Deliveries`] ends after what it holds.
+    pub async fn end(&self) -> Result<(), SessionError> {
+        match self.change(Operation::End).await {
+            Ok(_) | Err(OperationError::Session(SessionError::Closed)) => Ok(()),
+            Err(OperationError::Session(error)) => Err(error),
+            Err(other) => Err(SessionError::Refused { code: tonic::Code::Internal, message: other.to_string() }),
+        }
+    }
+
+    /// Detaches: sends what is to be acknowledged and lets go of the connection. The session lives on for its
+    /// `expires_after`.
+    pub async fn detach(&self) {
+        let shared = &self.handle.shared;
+        let ended = shared.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        shared.close();
+        if !matches!(shared.lock().phase, Phase::Over(_)) {
+            ended.await;
+        }
+    }
+
+    async fn change(&self, operation: Operation) -> Result<Applied, OperationError> {
+        match self.ask(operation).await? {
+            Answer::Applied(applied) => Ok(applied),
+            // Not an answer to a change.
+            Answer::Listed(_) => Ok(Applied::default()),
+        }
+    }
+
+    async fn read(&self, operation: Operation) -> Result<Vec<Listed>, OperationError> {
+        match self.ask(operation).await? {
+            Answer::Listed(listed) => Ok(listed),
+            Answer::Applied(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn ask(&self, operation: Operation) -> Result<Answer, OperationError> {
+        let shared = &self.handle.shared;
+        let _room = shared.room.acquire().await.expect("never closed");
+        let (waiter, answer) = oneshot::channel();
+        let sender = {
+            let mut state = shared.lock();
+            match &state.phase {
+                Phase::Running => {}
+                Phase::Closing => return Err(SessionError::Closed.into()),
+                Phase::Over(error) => return Err(error.clone().into()),
+            }
+            let request = state.machine.ask(operation);
+            state.waiting.insert(request, waiter);
+            state.sender_if_needed()
+        };
+        wake(sender);
+        answer.await.unwrap_or_else(|_| Err(SessionError::Unavailable("the runtime is shutting down".into()).into()))
+    }
+}
+
+/// The telling half of a session.
+#[derive(Debug)]
+pub struct Deliveries {
+    handle: Arc<Handle>,
+}
+
+impl Deliveries {
+    /// The next event; `None` when the session was ended or detached from here. With [`Acknowledgement::Automatic`],
+    /// asking for the next one acknowledges the one before.
+    pub async fn next(&mut self) -> Result<Option<Event>, SessionError> {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    /// Waits until there is something, then takes at most `max` events at once. `false` when the session was ended or
+    /// detached from here.
+    pub async fn next_batch(&mut self, max: usize, into: &mut Vec<Event>) -> Result<bool, SessionError> {
+        let Some(first) = self.next().await? else { return Ok(false) };
+        into.push(first);
+        let sender = {
+            let mut state = self.handle.shared.lock();
+            for _ in 1..max {
+                let Some(event) = state.machine.take() else { break };
+                into.push(event);
+            }
+            state.sender_if_needed()
+        };
+        wake(sender);
+        Ok(true)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Event>, SessionError>> {
+        let mut state = self.handle.shared.lock();
+        let event = state.machine.take();
+        let sender = state.sender_if_needed();
+        let polled = match (event, &state.phase) {
+            (Some(event), _) => Poll::Ready(Ok(Some(event))),
+            (None, Phase::Over(SessionError::Closed)) => Poll::Ready(Ok(None)),
+            (None, Phase::Over(error)) => Poll::Ready(Err(error.clone())),
+            (None, Phase::Running | Phase::Closing) => {
+                state.reader = Some(context.waker().clone());
+                Poll::Pending
+            }
+        };
+        drop(state);
+        wake(sender);
+        polled
+    }
+}
+
+/// Ends after an error.
+impl Stream for Deliveries {
+    type Item = Result<Event, SessionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context).map(Result::transpose)
+    }
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+#[derive(Debug)]
+enum Phase {
+    Running,
+    /// The program wants no more.
+    Closing,
+    Over(SessionError),
+}
+
+#[derive(Debug)]
+struct State {
+    machine: Machine,
+    /// Counts connections: a stream of an earlier one sends no more.
+    connection: u64,
+    phase: Phase,
+    /// Who waits for the first attach.
+    attached: Option<oneshot::Sender<Result<(), SessionError>>>,
+    /// Who waits for which answer; bounded by the semaphore.
+    waiting: HashMap<RequestId, oneshot::Sender<Result<Answer, OperationError>>>,
+    /// The stream that waits for something to send.
+    sender: Option<Waker>,
+    /// The program that waits for something to take.
+    reader: Option<Waker>,
+}
+
+impl State {
+    fn sender_if_needed(&mut self) -> Option<Waker> {
+        if self.sender.is_some() && self.machine.wants_to_send() { self.sender.take() } else { None }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    attach: AttachOptions,
+    began: Instant,
+    state: Mutex<State>,
+    room: Semaphore,
+    closing: Notify,
+    ended: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding it")
+    }
+
+    fn close(&self) {
+        let sender = {
+            let mut state = self.lock();
+            if matches!(state.phase, Phase::Running) {
+                state.phase = Phase::Closing;
+            }
+            state.sender.take()
+        };
+        self.closing.notify_one();
+        wake(sender);
+    }
+
+    /// Takes what arrived in one message.
+    fn replies(&self, replies: &mut Vec<Reply>, completions: &mut Vec<Completion>) {
+        let now = self.began.elapsed();
+        let mut state = self.lock();
+        for reply in replies.drain(..) {
+            state.machine.reply(reply, now, completions);
+        }
+        for (request, answer) in completions.drain(..) {
+            if let Some(waiter) = state.waiting.remove(&request) {
+                // Who asked has gone.
+                let _unwanted = waiter.send(answer);
+            }
+        }
+        if state.machine.is_ready()
+            && let Some(attached) = state.attached.take()
+        {
+            let _unwanted = attached.send(Ok(()));
+        }
+        let reader = if state.machine.has_ready() { state.reader.take() } else { None };
+        let sender = state.sender_if_needed();
+        drop(state);
+        wake(reader);
+        wake(sender);
+    }
+
+    fn disconnected(&self) {
+        let mut state = self.lock();
+        state.connection += 1;
+        state.sender = None;
+        state.machine.disconnected();
+    }
+
+    fn end(&self, error: SessionError) {
+        let mut state = self.lock();
+        for request in state.machine.abandon() {
+            if let Some(waiter) = state.waiting.remove(&request) {
+                let _unwanted = waiter.send(Err(error.clone().into()));
+            }
+        }
+        if let Some(attached) = state.attached.take() {
+            let _unwanted = attached.send(Err(error.clone()));
+        }
+        state.phase = Phase::Over(error);
+        let reader = state.reader.take();
+        drop(state);
+        self.ended.notify_waiters();
+        wake(reader);
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
