@@ -28,10 +28,7 @@ impl Attributes {
     #[inline]
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        let position = self
-            .entries
-            .binary_search_by(|(entry, _)| entry.as_ref().cmp(name))
-            .ok()?;
+        let position = self.entries.binary_search_by(|(entry, _)| entry.as_ref().cmp(name)).ok()?;
         Some(&self.entries[position].1)
     }
 
@@ -55,23 +52,17 @@ impl Attributes {
     /// Approximate heap bytes that these attributes hold.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let contents: usize = self
-            .entries
-            .iter()
-            .map(|(name, value)| name.len() + ARC_HEADER_BYTES + value.heap_bytes())
-            .sum();
+        let contents: usize =
+            self.entries.iter().map(|(name, value)| name.len() + ARC_HEADER_BYTES + value.heap_bytes()).sum();
         self.entries.capacity() * size_of::<(Arc<str>, Value)>() + contents
     }
 
     /// Checks every cap, for attributes that did not come from an [`AttributesBuilder`]. System names pass.
     pub fn check(&self, limits: &AttributeLimits) -> Result<(), AttributesError> {
         if self.len() > limits.count_max {
-            return Err(AttributesError::TooMany {
-                limit: limits.count_max,
-            });
+            return Err(AttributesError::TooMany { limit: limits.count_max });
         }
-        self.iter()
-            .try_for_each(|(name, value)| limits.check(name, value))
+        self.iter().try_for_each(|(name, value)| limits.check(name, value))
     }
 }
 
@@ -84,12 +75,7 @@ impl fmt::Debug for Attributes {
 /// Of two entries with one name the later wins. No caps: for untrusted input use [`AttributesBuilder`].
 impl<Name: Into<Arc<str>>> FromIterator<(Name, Value)> for Attributes {
     fn from_iter<Entries: IntoIterator<Item = (Name, Value)>>(entries: Entries) -> Self {
-        from_entries(
-            entries
-                .into_iter()
-                .map(|(name, value)| (name.into(), value))
-                .collect(),
-        )
+        from_entries(entries.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 }
 
@@ -144,12 +130,7 @@ pub struct AttributeLimits {
 
 impl Default for AttributeLimits {
     fn default() -> Self {
-        Self {
-            count_max: 256,
-            name_bytes_max: 256,
-            value_bytes_max: 16 * 1024,
-            array_elements_max: 1024,
-        }
+        Self { count_max: 256, name_bytes_max: 256, value_bytes_max: 16 * 1024, array_elements_max: 1024 }
     }
 }
 
@@ -161,11 +142,7 @@ impl AttributeLimits {
         if name.len() > self.name_bytes_max {
             let mut shown = name.chars().take(40).collect::<String>();
             shown.push('…');
-            return Err(AttributesError::NameTooLong {
-                name: shown,
-                bytes: name.len(),
-                limit: self.name_bytes_max,
-            });
+            return Err(AttributesError::NameTooLong { name: shown, bytes: name.len(), limit: self.name_bytes_max });
         }
         if let Value::Array(elements) = value
             && elements.len() > self.array_elements_max
@@ -178,11 +155,7 @@ impl AttributeLimits {
         }
         let bytes = text_bytes(value);
         if bytes > self.value_bytes_max {
-            return Err(AttributesError::ValueTooLong {
-                name: name.to_owned(),
-                bytes,
-                limit: self.value_bytes_max,
-            });
+            return Err(AttributesError::ValueTooLong { name: name.to_owned(), bytes, limit: self.value_bytes_max });
         }
         Ok(())
     }
@@ -192,11 +165,7 @@ fn text_bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(elements) => elements.iter().map(text_bytes).sum(),
-        Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Timestamp(_)
-        | Value::GeoPoint(_) => 0,
+        Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Timestamp(_) | Value::GeoPoint(_) => 0,
     }
 }
 
@@ -213,9 +182,7 @@ pub enum AttributesError {
     #[error("an attribute name is empty, must have at least one character")]
     EmptyName,
     /// Over `name_bytes_max`.
-    #[error(
-        "attribute name `{name}` has {bytes} bytes; the cap is attributes.name_bytes_max = {limit}"
-    )]
+    #[error("attribute name `{name}` has {bytes} bytes; the cap is attributes.name_bytes_max = {limit}")]
     NameTooLong {
         /// Its beginning.
         name: String,
@@ -225,9 +192,7 @@ pub enum AttributesError {
         limit: usize,
     },
     /// Over `value_bytes_max`.
-    #[error(
-        "attribute `{name}` has {bytes} bytes of text; the cap is attributes.value_bytes_max = {limit}"
-    )]
+    #[error("attribute `{name}` has {bytes} bytes of text; the cap is attributes.value_bytes_max = {limit}")]
     ValueTooLong {
         /// The attribute.
         name: String,
@@ -237,9 +202,7 @@ pub enum AttributesError {
         limit: usize,
     },
     /// Over `array_elements_max`.
-    #[error(
-        "attribute `{name}` has {elements} elements; the cap is attributes.array_elements_max = {limit}"
-    )]
+    #[error("attribute `{name}` has {elements} elements; the cap is attributes.array_elements_max = {limit}")]
     ArrayTooLong {
         /// The attribute.
         name: String,
@@ -249,9 +212,7 @@ pub enum AttributesError {
         limit: usize,
     },
     /// A publisher used a name of the system.
-    #[error(
-        "attribute name `{name}` is reserved: names that begin with `gomera.` are set by the system only"
-    )]
+    #[error("attribute name `{name}` is reserved: names that begin with `gomera.` are set by the system only")]
     Reserved {
         /// The name.
         name: String,
@@ -269,23 +230,14 @@ impl AttributesBuilder {
     /// An empty collection under these caps.
     #[must_use]
     pub fn new(limits: AttributeLimits) -> Self {
-        Self {
-            limits,
-            entries: Vec::new(),
-        }
+        Self { limits, entries: Vec::new() }
     }
 
     /// Adds what a publisher or subscriber gave; refuses reserved names.
-    pub fn insert(
-        &mut self,
-        name: impl Into<Arc<str>>,
-        value: impl Into<Value>,
-    ) -> Result<&mut Self, AttributesError> {
+    pub fn insert(&mut self, name: impl Into<Arc<str>>, value: impl Into<Value>) -> Result<&mut Self, AttributesError> {
         let name = name.into();
         if is_reserved(&name) {
-            return Err(AttributesError::Reserved {
-                name: name.to_string(),
-            });
+            return Err(AttributesError::Reserved { name: name.to_string() });
         }
         self.insert_system(name, value)
     }
@@ -300,9 +252,7 @@ impl AttributesBuilder {
         self.limits.check(&name, &value)?;
         // A name given over and over must not get round the cap by being counted once in the end.
         if self.entries.len() >= self.limits.count_max {
-            return Err(AttributesError::TooMany {
-                limit: self.limits.count_max,
-            });
+            return Err(AttributesError::TooMany { limit: self.limits.count_max });
         }
         self.entries.push((name, value));
         Ok(self)
@@ -323,14 +273,10 @@ mod tests {
 
     #[test]
     fn attributes_are_sorted_and_the_later_of_two_equal_names_wins() {
-        let attributes: Attributes = [
-            ("b", Value::Integer(1)),
-            ("a", Value::Integer(2)),
-            ("b", Value::Integer(3)),
-            ("b", Value::Integer(4)),
-        ]
-        .into_iter()
-        .collect();
+        let attributes: Attributes =
+            [("b", Value::Integer(1)), ("a", Value::Integer(2)), ("b", Value::Integer(3)), ("b", Value::Integer(4))]
+                .into_iter()
+                .collect();
         let names: Vec<_> = attributes.iter().map(|(name, _)| &**name).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(attributes.get("b"), Some(&Value::Integer(4)));
@@ -340,82 +286,34 @@ mod tests {
 
     #[test]
     fn each_cap_is_named_when_exceeded() {
-        let limits = AttributeLimits {
-            count_max: 2,
-            name_bytes_max: 4,
-            value_bytes_max: 5,
-            array_elements_max: 2,
-        };
-        let texts = |texts: &[&str]| {
-            Value::array(
-                texts
-                    .iter()
-                    .map(|text| Value::from(*text))
-                    .collect::<Vec<_>>(),
-            )
-        };
+        let limits = AttributeLimits { count_max: 2, name_bytes_max: 4, value_bytes_max: 5, array_elements_max: 2 };
+        let texts = |texts: &[&str]| Value::array(texts.iter().map(|text| Value::from(*text)).collect::<Vec<_>>());
         let cases = [
             ("", Value::Integer(1), "empty"),
             ("abcde", Value::Integer(1), "name_bytes_max = 4"),
             ("a", Value::from("123456"), "value_bytes_max = 5"),
-            (
-                "a",
-                texts(&["123", "456"]).expect("scalars"),
-                "value_bytes_max = 5",
-            ),
-            (
-                "a",
-                texts(&["", "", ""]).expect("scalars"),
-                "array_elements_max = 2",
-            ),
-            (
-                "gomera.time",
-                Value::Integer(1),
-                "`gomera.time` is reserved",
-            ),
+            ("a", texts(&["123", "456"]).expect("scalars"), "value_bytes_max = 5"),
+            ("a", texts(&["", "", ""]).expect("scalars"), "array_elements_max = 2"),
+            ("gomera.time", Value::Integer(1), "`gomera.time` is reserved"),
         ];
         for (name, value, expected) in cases {
-            let error = AttributesBuilder::new(limits)
-                .insert(name, value)
-                .expect_err(expected)
-                .to_string();
+            let error = AttributesBuilder::new(limits).insert(name, value).expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
         }
         let mut builder = AttributesBuilder::new(limits);
-        builder
-            .insert("a", 1_i64)
-            .expect("fits")
-            .insert("b", 2_i64)
-            .expect("fits");
-        assert_eq!(
-            builder.insert("c", 3_i64).err(),
-            Some(AttributesError::TooMany { limit: 2 })
-        );
+        builder.insert("a", 1_i64).expect("fits").insert("b", 2_i64).expect("fits");
+        assert_eq!(builder.insert("c", 3_i64).err(), Some(AttributesError::TooMany { limit: 2 }));
         let two = builder.build();
         assert_eq!(two.check(&limits), Ok(()));
-        assert_eq!(
-            two.check(&AttributeLimits {
-                count_max: 1,
-                ..limits
-            }),
-            Err(AttributesError::TooMany { limit: 1 })
-        );
+        assert_eq!(two.check(&AttributeLimits { count_max: 1, ..limits }), Err(AttributesError::TooMany { limit: 1 }));
     }
 
     #[test]
     fn the_system_may_use_reserved_names() {
-        let limits = AttributeLimits {
-            name_bytes_max: 20,
-            ..AttributeLimits::default()
-        };
+        let limits = AttributeLimits { name_bytes_max: 20, ..AttributeLimits::default() };
         let mut builder = AttributesBuilder::new(limits);
-        builder
-            .insert_system("gomera.publisher", "p1")
-            .expect("fits");
-        assert_eq!(
-            builder.build().get("gomera.publisher"),
-            Some(&Value::from("p1"))
-        );
+        builder.insert_system("gomera.publisher", "p1").expect("fits");
+        assert_eq!(builder.build().get("gomera.publisher"), Some(&Value::from("p1")));
         assert!(!is_reserved("gomera"));
         assert!(!is_reserved("gomerado.x"));
     }

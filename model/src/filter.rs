@@ -24,9 +24,7 @@ mod print;
 mod set;
 mod truth;
 
-pub use ast::{
-    Arithmetic, ArithmeticOperator, Comparison, Expression, Operand, Predicate, Set, Shape, Side,
-};
+pub use ast::{Arithmetic, ArithmeticOperator, Comparison, Expression, Operand, Predicate, Set, Shape, Side};
 pub use check::ExpressionError;
 pub use error::{ParseError, ParseErrorKind};
 pub use evaluate::{AttributeSource, Nothing, evaluate, evaluate_expression};
@@ -59,10 +57,7 @@ impl Filter {
 
     /// Takes the structured form: checks the caps and makes it canonical (constants folded where the text form has one
     /// literal, `AND` and `OR` of one part replaced by that part).
-    pub fn from_expression(
-        expression: Expression,
-        limits: &FilterLimits,
-    ) -> Result<Self, ExpressionError> {
+    pub fn from_expression(expression: Expression, limits: &FilterLimits) -> Result<Self, ExpressionError> {
         check::canonical(expression, limits).map(Self::from_canonical)
     }
 
@@ -136,10 +131,9 @@ impl Filter {
     pub fn conjuncts(&self) -> &[Expression] {
         match self.expression() {
             Expression::And(parts) => parts,
-            Expression::Constant(_)
-            | Expression::Predicate(_)
-            | Expression::Not(_)
-            | Expression::Or(_) => std::slice::from_ref(self.expression()),
+            Expression::Constant(_) | Expression::Predicate(_) | Expression::Not(_) | Expression::Or(_) => {
+                std::slice::from_ref(self.expression())
+            }
         }
     }
 
@@ -148,28 +142,22 @@ impl Filter {
     pub fn disjuncts(&self) -> &[Expression] {
         match self.expression() {
             Expression::Or(parts) => parts,
-            Expression::Constant(_)
-            | Expression::Predicate(_)
-            | Expression::Not(_)
-            | Expression::And(_) => std::slice::from_ref(self.expression()),
+            Expression::Constant(_) | Expression::Predicate(_) | Expression::Not(_) | Expression::And(_) => {
+                std::slice::from_ref(self.expression())
+            }
         }
     }
 
     /// `attribute = constant` conditions that any matching publication satisfies. Equality here is the language's:
     /// `5` equals `5.0`, and an RFC 3339 string equals a timestamp.
     pub fn required_equalities(&self) -> impl Iterator<Item = (&Arc<str>, &Value)> {
-        self.conjuncts()
-            .iter()
-            .filter_map(|conjunct| match conjunct {
-                Expression::Predicate(predicate) => match predicate.as_attribute_comparison() {
-                    Some((name, Comparison::Equal, value)) => Some((name, value)),
-                    _ => None,
-                },
-                Expression::Constant(_)
-                | Expression::Not(_)
-                | Expression::And(_)
-                | Expression::Or(_) => None,
-            })
+        self.conjuncts().iter().filter_map(|conjunct| match conjunct {
+            Expression::Predicate(predicate) => match predicate.as_attribute_comparison() {
+                Some((name, Comparison::Equal, value)) => Some((name, value)),
+                _ => None,
+            },
+            Expression::Constant(_) | Expression::Not(_) | Expression::And(_) | Expression::Or(_) => None,
+        })
     }
 }
 

@@ -42,11 +42,7 @@ pub struct FlattenLimits {
 
 impl Default for FlattenLimits {
     fn default() -> Self {
-        Self {
-            bytes_max: 1024 * 1024,
-            depth_max: 32,
-            attributes: AttributeLimits::default(),
-        }
+        Self { bytes_max: 1024 * 1024, depth_max: 32, attributes: AttributeLimits::default() }
     }
 }
 
@@ -62,9 +58,7 @@ pub enum FlattenError {
         limit: usize,
     },
     /// Over `depth_max`.
-    #[error(
-        "JSON is nested deeper than {limit} at {pointer}; the cap is flatten.depth_max = {limit}"
-    )]
+    #[error("JSON is nested deeper than {limit} at {pointer}; the cap is flatten.depth_max = {limit}")]
     TooDeep {
         /// Where, as a JSON pointer.
         pointer: String,
@@ -94,24 +88,15 @@ pub enum FlattenError {
 }
 
 /// Flattens a JSON text; the rules stand at the top of this file.
-pub fn attributes_from_json(
-    json: &[u8],
-    limits: &FlattenLimits,
-) -> Result<Attributes, FlattenError> {
+pub fn attributes_from_json(json: &[u8], limits: &FlattenLimits) -> Result<Attributes, FlattenError> {
     if json.len() > limits.bytes_max {
-        return Err(FlattenError::TooLong {
-            bytes: json.len(),
-            limit: limits.bytes_max,
-        });
+        return Err(FlattenError::TooLong { bytes: json.len(), limit: limits.bytes_max });
     }
     let mut state = visit::State::new(limits);
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let outcome = visit::Node {
-        state: &mut state,
-        depth: 0,
-    }
-    .deserialize(&mut reader)
-    .and_then(|outcome| reader.end().map(|()| outcome));
+    let outcome = visit::Node { state: &mut state, depth: 0 }
+        .deserialize(&mut reader)
+        .and_then(|outcome| reader.end().map(|()| outcome));
     match outcome {
         Ok(outcome) => state.finish(outcome),
         Err(error) => Err(state.into_error(&error)),

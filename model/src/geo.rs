@@ -35,15 +35,9 @@ impl GeoPoint {
     /// Checks the ranges; NaN is refused.
     pub fn new(latitude: f64, longitude: f64) -> Result<Self, GeoPointError> {
         if (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude) {
-            Ok(Self {
-                latitude,
-                longitude,
-            })
+            Ok(Self { latitude, longitude })
         } else {
-            Err(GeoPointError {
-                latitude,
-                longitude,
-            })
+            Err(GeoPointError { latitude, longitude })
         }
     }
 
@@ -83,11 +77,7 @@ impl GeoPoint {
     pub fn is_in_box(self, south_west: Self, north_east: Self) -> bool {
         let (west, east) = (south_west.longitude, north_east.longitude);
         let in_longitude = |longitude: f64| {
-            if west <= east {
-                (west..=east).contains(&longitude)
-            } else {
-                longitude >= west || longitude <= east
-            }
+            if west <= east { (west..=east).contains(&longitude) } else { longitude >= west || longitude <= east }
         };
         let on_antimeridian = self.longitude.abs() >= 180.0;
         (south_west.latitude..=north_east.latitude).contains(&self.latitude)
@@ -112,9 +102,7 @@ impl PartialOrd for GeoPoint {
 /// Structural, as for [`Value`](crate::value::Value).
 impl Ord for GeoPoint {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.latitude
-            .total_cmp(&other.latitude)
-            .then_with(|| self.longitude.total_cmp(&other.longitude))
+        self.latitude.total_cmp(&other.latitude).then_with(|| self.longitude.total_cmp(&other.longitude))
     }
 }
 
@@ -138,9 +126,7 @@ pub enum PolygonError {
     #[error("a polygon has {0} vertices, must have at least 3 different ones")]
     TooFewVertices(usize),
     /// The edges go once round the Earth.
-    #[error(
-        "a polygon goes round a pole, which has no inside in the plane of latitude and longitude: use a box"
-    )]
+    #[error("a polygon goes round a pole, which has no inside in the plane of latitude and longitude: use a box")]
     RoundAPole,
 }
 
@@ -154,15 +140,11 @@ impl Polygon {
         if vertices.len() < 3 {
             return Err(PolygonError::TooFewVertices(vertices.len()));
         }
-        let turn: f64 = edges(&vertices)
-            .map(|(from, to)| shorter_way(to.longitude - from.longitude))
-            .sum();
+        let turn: f64 = edges(&vertices).map(|(from, to)| shorter_way(to.longitude - from.longitude)).sum();
         if turn.abs() > 180.0 {
             return Err(PolygonError::RoundAPole);
         }
-        Ok(Self {
-            vertices: vertices.into(),
-        })
+        Ok(Self { vertices: vertices.into() })
     }
 
     /// The vertices in order, the first not repeated at the end.
@@ -190,10 +172,8 @@ impl Polygon {
             let to_x = from_x + shorter_way(to.longitude - from.longitude);
             let (from_y, to_y) = (from.latitude, to.latitude);
             let cross = (to_x - from_x) * (y - from_y) - (to_y - from_y) * (x - from_x);
-            let in_reach = x >= from_x.min(to_x)
-                && x <= from_x.max(to_x)
-                && y >= from_y.min(to_y)
-                && y <= from_y.max(to_y);
+            let in_reach =
+                x >= from_x.min(to_x) && x <= from_x.max(to_x) && y >= from_y.min(to_y) && y <= from_y.max(to_y);
             if cross == 0.0 && in_reach {
                 return true;
             }
@@ -207,10 +187,7 @@ impl Polygon {
 }
 
 fn edges(vertices: &[GeoPoint]) -> impl Iterator<Item = (GeoPoint, GeoPoint)> + '_ {
-    vertices
-        .iter()
-        .copied()
-        .zip(vertices.iter().copied().cycle().skip(1))
+    vertices.iter().copied().zip(vertices.iter().copied().cycle().skip(1))
 }
 
 /// A difference of longitudes brought into [-180, 180].

@@ -56,9 +56,7 @@ impl Default for PublicationLimits {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublicationError {
     /// A part is larger than its cap.
-    #[error(
-        "publication {part} has {bytes} bytes; the cap is publication.{part}_bytes_max = {limit}"
-    )]
+    #[error("publication {part} has {bytes} bytes; the cap is publication.{part}_bytes_max = {limit}")]
     TooLong {
         /// Which part.
         part: &'static str,
@@ -82,11 +80,7 @@ impl Publication {
         for (part, bytes, limit) in [
             ("id", id_bytes, limits.id_bytes_max),
             ("payload", self.payload.len(), limits.payload_bytes_max),
-            (
-                "content_type",
-                self.content_type.len(),
-                limits.content_type_bytes_max,
-            ),
+            ("content_type", self.content_type.len(), limits.content_type_bytes_max),
         ] {
             if bytes > limit {
                 return Err(PublicationError::TooLong { part, bytes, limit });
@@ -96,10 +90,7 @@ impl Publication {
             return Err(PublicationError::ExpiresAtOnce);
         }
         if let Some((name, _)) = self.attributes.iter().find(|(name, _)| is_reserved(name)) {
-            return Err(AttributesError::Reserved {
-                name: name.to_string(),
-            }
-            .into());
+            return Err(AttributesError::Reserved { name: name.to_string() }.into());
         }
         self.attributes.check(&limits.attributes)?;
         Ok(())
@@ -124,66 +115,23 @@ mod tests {
 
     #[test]
     fn what_exceeds_a_cap_or_uses_a_reserved_name_is_refused() {
-        let limits = PublicationLimits {
-            id_bytes_max: 2,
-            payload_bytes_max: 3,
-            ..PublicationLimits::default()
-        };
-        let good = Publication {
-            payload: Bytes::from_static(b"abc"),
-            ..Publication::default()
-        };
+        let limits = PublicationLimits { id_bytes_max: 2, payload_bytes_max: 3, ..PublicationLimits::default() };
+        let good = Publication { payload: Bytes::from_static(b"abc"), ..Publication::default() };
         assert_eq!(good.validate(&limits), Ok(()));
         assert!(good.bytes() >= 3);
         let refusals = [
+            (Publication { id: Some("abc".into()), ..good.clone() }, "id_bytes_max = 2"),
+            (Publication { payload: Bytes::from_static(b"abcd"), ..good.clone() }, "payload_bytes_max = 3"),
+            (Publication { content_type: "x".repeat(257).into(), ..good.clone() }, "content_type_bytes_max = 256"),
+            (Publication { expires_after: Some(Duration::ZERO), ..good.clone() }, "expires_after is zero"),
             (
-                Publication {
-                    id: Some("abc".into()),
-                    ..good.clone()
-                },
-                "id_bytes_max = 2",
-            ),
-            (
-                Publication {
-                    payload: Bytes::from_static(b"abcd"),
-                    ..good.clone()
-                },
-                "payload_bytes_max = 3",
-            ),
-            (
-                Publication {
-                    content_type: "x".repeat(257).into(),
-                    ..good.clone()
-                },
-                "content_type_bytes_max = 256",
-            ),
-            (
-                Publication {
-                    expires_after: Some(Duration::ZERO),
-                    ..good.clone()
-                },
-                "expires_after is zero",
-            ),
-            (
-                Publication {
-                    attributes: [("gomera.time", Value::Integer(1))].into_iter().collect(),
-                    ..good.clone()
-                },
+                Publication { attributes: [("gomera.time", Value::Integer(1))].into_iter().collect(), ..good.clone() },
                 "`gomera.time` is reserved",
             ),
-            (
-                Publication {
-                    attributes: [("", Value::Integer(1))].into_iter().collect(),
-                    ..good
-                },
-                "name is empty",
-            ),
+            (Publication { attributes: [("", Value::Integer(1))].into_iter().collect(), ..good }, "name is empty"),
         ];
         for (publication, expected) in refusals {
-            let error = publication
-                .validate(&limits)
-                .expect_err(expected)
-                .to_string();
+            let error = publication.validate(&limits).expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -17,9 +17,7 @@ pub struct Timestamp(pub i64);
 
 /// A text is not an RFC 3339 date and time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not an RFC 3339 date and time such as 2024-05-17T08:30:00Z or 2024-05-17T10:30:00.25+02:00"
-)]
+#[error("not an RFC 3339 date and time such as 2024-05-17T08:30:00Z or 2024-05-17T10:30:00.25+02:00")]
 pub struct TimestampError;
 
 impl Timestamp {
@@ -32,12 +30,7 @@ impl Timestamp {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
-        if bytes.len() < 20
-            || bytes[4] != b'-'
-            || bytes[7] != b'-'
-            || bytes[13] != b':'
-            || bytes[16] != b':'
-        {
+        if bytes.len() < 20 || bytes[4] != b'-' || bytes[7] != b'-' || bytes[13] != b':' || bytes[16] != b':' {
             return None;
         }
         if !matches!(bytes[10], b'T' | b't' | b' ') {
@@ -60,11 +53,8 @@ impl Timestamp {
         let (microseconds, rest) = fraction(&bytes[19..])?;
         let offset_seconds = offset(rest)?;
         // A leap second is written only at the end of a month in UTC; elsewhere `:60` is a mistake.
-        let seconds = days_from_civil(year, month, day) * SECONDS_PER_DAY
-            + hour * 3_600
-            + minute * 60
-            + second
-            - offset_seconds;
+        let seconds =
+            days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3_600 + minute * 60 + second - offset_seconds;
         if second == 60 && seconds.rem_euclid(SECONDS_PER_DAY) != 0 {
             return None;
         }
@@ -98,15 +88,8 @@ impl fmt::Display for Timestamp {
         let microseconds = self.0.rem_euclid(MICROSECONDS_PER_SECOND);
         let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
         let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY);
-        let (hour, minute, second) = (
-            second_of_day / 3_600,
-            second_of_day / 60 % 60,
-            second_of_day % 60,
-        );
-        write!(
-            formatter,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-        )?;
+        let (hour, minute, second) = (second_of_day / 3_600, second_of_day / 60 % 60, second_of_day % 60);
+        write!(formatter, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
         if microseconds == 0 {
             formatter.write_str("Z")
         } else if microseconds % 1_000 == 0 {
@@ -118,10 +101,7 @@ impl fmt::Display for Timestamp {
 }
 
 fn digits(bytes: &[u8]) -> Option<i64> {
-    bytes.iter().try_fold(0_i64, |number, byte| {
-        byte.is_ascii_digit()
-            .then(|| number * 10 + i64::from(byte - b'0'))
-    })
+    bytes.iter().try_fold(0_i64, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0')))
 }
 
 /// Microseconds of an optional `.digits`, and what follows it.
@@ -129,18 +109,14 @@ fn fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let Some(after_dot) = bytes.strip_prefix(b".") else {
         return Some((0, bytes));
     };
-    let length = after_dot
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
+    let length = after_dot.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if length == 0 {
         return None;
     }
     let (written, rest) = after_dot.split_at(length);
     let mut microseconds = 0;
     for place in 0..6 {
-        microseconds =
-            microseconds * 10 + written.get(place).map_or(0, |byte| i64::from(byte - b'0'));
+        microseconds = microseconds * 10 + written.get(place).map_or(0, |byte| i64::from(byte - b'0'));
     }
     Some((microseconds, rest))
 }
@@ -190,16 +166,11 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }

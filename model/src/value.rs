@@ -50,10 +50,7 @@ impl Array {
     /// Takes scalars; refuses an array among them.
     pub fn new(elements: impl Into<Arc<[Value]>>) -> Result<Self, NestedArray> {
         let elements = elements.into();
-        match elements
-            .iter()
-            .position(|element| matches!(element, Value::Array(_)))
-        {
+        match elements.iter().position(|element| matches!(element, Value::Array(_))) {
             Some(index) => Err(NestedArray { index }),
             None => Ok(Self(elements)),
         }
@@ -111,17 +108,11 @@ impl Value {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         match self {
-            Self::Bool(_)
-            | Self::Integer(_)
-            | Self::Float(_)
-            | Self::Timestamp(_)
-            | Self::GeoPoint(_) => 0,
+            Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::Timestamp(_) | Self::GeoPoint(_) => 0,
             Self::String(text) => text.len() + ARC_HEADER_BYTES,
             Self::Array(elements) => {
-                let elements_bytes: usize = elements
-                    .iter()
-                    .map(|element| size_of::<Value>() + element.heap_bytes())
-                    .sum();
+                let elements_bytes: usize =
+                    elements.iter().map(|element| size_of::<Value>() + element.heap_bytes()).sum();
                 elements_bytes + ARC_HEADER_BYTES
             }
         }
@@ -183,20 +174,14 @@ impl Scalar<'_> {
     #[inline]
     pub(crate) fn compare(self, other: Scalar<'_>) -> Comparability {
         match (self, other) {
-            (Self::Integer(left), Scalar::Integer(right)) => {
-                Comparability::Ordered(left.cmp(&right))
-            }
+            (Self::Integer(left), Scalar::Integer(right)) => Comparability::Ordered(left.cmp(&right)),
             (Self::Float(left), Scalar::Float(right)) => ordered(left.partial_cmp(&right)),
-            (Self::Integer(left), Scalar::Float(right)) => {
-                ordered(compare_integer_with_float(left, right))
-            }
+            (Self::Integer(left), Scalar::Float(right)) => ordered(compare_integer_with_float(left, right)),
             (Self::Float(left), Scalar::Integer(right)) => {
                 ordered(compare_integer_with_float(right, left).map(Ordering::reverse))
             }
             (Self::String(left), Scalar::String(right)) => Comparability::Ordered(left.cmp(right)),
-            (Self::Timestamp(left), Scalar::Timestamp(right)) => {
-                Comparability::Ordered(left.cmp(&right))
-            }
+            (Self::Timestamp(left), Scalar::Timestamp(right)) => Comparability::Ordered(left.cmp(&right)),
             (Self::Timestamp(left), Scalar::String(right)) => match Timestamp::parse(right) {
                 Some(right) => Comparability::Ordered(left.cmp(&right)),
                 None => Comparability::Unlike,
@@ -206,15 +191,10 @@ impl Scalar<'_> {
                 None => Comparability::Unlike,
             },
             (Self::Bool(left), Scalar::Bool(right)) => Comparability::Equatable(left == right),
-            (Self::GeoPoint(left), Scalar::GeoPoint(right)) => {
-                Comparability::Equatable(left.is_same_place(right))
-            }
+            (Self::GeoPoint(left), Scalar::GeoPoint(right)) => Comparability::Equatable(left.is_same_place(right)),
             (Self::Array(left), Scalar::Array(right)) => Comparability::Equatable(
                 left.len() == right.len()
-                    && left
-                        .iter()
-                        .zip(right)
-                        .all(|(left, right)| Scalar::from(left).equals(Scalar::from(right))),
+                    && left.iter().zip(right).all(|(left, right)| Scalar::from(left).equals(Scalar::from(right))),
             ),
             (
                 Self::Bool(_)
@@ -261,10 +241,7 @@ pub fn compare_integer_with_float(integer: i64, float: f64) -> Option<Ordering> 
         return Some(Ordering::Greater);
     }
     let whole = float.trunc();
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "whole is an integer in [-2^63, 2^63): the cast is exact"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "whole is an integer in [-2^63, 2^63): the cast is exact")]
     let whole_integer = whole as i64;
     Some(integer.cmp(&whole_integer).then_with(|| {
         // Equal whole parts: the sign of what trunc cut off decides.
@@ -350,12 +327,7 @@ impl fmt::Display for Value {
             Self::Float(value) => write!(formatter, "{value:?}"),
             Self::String(text) => write_quoted(formatter, text, '\''),
             Self::Timestamp(instant) => write!(formatter, "TIMESTAMP '{instant}'"),
-            Self::GeoPoint(point) => write!(
-                formatter,
-                "POINT({:?}, {:?})",
-                point.latitude(),
-                point.longitude()
-            ),
+            Self::GeoPoint(point) => write!(formatter, "POINT({:?}, {:?})", point.latitude(), point.longitude()),
             Self::Array(elements) => {
                 formatter.write_str("[")?;
                 for (index, element) in elements.iter().enumerate() {
@@ -369,11 +341,7 @@ impl fmt::Display for Value {
 }
 
 /// Writes `text` between `quote`s, doubling those inside.
-pub(crate) fn write_quoted(
-    formatter: &mut fmt::Formatter<'_>,
-    text: &str,
-    quote: char,
-) -> fmt::Result {
+pub(crate) fn write_quoted(formatter: &mut fmt::Formatter<'_>, text: &str, quote: char) -> fmt::Result {
     write!(formatter, "{quote}")?;
     for (index, part) in text.split(quote).enumerate() {
         if index > 0 {

@@ -7,18 +7,10 @@ use crate::filter::ast::ArithmeticOperator;
 use crate::geo::GeoPoint;
 use crate::value::Scalar;
 
-pub(super) fn apply<'a>(
-    left: Scalar<'_>,
-    operator: ArithmeticOperator,
-    right: Scalar<'_>,
-) -> Option<Scalar<'a>> {
+pub(super) fn apply<'a>(left: Scalar<'_>, operator: ArithmeticOperator, right: Scalar<'_>) -> Option<Scalar<'a>> {
     match (left, right) {
         (Scalar::Integer(left), Scalar::Integer(right)) => integers(left, operator, right),
-        _ => Some(Scalar::Float(floats(
-            number(left)?,
-            operator,
-            number(right)?,
-        ))),
+        _ => Some(Scalar::Float(floats(number(left)?, operator, number(right)?))),
     }
 }
 
@@ -47,17 +39,11 @@ fn floats(left: f64, operator: ArithmeticOperator, right: f64) -> f64 {
 
 pub(super) fn negate<'a>(value: Scalar<'_>) -> Option<Scalar<'a>> {
     match value {
-        Scalar::Integer(value) => Some(
-            value
-                .checked_neg()
-                .map_or_else(|| Scalar::Float(-(value as f64)), Scalar::Integer),
-        ),
+        Scalar::Integer(value) => {
+            Some(value.checked_neg().map_or_else(|| Scalar::Float(-(value as f64)), Scalar::Integer))
+        }
         Scalar::Float(value) => Some(Scalar::Float(-value)),
-        Scalar::Bool(_)
-        | Scalar::String(_)
-        | Scalar::Timestamp(_)
-        | Scalar::GeoPoint(_)
-        | Scalar::Array(_) => None,
+        Scalar::Bool(_) | Scalar::String(_) | Scalar::Timestamp(_) | Scalar::GeoPoint(_) | Scalar::Array(_) => None,
     }
 }
 
@@ -66,11 +52,7 @@ pub(super) fn number(value: Scalar<'_>) -> Option<f64> {
     match value {
         Scalar::Integer(value) => Some(value as f64),
         Scalar::Float(value) => Some(value),
-        Scalar::Bool(_)
-        | Scalar::String(_)
-        | Scalar::Timestamp(_)
-        | Scalar::GeoPoint(_)
-        | Scalar::Array(_) => None,
+        Scalar::Bool(_) | Scalar::String(_) | Scalar::Timestamp(_) | Scalar::GeoPoint(_) | Scalar::Array(_) => None,
     }
 }
 

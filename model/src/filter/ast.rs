@@ -274,16 +274,12 @@ impl Predicate {
     #[must_use]
     pub fn as_attribute_comparison(&self) -> Option<(&Arc<str>, Comparison, &Value)> {
         match self {
-            Self::Compare {
-                left: Operand::Attribute(name),
-                comparison,
-                right: Operand::Constant(value),
-            } => Some((name, *comparison, value)),
-            Self::Compare {
-                left: Operand::Constant(value),
-                comparison,
-                right: Operand::Attribute(name),
-            } => Some((name, comparison.mirrored(), value)),
+            Self::Compare { left: Operand::Attribute(name), comparison, right: Operand::Constant(value) } => {
+                Some((name, *comparison, value))
+            }
+            Self::Compare { left: Operand::Constant(value), comparison, right: Operand::Attribute(name) } => {
+                Some((name, comparison.mirrored(), value))
+            }
             Self::Compare { .. }
             | Self::Between { .. }
             | Self::In { .. }
@@ -301,44 +297,18 @@ impl Predicate {
     pub fn operands(&self) -> Vec<&Operand> {
         match self {
             Self::Compare { left, right, .. } => vec![left, right],
-            Self::Between {
-                operand, low, high, ..
-            } => vec![operand, low, high],
-            Self::In {
-                operand,
-                set: Set::Constants(_),
-            } => vec![operand],
-            Self::In {
-                operand,
-                set: Set::Operands(members),
-            } => std::iter::once(operand).chain(members).collect(),
-            Self::In {
-                operand,
-                set: Set::Array(array),
-            } => vec![operand, array],
+            Self::Between { operand, low, high, .. } => vec![operand, low, high],
+            Self::In { operand, set: Set::Constants(_) } => vec![operand],
+            Self::In { operand, set: Set::Operands(members) } => std::iter::once(operand).chain(members).collect(),
+            Self::In { operand, set: Set::Array(array) } => vec![operand, array],
             Self::Like { operand, .. } | Self::Matches { operand, .. } => vec![operand],
-            Self::StartsWith {
-                operand,
-                prefix: other,
-            }
-            | Self::EndsWith {
-                operand,
-                suffix: other,
-            }
-            | Self::Contains {
-                operand,
-                element: other,
-            } => vec![operand, other],
+            Self::StartsWith { operand, prefix: other }
+            | Self::EndsWith { operand, suffix: other }
+            | Self::Contains { operand, element: other } => vec![operand, other],
             Self::IsNull(operand) => vec![operand],
             Self::Within { point, shape } => match shape {
-                Shape::Circle {
-                    center,
-                    radius_metres,
-                } => vec![point, center, radius_metres],
-                Shape::Box {
-                    south_west,
-                    north_east,
-                } => vec![point, south_west, north_east],
+                Shape::Circle { center, radius_metres } => vec![point, center, radius_metres],
+                Shape::Box { south_west, north_east } => vec![point, south_west, north_east],
                 Shape::Polygon(_) => vec![point],
             },
         }

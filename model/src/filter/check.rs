@@ -26,29 +26,17 @@ pub enum ExpressionError {
 }
 
 pub(super) fn too_deep(limit: usize) -> LimitExceeded {
-    LimitExceeded {
-        what: format!("the filter is nested deeper than {limit}"),
-        cap: "depth_max",
-        limit,
-    }
+    LimitExceeded { what: format!("the filter is nested deeper than {limit}"), cap: "depth_max", limit }
 }
 
 pub(super) fn too_many_nodes(limit: usize) -> LimitExceeded {
-    LimitExceeded {
-        what: format!("the filter has more than {limit} conditions and operands"),
-        cap: "nodes_max",
-        limit,
-    }
+    LimitExceeded { what: format!("the filter has more than {limit} conditions and operands"), cap: "nodes_max", limit }
 }
 
 pub(super) fn check_members(count: usize, limits: &FilterLimits) -> Result<(), LimitExceeded> {
     let limit = limits.in_members_max;
     if count > limit {
-        return Err(LimitExceeded {
-            what: format!("IN has {count} members"),
-            cap: "in_members_max",
-            limit,
-        });
+        return Err(LimitExceeded { what: format!("IN has {count} members"), cap: "in_members_max", limit });
     }
     Ok(())
 }
@@ -68,11 +56,7 @@ pub(super) fn check_vertices(count: usize, limits: &FilterLimits) -> Result<(), 
 pub(super) fn check_regexes(count: usize, limits: &FilterLimits) -> Result<(), LimitExceeded> {
     let limit = limits.regexes_max;
     if count > limit {
-        return Err(LimitExceeded {
-            what: format!("the filter has {count} MATCHES"),
-            cap: "regexes_max",
-            limit,
-        });
+        return Err(LimitExceeded { what: format!("the filter has {count} MATCHES"), cap: "regexes_max", limit });
     }
     Ok(())
 }
@@ -116,10 +100,7 @@ pub(super) fn point(latitude: Operand, longitude: Operand) -> Result<Operand, St
 
 /// The list of `IN`, of constants if all are.
 pub(super) fn set(members: Vec<Operand>) -> Set {
-    if members
-        .iter()
-        .all(|member| matches!(member, Operand::Constant(_)))
-    {
+    if members.iter().all(|member| matches!(member, Operand::Constant(_))) {
         let constants = members.into_iter().filter_map(|member| match member {
             Operand::Constant(value) => Some(value),
             Operand::Attribute(_)
@@ -138,41 +119,32 @@ pub(super) fn set(members: Vec<Operand>) -> Set {
 /// Refuses constants in places where no value of their type ever makes sense.
 pub(super) fn check_shape(shape: &Shape) -> Result<(), String> {
     let place = |operand: &Operand, role: &str| match operand {
-        Operand::Constant(value) if !matches!(value, Value::GeoPoint(_)) => Err(format!(
-            "{role} is the {} {value}, must be a place such as POINT(43.46, -3.81)",
-            value.type_name()
-        )),
+        Operand::Constant(value) if !matches!(value, Value::GeoPoint(_)) => {
+            Err(format!("{role} is the {} {value}, must be a place such as POINT(43.46, -3.81)", value.type_name()))
+        }
         _ => Ok(()),
     };
     match shape {
-        Shape::Circle {
-            center,
-            radius_metres,
-        } => {
+        Shape::Circle { center, radius_metres } => {
             place(center, "the center of CIRCLE")?;
             match radius_metres {
                 Operand::Constant(Value::Integer(radius)) if *radius >= 0 => Ok(()),
                 Operand::Constant(Value::Float(radius)) if *radius >= 0.0 => Ok(()),
-                Operand::Constant(value) => Err(format!(
-                    "the radius of CIRCLE is {value}, must be a number of metres, 0 or more"
-                )),
+                Operand::Constant(value) => {
+                    Err(format!("the radius of CIRCLE is {value}, must be a number of metres, 0 or more"))
+                }
                 _ => Ok(()),
             }
         }
-        Shape::Box {
-            south_west,
-            north_east,
-        } => {
+        Shape::Box { south_west, north_east } => {
             place(south_west, "the south-west corner of BOX")?;
             place(north_east, "the north-east corner of BOX")?;
             match (south_west, north_east) {
-                (
-                    Operand::Constant(Value::GeoPoint(south_west)),
-                    Operand::Constant(Value::GeoPoint(north_east)),
-                ) if south_west.latitude() > north_east.latitude() => Err(
-                    "the first corner of BOX lies north of the second, must be the south-west one"
-                        .to_owned(),
-                ),
+                (Operand::Constant(Value::GeoPoint(south_west)), Operand::Constant(Value::GeoPoint(north_east)))
+                    if south_west.latitude() > north_east.latitude() =>
+                {
+                    Err("the first corner of BOX lies north of the second, must be the south-west one".to_owned())
+                }
                 _ => Ok(()),
             }
         }
@@ -183,12 +155,12 @@ pub(super) fn check_shape(shape: &Shape) -> Result<(), String> {
 /// Whether the text form has a literal for this value.
 fn check_constant(value: &Value) -> Result<(), String> {
     match value {
-        Value::Float(number) if !number.is_finite() => Err(format!(
-            "constant {number} is not a finite number, and no literal can write it"
-        )),
-        Value::Timestamp(instant) if !instant.is_printable() => Err(format!(
-            "constant timestamp {instant} lies outside the years 0000 to 9999"
-        )),
+        Value::Float(number) if !number.is_finite() => {
+            Err(format!("constant {number} is not a finite number, and no literal can write it"))
+        }
+        Value::Timestamp(instant) if !instant.is_printable() => {
+            Err(format!("constant timestamp {instant} lies outside the years 0000 to 9999"))
+        }
         Value::Array(_) => Err("a constant is an array, must be a scalar".to_owned()),
         Value::Bool(_)
         | Value::Integer(_)
@@ -200,15 +172,8 @@ fn check_constant(value: &Value) -> Result<(), String> {
 }
 
 /// Checks a tree against the caps and makes it canonical.
-pub(super) fn canonical(
-    expression: Expression,
-    limits: &FilterLimits,
-) -> Result<Expression, ExpressionError> {
-    let mut walk = Walk {
-        limits,
-        nodes: 0,
-        regexes: 0,
-    };
+pub(super) fn canonical(expression: Expression, limits: &FilterLimits) -> Result<Expression, ExpressionError> {
+    let mut walk = Walk { limits, nodes: 0, regexes: 0 };
     let expression = walk.expression(expression, 1)?;
     let mut length = Length(0);
     write!(length, "{expression}").expect("counting cannot fail");
@@ -235,11 +200,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn expression(
-        &mut self,
-        expression: Expression,
-        depth: usize,
-    ) -> Result<Expression, ExpressionError> {
+    fn expression(&mut self, expression: Expression, depth: usize) -> Result<Expression, ExpressionError> {
         match expression {
             Expression::And(parts) if parts.len() < 2 => self.few(parts, Truth::True, depth),
             Expression::Or(parts) if parts.len() < 2 => self.few(parts, Truth::False, depth),
@@ -247,12 +208,8 @@ impl Walk<'_> {
                 self.count(depth)?;
                 Ok(match expression {
                     Expression::Constant(truth) => Expression::Constant(truth),
-                    Expression::Predicate(predicate) => {
-                        Expression::Predicate(self.predicate(predicate, depth + 1)?)
-                    }
-                    Expression::Not(inner) => {
-                        Expression::Not(Box::new(self.expression(*inner, depth + 1)?))
-                    }
+                    Expression::Predicate(predicate) => Expression::Predicate(self.predicate(predicate, depth + 1)?),
+                    Expression::Not(inner) => Expression::Not(Box::new(self.expression(*inner, depth + 1)?)),
                     Expression::And(parts) => Expression::And(self.expressions(parts, depth + 1)?),
                     Expression::Or(parts) => Expression::Or(self.expressions(parts, depth + 1)?),
                 })
@@ -261,12 +218,7 @@ impl Walk<'_> {
     }
 
     /// A conjunction or disjunction of one part is that part, of none is `empty`.
-    fn few(
-        &mut self,
-        parts: Vec<Expression>,
-        empty: Truth,
-        depth: usize,
-    ) -> Result<Expression, ExpressionError> {
+    fn few(&mut self, parts: Vec<Expression>, empty: Truth, depth: usize) -> Result<Expression, ExpressionError> {
         // Chains of such wrappers vanish from the result but not from the stack: guard it all the same.
         if depth > self.limits.depth() {
             return Err(too_deep(self.limits.depth()).into());
@@ -276,9 +228,7 @@ impl Walk<'_> {
                 // Unwrapped in a loop, not by recursion.
                 loop {
                     only = match only {
-                        Expression::And(mut parts) | Expression::Or(mut parts)
-                            if parts.len() == 1 =>
-                        {
+                        Expression::And(mut parts) | Expression::Or(mut parts) if parts.len() == 1 => {
                             parts.pop().expect("one part")
                         }
                         other => break self.expression(other, depth),
@@ -289,93 +239,55 @@ impl Walk<'_> {
         }
     }
 
-    fn expressions(
-        &mut self,
-        parts: Vec<Expression>,
-        depth: usize,
-    ) -> Result<Vec<Expression>, ExpressionError> {
-        parts
-            .into_iter()
-            .map(|part| self.expression(part, depth))
-            .collect()
+    fn expressions(&mut self, parts: Vec<Expression>, depth: usize) -> Result<Vec<Expression>, ExpressionError> {
+        parts.into_iter().map(|part| self.expression(part, depth)).collect()
     }
 
-    fn predicate(
-        &mut self,
-        predicate: Predicate,
-        depth: usize,
-    ) -> Result<Predicate, ExpressionError> {
+    fn predicate(&mut self, predicate: Predicate, depth: usize) -> Result<Predicate, ExpressionError> {
         Ok(match predicate {
-            Predicate::Compare {
-                left,
-                comparison,
-                right,
-            } => Predicate::Compare {
-                left: self.operand(left, depth)?,
-                comparison,
-                right: self.operand(right, depth)?,
-            },
-            Predicate::Between {
-                operand,
-                side,
-                low,
-                high,
-            } => Predicate::Between {
+            Predicate::Compare { left, comparison, right } => {
+                Predicate::Compare { left: self.operand(left, depth)?, comparison, right: self.operand(right, depth)? }
+            }
+            Predicate::Between { operand, side, low, high } => Predicate::Between {
                 operand: self.operand(operand, depth)?,
                 side,
                 low: self.operand(low, depth)?,
                 high: self.operand(high, depth)?,
             },
-            Predicate::In { operand, set } => Predicate::In {
-                operand: self.operand(operand, depth)?,
-                set: self.set(set, depth)?,
-            },
-            Predicate::Like { operand, pattern } => Predicate::Like {
-                operand: self.operand(operand, depth)?,
-                pattern,
-            },
+            Predicate::In { operand, set } => {
+                Predicate::In { operand: self.operand(operand, depth)?, set: self.set(set, depth)? }
+            }
+            Predicate::Like { operand, pattern } => Predicate::Like { operand: self.operand(operand, depth)?, pattern },
             Predicate::Matches { operand, pattern } => {
                 self.regexes += 1;
                 check_regexes(self.regexes, self.limits)?;
-                Predicate::Matches {
-                    operand: self.operand(operand, depth)?,
-                    pattern,
-                }
+                Predicate::Matches { operand: self.operand(operand, depth)?, pattern }
             }
-            Predicate::StartsWith { operand, prefix } => Predicate::StartsWith {
-                operand: self.operand(operand, depth)?,
-                prefix: self.operand(prefix, depth)?,
-            },
-            Predicate::EndsWith { operand, suffix } => Predicate::EndsWith {
-                operand: self.operand(operand, depth)?,
-                suffix: self.operand(suffix, depth)?,
-            },
-            Predicate::Contains { operand, element } => Predicate::Contains {
-                operand: self.operand(operand, depth)?,
-                element: self.operand(element, depth)?,
-            },
+            Predicate::StartsWith { operand, prefix } => {
+                Predicate::StartsWith { operand: self.operand(operand, depth)?, prefix: self.operand(prefix, depth)? }
+            }
+            Predicate::EndsWith { operand, suffix } => {
+                Predicate::EndsWith { operand: self.operand(operand, depth)?, suffix: self.operand(suffix, depth)? }
+            }
+            Predicate::Contains { operand, element } => {
+                Predicate::Contains { operand: self.operand(operand, depth)?, element: self.operand(element, depth)? }
+            }
             Predicate::IsNull(operand) => Predicate::IsNull(self.operand(operand, depth)?),
-            Predicate::Within { point, shape } => Predicate::Within {
-                point: self.operand(point, depth)?,
-                shape: self.shape(shape, depth)?,
-            },
+            Predicate::Within { point, shape } => {
+                Predicate::Within { point: self.operand(point, depth)?, shape: self.shape(shape, depth)? }
+            }
         })
     }
 
     fn set(&mut self, members: Set, depth: usize) -> Result<Set, ExpressionError> {
-        let no_members =
-            || ExpressionError::Invalid("IN has no members, must have at least one".to_owned());
+        let no_members = || ExpressionError::Invalid("IN has no members, must have at least one".to_owned());
         match members {
             Set::Constants(members) => {
                 check_members(members.members().len(), self.limits)?;
                 if members.members().is_empty() {
                     return Err(no_members());
                 }
-                members
-                    .members()
-                    .iter()
-                    .try_for_each(check_constant)
-                    .map_err(ExpressionError::Invalid)?;
+                members.members().iter().try_for_each(check_constant).map_err(ExpressionError::Invalid)?;
                 Ok(Set::Constants(members))
             }
             Set::Operands(members) => {
@@ -384,10 +296,8 @@ impl Walk<'_> {
                     return Err(no_members());
                 }
                 let nodes = self.nodes;
-                let members = members
-                    .into_iter()
-                    .map(|member| self.operand(member, depth))
-                    .collect::<Result<Vec<_>, _>>()?;
+                let members =
+                    members.into_iter().map(|member| self.operand(member, depth)).collect::<Result<Vec<_>, _>>()?;
                 let members = set(members);
                 if matches!(members, Set::Constants(_)) {
                     self.nodes = nodes;
@@ -395,9 +305,7 @@ impl Walk<'_> {
                 Ok(members)
             }
             Set::Array(array) => match array {
-                Operand::Attribute(_) | Operand::Context(_) => {
-                    Ok(Set::Array(self.operand(array, depth)?))
-                }
+                Operand::Attribute(_) | Operand::Context(_) => Ok(Set::Array(self.operand(array, depth)?)),
                 other => Err(ExpressionError::Invalid(format!(
                     "IN looks in `{other}`, must be a list, an attribute or a context attribute"
                 ))),
@@ -407,17 +315,11 @@ impl Walk<'_> {
 
     fn shape(&mut self, shape: Shape, depth: usize) -> Result<Shape, ExpressionError> {
         let shape = match shape {
-            Shape::Circle {
-                center,
-                radius_metres,
-            } => Shape::Circle {
+            Shape::Circle { center, radius_metres } => Shape::Circle {
                 center: self.operand(center, depth)?,
                 radius_metres: self.operand(radius_metres, depth)?,
             },
-            Shape::Box {
-                south_west,
-                north_east,
-            } => Shape::Box {
+            Shape::Box { south_west, north_east } => Shape::Box {
                 south_west: self.operand(south_west, depth)?,
                 north_east: self.operand(north_east, depth)?,
             },
@@ -439,9 +341,7 @@ impl Walk<'_> {
                 Operand::Constant(value)
             }
             Operand::Attribute(name) | Operand::Context(name) if name.is_empty() => {
-                return Err(ExpressionError::Invalid(
-                    "an attribute name is empty".to_owned(),
-                ));
+                return Err(ExpressionError::Invalid("an attribute name is empty".to_owned()));
             }
             Operand::Attribute(_) | Operand::Context(_) => operand,
             Operand::Negate(inner) => {
@@ -449,25 +349,14 @@ impl Walk<'_> {
                 self.leaf(nodes, negate(inner))
             }
             Operand::Arithmetic(arithmetic) => {
-                let Arithmetic {
-                    left,
-                    operator,
-                    right,
-                } = *arithmetic;
+                let Arithmetic { left, operator, right } = *arithmetic;
                 let left = self.operand(left, depth + 1)?;
                 let right = self.operand(right, depth + 1)?;
-                Operand::Arithmetic(Box::new(Arithmetic {
-                    left,
-                    operator,
-                    right,
-                }))
+                Operand::Arithmetic(Box::new(Arithmetic { left, operator, right }))
             }
             Operand::Point(pair) => {
                 let [latitude, longitude] = self.pair(*pair, depth + 1)?;
-                self.leaf(
-                    nodes,
-                    point(latitude, longitude).map_err(ExpressionError::Invalid)?,
-                )
+                self.leaf(nodes, point(latitude, longitude).map_err(ExpressionError::Invalid)?)
             }
             Operand::Distance(pair) => Operand::Distance(Box::new(self.pair(*pair, depth + 1)?)),
         })
@@ -505,59 +394,37 @@ pub(super) fn heap_bytes(expression: &Expression) -> usize {
     match expression {
         Expression::Constant(_) => 0,
         Expression::Predicate(predicate) => {
-            let operands: usize = predicate
-                .operands()
-                .into_iter()
-                .map(operand_heap_bytes)
-                .sum();
+            let operands: usize = predicate.operands().into_iter().map(operand_heap_bytes).sum();
             operands + predicate_heap_bytes(predicate)
         }
         Expression::Not(inner) => size_of::<Expression>() + heap_bytes(inner),
-        Expression::And(parts) | Expression::Or(parts) => parts
-            .iter()
-            .map(|part| size_of::<Expression>() + heap_bytes(part))
-            .sum(),
+        Expression::And(parts) | Expression::Or(parts) => {
+            parts.iter().map(|part| size_of::<Expression>() + heap_bytes(part)).sum()
+        }
     }
 }
 
 /// What a predicate holds beside its operands.
 fn predicate_heap_bytes(predicate: &Predicate) -> usize {
     match predicate {
-        Predicate::In {
-            set: Set::Constants(members),
-            ..
-        } => constant_set_heap_bytes(members),
-        Predicate::In {
-            set: Set::Operands(members),
-            ..
-        } => members.len() * size_of::<Operand>(),
+        Predicate::In { set: Set::Constants(members), .. } => constant_set_heap_bytes(members),
+        Predicate::In { set: Set::Operands(members), .. } => members.len() * size_of::<Operand>(),
         Predicate::Like { pattern, .. } => 2 * pattern.text().len(),
         Predicate::Matches { pattern, .. } => pattern.text().len() + REGEX_BYTES,
-        Predicate::Within {
-            shape: Shape::Polygon(polygon),
-            ..
-        } => size_of_val(polygon.vertices()),
+        Predicate::Within { shape: Shape::Polygon(polygon), .. } => size_of_val(polygon.vertices()),
         Predicate::Compare { .. }
         | Predicate::Between { .. }
-        | Predicate::In {
-            set: Set::Array(_), ..
-        }
+        | Predicate::In { set: Set::Array(_), .. }
         | Predicate::StartsWith { .. }
         | Predicate::EndsWith { .. }
         | Predicate::Contains { .. }
         | Predicate::IsNull(_)
-        | Predicate::Within {
-            shape: Shape::Circle { .. } | Shape::Box { .. },
-            ..
-        } => 0,
+        | Predicate::Within { shape: Shape::Circle { .. } | Shape::Box { .. }, .. } => 0,
     }
 }
 
 fn constant_set_heap_bytes(set: &ConstantSet) -> usize {
-    set.members()
-        .iter()
-        .map(|member| size_of::<Value>() + member.heap_bytes())
-        .sum()
+    set.members().iter().map(|member| size_of::<Value>() + member.heap_bytes()).sum()
 }
 
 fn operand_heap_bytes(operand: &Operand) -> usize {
@@ -567,10 +434,7 @@ fn operand_heap_bytes(operand: &Operand) -> usize {
             + match operand {
                 Operand::Constant(value) => value.heap_bytes(),
                 Operand::Attribute(name) | Operand::Context(name) => name.len(),
-                Operand::Negate(_)
-                | Operand::Arithmetic(_)
-                | Operand::Point(_)
-                | Operand::Distance(_) => 0,
+                Operand::Negate(_) | Operand::Arithmetic(_) | Operand::Point(_) | Operand::Distance(_) => 0,
             };
     });
     bytes

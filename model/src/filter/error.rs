@@ -50,15 +50,14 @@ impl fmt::Display for ParseErrorKind {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "filter is wrong at line {}, column {}: {}",
-            self.line, self.column, self.kind
-        )
+        write!(formatter, "filter is wrong at line {}, column {}: {}", self.line, self.column, self.kind)
     }
 }
 
 impl std::error::Error for ParseError {}
+
+/// As it travels through the parser: boxed, to keep the frames of the recursion small.
+pub(super) type Fault = Box<ParseError>;
 
 /// Characters shown on either side of the place.
 const SHOWN: usize = 60;
@@ -67,12 +66,7 @@ impl ParseError {
     pub(crate) fn new(text: &str, offset: usize, kind: ParseErrorKind) -> Self {
         let before = &text[..offset];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            offset,
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            kind,
-        }
+        Self { offset, line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1, kind }
     }
 
     /// The line of `text` (which must be what was parsed) and a caret under the place; no line end after the caret. Of
@@ -89,10 +83,7 @@ impl ParseError {
             shown.insert(0, '…');
         }
         // Tabs stay tabs, so that the caret lines up however wide they are shown.
-        let padding: String = shown
-            .chars()
-            .map(|character| if character == '\t' { '\t' } else { ' ' })
-            .collect();
+        let padding: String = shown.chars().map(|character| if character == '\t' { '\t' } else { ' ' }).collect();
         shown.extend(after.chars().take(SHOWN));
         if after.chars().nth(SHOWN).is_some() {
             shown.push('…');

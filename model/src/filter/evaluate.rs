@@ -72,9 +72,7 @@ struct Evaluation<'a, Source: ?Sized, Context: ?Sized> {
     context: &'a Context,
 }
 
-impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized>
-    Evaluation<'a, Source, Context>
-{
+impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized> Evaluation<'a, Source, Context> {
     fn condition(&self, expression: &'a Expression) -> Truth {
         match expression {
             Expression::Constant(truth) => *truth,
@@ -105,60 +103,40 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized>
 
     fn predicate(&self, predicate: &'a Predicate) -> Truth {
         match predicate {
-            Predicate::Compare {
-                left,
-                comparison,
-                right,
-            } => compare(self.operand(left), *comparison, self.operand(right)),
-            Predicate::Between {
-                operand,
-                side,
-                low,
-                high,
-            } => {
-                let (operand, low, high) =
-                    (self.operand(operand), self.operand(low), self.operand(high));
+            Predicate::Compare { left, comparison, right } => {
+                compare(self.operand(left), *comparison, self.operand(right))
+            }
+            Predicate::Between { operand, side, low, high } => {
+                let (operand, low, high) = (self.operand(operand), self.operand(low), self.operand(high));
                 match side {
                     Side::Inside => compare(operand, Comparison::GreaterOrEqual, low).and(compare(
                         operand,
                         Comparison::LessOrEqual,
                         high,
                     )),
-                    Side::Outside => compare(operand, Comparison::Less, low).or(compare(
-                        operand,
-                        Comparison::Greater,
-                        high,
-                    )),
+                    Side::Outside => {
+                        compare(operand, Comparison::Less, low).or(compare(operand, Comparison::Greater, high))
+                    }
                 }
             }
             Predicate::In { operand, set } => match self.operand(operand) {
                 None => Truth::Unknown,
                 Some(value) => self.is_in(value, set),
             },
-            Predicate::Like { operand, pattern } => {
-                self.text(operand, |text| pattern.is_match(text))
-            }
-            Predicate::Matches { operand, pattern } => {
-                self.text(operand, |text| pattern.is_match(text))
-            }
+            Predicate::Like { operand, pattern } => self.text(operand, |text| pattern.is_match(text)),
+            Predicate::Matches { operand, pattern } => self.text(operand, |text| pattern.is_match(text)),
             Predicate::StartsWith { operand, prefix } => {
                 self.texts(operand, prefix, |text, prefix| text.starts_with(prefix))
             }
             Predicate::EndsWith { operand, suffix } => {
                 self.texts(operand, suffix, |text, suffix| text.ends_with(suffix))
             }
-            Predicate::Contains { operand, element } => {
-                match (self.operand(operand), self.operand(element)) {
-                    (None, _) | (_, None) => Truth::Unknown,
-                    (Some(Scalar::String(text)), Some(Scalar::String(part))) => {
-                        Truth::from(text.contains(part))
-                    }
-                    (Some(Scalar::Array(elements)), Some(element)) => {
-                        Truth::from(holds(elements, element))
-                    }
-                    (Some(_), Some(_)) => Truth::False,
-                }
-            }
+            Predicate::Contains { operand, element } => match (self.operand(operand), self.operand(element)) {
+                (None, _) | (_, None) => Truth::Unknown,
+                (Some(Scalar::String(text)), Some(Scalar::String(part))) => Truth::from(text.contains(part)),
+                (Some(Scalar::Array(elements)), Some(element)) => Truth::from(holds(elements, element)),
+                (Some(_), Some(_)) => Truth::False,
+            },
             Predicate::IsNull(operand) => Truth::from(self.operand(operand).is_none()),
             Predicate::Within { point, shape } => self.within(point, shape),
         }
@@ -172,17 +150,10 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized>
         }
     }
 
-    fn texts(
-        &self,
-        left: &'a Operand,
-        right: &'a Operand,
-        holds: impl FnOnce(&str, &str) -> bool,
-    ) -> Truth {
+    fn texts(&self, left: &'a Operand, right: &'a Operand, holds: impl FnOnce(&str, &str) -> bool) -> Truth {
         match (self.operand(left), self.operand(right)) {
             (None, _) | (_, None) => Truth::Unknown,
-            (Some(Scalar::String(left)), Some(Scalar::String(right))) => {
-                Truth::from(holds(left, right))
-            }
+            (Some(Scalar::String(left)), Some(Scalar::String(right))) => Truth::from(holds(left, right)),
             (Some(_), Some(_)) => Truth::False,
         }
     }
@@ -190,9 +161,7 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized>
     fn is_in(&self, value: Scalar<'a>, set: &'a Set) -> Truth {
         match set {
             Set::Constants(members) => Truth::from(match value {
-                Scalar::Array(elements) => {
-                    elements.iter().any(|element| members.holds(element.into()))
-                }
+                Scalar::Array(elements) => elements.iter().any(|element| members.holds(element.into())),
                 value => members.holds(value),
             }),
             Set::Operands(members) => {
@@ -210,11 +179,9 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized>
             }
             Set::Array(array) => match self.operand(array) {
                 None => Truth::Unknown,
-                Some(Scalar::Array(members)) => Truth::from(
-                    members
-                        .iter()
-                        .any(|member| is_or_holds(value, member.into())),
-                ),
+                Some(Scalar::Array(members)) => {
+                    Truth::from(members.iter().any(|member| is_or_holds(value, member.into())))
+                }
                 Some(_) => Truth::False,
             },
         }
@@ -225,14 +192,8 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized>
             return Truth::Unknown;
         };
         let (first, second) = match shape {
-            Shape::Circle {
-                center,
-                radius_metres,
-            } => (self.operand(center), self.operand(radius_metres)),
-            Shape::Box {
-                south_west,
-                north_east,
-            } => (self.operand(south_west), self.operand(north_east)),
+            Shape::Circle { center, radius_metres } => (self.operand(center), self.operand(radius_metres)),
+            Shape::Box { south_west, north_east } => (self.operand(south_west), self.operand(north_east)),
             Shape::Polygon(polygon) => {
                 return match point {
                     Scalar::GeoPoint(point) => Truth::from(polygon.contains(point)),
@@ -245,10 +206,7 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized>
         };
         match (shape, point, first, second) {
             (Shape::Circle { .. }, Scalar::GeoPoint(point), Scalar::GeoPoint(center), radius) => {
-                Truth::from(
-                    arithmetic::number(radius)
-                        .is_some_and(|radius| point.distance_metres(center) <= radius),
-                )
+                Truth::from(arithmetic::number(radius).is_some_and(|radius| point.distance_metres(center) <= radius))
             }
             (
                 Shape::Box { .. },
@@ -273,12 +231,10 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized>
                 self.operand(&arithmetic.right)?,
             ),
             Operand::Point(pair) => {
-                arithmetic::point(self.operand(&pair[0])?, self.operand(&pair[1])?)
-                    .map(Scalar::GeoPoint)
+                arithmetic::point(self.operand(&pair[0])?, self.operand(&pair[1])?).map(Scalar::GeoPoint)
             }
             Operand::Distance(pair) => {
-                arithmetic::distance(self.operand(&pair[0])?, self.operand(&pair[1])?)
-                    .map(Scalar::Float)
+                arithmetic::distance(self.operand(&pair[0])?, self.operand(&pair[1])?).map(Scalar::Float)
             }
         }
     }
@@ -293,17 +249,11 @@ fn is_or_holds(value: Scalar<'_>, member: Scalar<'_>) -> bool {
 }
 
 fn holds(elements: &[Value], element: Scalar<'_>) -> bool {
-    elements
-        .iter()
-        .any(|other| Scalar::from(other).equals(element))
+    elements.iter().any(|other| Scalar::from(other).equals(element))
 }
 
 #[inline]
-pub(super) fn compare(
-    left: Option<Scalar<'_>>,
-    comparison: Comparison,
-    right: Option<Scalar<'_>>,
-) -> Truth {
+pub(super) fn compare(left: Option<Scalar<'_>>, comparison: Comparison, right: Option<Scalar<'_>>) -> Truth {
     let (Some(left), Some(right)) = (left, right) else {
         return Truth::Unknown;
     };
@@ -319,10 +269,7 @@ pub(super) fn compare(
         Comparability::Equatable(equal) => match comparison {
             Comparison::Equal => equal,
             Comparison::NotEqual => !equal,
-            Comparison::Less
-            | Comparison::LessOrEqual
-            | Comparison::Greater
-            | Comparison::GreaterOrEqual => false,
+            Comparison::Less | Comparison::LessOrEqual | Comparison::Greater | Comparison::GreaterOrEqual => false,
         },
         Comparability::Unordered => comparison == Comparison::NotEqual,
         Comparability::Unlike => false,

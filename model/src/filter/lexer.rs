@@ -1,6 +1,6 @@
 //! Text to tokens, on demand.
 
-use crate::filter::error::{ParseError, ParseErrorKind};
+use crate::filter::error::{Fault, ParseError, ParseErrorKind};
 
 /// A token with its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,20 +96,11 @@ const SYMBOLS: [(&str, Symbol); 15] = [
 ];
 
 /// What people write who come from other languages.
-const FOREIGN: [(&str, &str); 6] = [
-    ("==", "`=`"),
-    ("&&", "`AND`"),
-    ("||", "`OR`"),
-    ("=>", "`>=`"),
-    ("=<", "`<=`"),
-    ("!", "`NOT` or `<>`"),
-];
+const FOREIGN: [(&str, &str); 6] =
+    [("==", "`=`"), ("&&", "`AND`"), ("||", "`OR`"), ("=>", "`>=`"), ("=<", "`<=`"), ("!", "`NOT` or `<>`")];
 
 fn keyword(word: &str) -> Option<Keyword> {
-    KEYWORDS
-        .iter()
-        .find(|(text, _)| text.eq_ignore_ascii_case(word))
-        .map(|(_, keyword)| *keyword)
+    KEYWORDS.iter().find(|(text, _)| text.eq_ignore_ascii_case(word)).map(|(_, keyword)| *keyword)
 }
 
 fn begins_name(character: char) -> bool {
@@ -123,9 +114,7 @@ fn continues_name(character: char) -> bool {
 /// Whether `name` can be written without quotes.
 pub(super) fn is_plain_name(name: &str) -> bool {
     name.starts_with(begins_name)
-        && name
-            .split('.')
-            .all(|segment| !segment.is_empty() && segment.chars().all(continues_name))
+        && name.split('.').all(|segment| !segment.is_empty() && segment.chars().all(continues_name))
         && keyword(name).is_none()
 }
 
@@ -139,7 +128,7 @@ impl<'t> Lexer<'t> {
         Self { text, position: 0 }
     }
 
-    pub(super) fn next(&mut self) -> Result<Token<'t>, ParseError> {
+    pub(super) fn next(&mut self) -> Result<Token<'t>, Fault> {
         let rest = self.rest();
         self.position += rest.len() - rest.trim_start().len();
         let start = self.position;
@@ -149,9 +138,7 @@ impl<'t> Lexer<'t> {
             Some('$') => {
                 self.position += 1;
                 match self.peek() {
-                    Some(character)
-                        if begins_name(character) || character == '"' || character == '[' =>
-                    {
+                    Some(character) if begins_name(character) || character == '"' || character == '[' => {
                         TokenKind::Context(self.name()?.0)
                     }
                     _ => {
@@ -171,16 +158,10 @@ impl<'t> Lexer<'t> {
                 }
             }
             Some(character) if character.is_ascii_digit() => self.number()?,
-            Some('.') if self.rest()[1..].starts_with(|next: char| next.is_ascii_digit()) => {
-                self.number()?
-            }
+            Some('.') if self.rest()[1..].starts_with(|next: char| next.is_ascii_digit()) => self.number()?,
             Some(character) => self.symbol(character)?,
         };
-        Ok(Token {
-            kind,
-            start,
-            text: &self.text[start..self.position],
-        })
+        Ok(Token { kind, start, text: &self.text[start..self.position] })
     }
 
     fn rest(&self) -> &'t str {
@@ -191,30 +172,16 @@ impl<'t> Lexer<'t> {
         self.rest().chars().next()
     }
 
-    fn unexpected(
-        &self,
-        offset: usize,
-        found: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> ParseError {
-        let kind = ParseErrorKind::Unexpected {
-            found: found.into(),
-            expected: expected.into(),
-        };
-        ParseError::new(self.text, offset, kind)
+    fn unexpected(&self, offset: usize, found: impl Into<String>, expected: impl Into<String>) -> Fault {
+        let kind = ParseErrorKind::Unexpected { found: found.into(), expected: expected.into() };
+        Box::new(ParseError::new(self.text, offset, kind))
     }
 
-    fn invalid(&self, offset: usize, reason: impl Into<String>) -> ParseError {
-        ParseError::new(
-            self.text,
-            offset,
-            ParseErrorKind::Invalid {
-                reason: reason.into(),
-            },
-        )
+    fn invalid(&self, offset: usize, reason: impl Into<String>) -> Fault {
+        Box::new(ParseError::new(self.text, offset, ParseErrorKind::Invalid { reason: reason.into() }))
     }
 
-    fn symbol(&mut self, character: char) -> Result<TokenKind, ParseError> {
+    fn symbol(&mut self, character: char) -> Result<TokenKind, Fault> {
         let rest = self.rest();
         let symbol = SYMBOLS.iter().find(|(text, _)| rest.starts_with(text));
         let foreign = FOREIGN.iter().find(|(text, _)| rest.starts_with(text));
@@ -228,9 +195,7 @@ impl<'t> Lexer<'t> {
                 self.position += text.len();
                 Ok(TokenKind::Symbol(*symbol))
             }
-            (_, Some((text, ours))) => {
-                Err(self.unexpected(self.position, format!("`{text}`"), *ours))
-            }
+            (_, Some((text, ours))) => Err(self.unexpected(self.position, format!("`{text}`"), *ours)),
             (None, None) => Err(self.unexpected(
                 self.position,
                 format!("`{}`", character.escape_debug()),
@@ -240,7 +205,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// A quoted text with the closing quote doubled inside; the opening one is next.
-    fn quoted(&mut self, close: char, what: &str) -> Result<String, ParseError> {
+    fn quoted(&mut self, close: char, what: &str) -> Result<String, Fault> {
         let start = self.position;
         self.position += 1;
         let mut content = String::new();
@@ -259,7 +224,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// Segments joined by dots, each plain or quoted; whether it is one plain word.
-    fn name(&mut self) -> Result<(String, bool), ParseError> {
+    fn name(&mut self) -> Result<(String, bool), Fault> {
         let mut name = String::new();
         let mut bare = true;
         loop {
@@ -270,32 +235,20 @@ impl<'t> Lexer<'t> {
                     let close = if quote == '[' { ']' } else { quote };
                     let segment = self.quoted(close, "quoted name")?;
                     if segment.is_empty() {
-                        return Err(self.invalid(
-                            start,
-                            "a quoted name is empty, must have at least one character",
-                        ));
+                        return Err(self.invalid(start, "a quoted name is empty, must have at least one character"));
                     }
                     name.push_str(&segment);
                 }
                 Some(character) if continues_name(character) => {
                     let rest = self.rest();
-                    let length = rest
-                        .find(|character| !continues_name(character))
-                        .unwrap_or(rest.len());
+                    let length = rest.find(|character| !continues_name(character)).unwrap_or(rest.len());
                     name.push_str(&rest[..length]);
                     self.position += length;
                 }
                 _ => {
-                    let found = self
-                        .peek()
-                        .map_or("the end of the filter".to_owned(), |character| {
-                            format!("`{character}`")
-                        });
-                    return Err(self.unexpected(
-                        start,
-                        found,
-                        "the next part of the path after `.`",
-                    ));
+                    let found =
+                        self.peek().map_or("the end of the filter".to_owned(), |character| format!("`{character}`"));
+                    return Err(self.unexpected(start, found, "the next part of the path after `.`"));
                 }
             }
             if self.peek() != Some('.') {
@@ -309,7 +262,7 @@ impl<'t> Lexer<'t> {
 
     /// A number in Java's syntax: decimal, octal (leading 0), hexadecimal (0x), binary (0b), `_` between digits,
     /// suffix L; or with point, exponent, suffix F or D, a float.
-    fn number(&mut self) -> Result<TokenKind, ParseError> {
+    fn number(&mut self) -> Result<TokenKind, Fault> {
         let start = self.position;
         let rest = self.rest();
         let radix = match rest.as_bytes() {
@@ -326,17 +279,16 @@ impl<'t> Lexer<'t> {
             None => self.decimal(start)?,
         };
         match self.peek() {
-            Some(character) if continues_name(character) || character == '.' => Err(self
-                .unexpected(
-                    self.position,
-                    format!("`{character}`"),
-                    format!("the number `{}` to end", &self.text[start..self.position]),
-                )),
+            Some(character) if continues_name(character) || character == '.' => Err(self.unexpected(
+                self.position,
+                format!("`{character}`"),
+                format!("the number `{}` to end", &self.text[start..self.position]),
+            )),
             _ => Ok(kind),
         }
     }
 
-    fn decimal(&mut self, start: usize) -> Result<TokenKind, ParseError> {
+    fn decimal(&mut self, start: usize) -> Result<TokenKind, Fault> {
         let mut digits = String::new();
         if self.peek() != Some('.') {
             digits = self.digits(start, 10)?;
@@ -346,10 +298,7 @@ impl<'t> Lexer<'t> {
             is_float = true;
             self.position += 1;
             digits.push('.');
-            if self
-                .peek()
-                .is_some_and(|character| character.is_ascii_digit())
-            {
+            if self.peek().is_some_and(|character| character.is_ascii_digit()) {
                 digits.push_str(&self.digits(start, 10)?);
             }
         }
@@ -368,67 +317,47 @@ impl<'t> Lexer<'t> {
             self.position += 1;
         }
         if !is_float {
-            let radix = if digits.len() > 1 && digits.starts_with('0') {
-                8
-            } else {
-                10
-            };
+            let radix = if digits.len() > 1 && digits.starts_with('0') { 8 } else { 10 };
             return self.integer(start, &digits, radix);
         }
         match digits.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(TokenKind::Float(number)),
             _ => Err(self.invalid(
                 start,
-                format!(
-                    "`{}` is beyond the range of a 64-bit float",
-                    &self.text[start..self.position]
-                ),
+                format!("`{}` is beyond the range of a 64-bit float", &self.text[start..self.position]),
             )),
         }
     }
 
     /// One or more digits, `_` between them left out.
-    fn digits(&mut self, start: usize, radix: u32) -> Result<String, ParseError> {
+    fn digits(&mut self, start: usize, radix: u32) -> Result<String, Fault> {
         let rest = self.rest();
-        let length = rest
-            .find(|character: char| !character.is_digit(radix) && character != '_')
-            .unwrap_or(rest.len());
+        let length = rest.find(|character: char| !character.is_digit(radix) && character != '_').unwrap_or(rest.len());
         let written = &rest[..length];
         if written.is_empty() || written.starts_with('_') || written.ends_with('_') {
-            let found = rest
-                .chars()
-                .next()
-                .map_or("the end of the filter".to_owned(), |character| {
-                    format!("`{character}`")
-                });
+            let found =
+                rest.chars().next().map_or("the end of the filter".to_owned(), |character| format!("`{character}`"));
             let so_far = &self.text[start..self.position];
-            return Err(self.unexpected(
-                self.position,
-                found,
-                format!("a digit to go on with the number `{so_far}`"),
-            ));
+            return Err(self.unexpected(self.position, found, format!("a digit to go on with the number `{so_far}`")));
         }
         self.position += length;
         Ok(written.replace('_', ""))
     }
 
-    fn integer(&mut self, start: usize, digits: &str, radix: u32) -> Result<TokenKind, ParseError> {
+    fn integer(&mut self, start: usize, digits: &str, radix: u32) -> Result<TokenKind, Fault> {
         let parsed = u64::from_str_radix(digits, radix);
         if let Some('l' | 'L') = self.peek() {
             self.position += 1;
         }
         let written = &self.text[start..self.position];
         if radix == 8 && digits.contains(['8', '9']) {
-            return Err(self.invalid(
-                start,
-                format!("`{written}` begins with 0 and is octal, which has no digits 8 and 9"),
-            ));
+            return Err(
+                self.invalid(start, format!("`{written}` begins with 0 and is octal, which has no digits 8 and 9"))
+            );
         }
         // One more than i64::MAX is let through for the sake of -9223372036854775808.
         match parsed {
-            Ok(magnitude) if magnitude <= i64::MAX.unsigned_abs() + 1 => {
-                Ok(TokenKind::Integer(magnitude))
-            }
+            Ok(magnitude) if magnitude <= i64::MAX.unsigned_abs() + 1 => Ok(TokenKind::Integer(magnitude)),
             _ => Err(self.invalid(start, integer_out_of_range(written))),
         }
     }

@@ -12,9 +12,7 @@
 
 use crate::filter::Filter;
 use crate::filter::arithmetic;
-use crate::filter::ast::{
-    Arithmetic, Comparison, Expression, Operand, Predicate, Set, Shape, Side,
-};
+use crate::filter::ast::{Arithmetic, Comparison, Expression, Operand, Predicate, Set, Shape, Side};
 use crate::filter::check;
 use crate::filter::evaluate::{Nothing, evaluate_expression};
 use crate::filter::truth::Truth;
@@ -66,13 +64,7 @@ fn junction(junction: Junction, parts: &[Expression], polarity: Polarity) -> Exp
         (Junction::And, Polarity::Plain) | (Junction::Or, Polarity::Negated) => Junction::And,
         (Junction::Or, Polarity::Plain) | (Junction::And, Polarity::Negated) => Junction::Or,
     };
-    join(
-        junction,
-        parts
-            .iter()
-            .map(|part| expression(part, polarity))
-            .collect(),
-    )
+    join(junction, parts.iter().map(|part| expression(part, polarity)).collect())
 }
 
 /// Flattens one level (the parts are normal already), drops the neutral, gives way to the absorbing, sorts.
@@ -88,9 +80,7 @@ fn join(junction: Junction, parts: Vec<Expression>) -> Expression {
                 return Expression::Constant(absorbing);
             }
             (Expression::Constant(truth), _) if truth == neutral => {}
-            (Expression::And(inner), Junction::And) | (Expression::Or(inner), Junction::Or) => {
-                flat.extend(inner)
-            }
+            (Expression::And(inner), Junction::And) | (Expression::Or(inner), Junction::Or) => flat.extend(inner),
             (other, _) => flat.push(other),
         }
     }
@@ -108,52 +98,23 @@ fn join(junction: Junction, parts: Vec<Expression>) -> Expression {
 
 fn atom(source: &Predicate, polarity: Polarity) -> Expression {
     let predicate = match fold(source) {
-        Predicate::Between {
-            operand,
-            side,
-            low,
-            high,
-        } => {
+        Predicate::Between { operand, side, low, high } => {
             let (first, second, how) = match side {
-                Side::Inside => (
-                    Comparison::GreaterOrEqual,
-                    Comparison::LessOrEqual,
-                    Junction::And,
-                ),
+                Side::Inside => (Comparison::GreaterOrEqual, Comparison::LessOrEqual, Junction::And),
                 Side::Outside => (Comparison::Less, Comparison::Greater, Junction::Or),
             };
             let parts = [
-                Predicate::Compare {
-                    left: operand.clone(),
-                    comparison: first,
-                    right: low,
-                }
-                .into(),
-                Predicate::Compare {
-                    left: operand,
-                    comparison: second,
-                    right: high,
-                }
-                .into(),
+                Predicate::Compare { left: operand.clone(), comparison: first, right: low }.into(),
+                Predicate::Compare { left: operand, comparison: second, right: high }.into(),
             ];
             return junction(how, &parts, polarity);
         }
-        Predicate::Compare {
-            left,
-            comparison,
-            right,
-        } => oriented(left, comparison, right),
+        Predicate::Compare { left, comparison, right } => oriented(left, comparison, right),
         Predicate::Like { operand, pattern } => {
             if let Some(prefix) = pattern.as_prefix() {
-                Predicate::StartsWith {
-                    operand,
-                    prefix: Operand::Constant(Value::from(prefix)),
-                }
+                Predicate::StartsWith { operand, prefix: Operand::Constant(Value::from(prefix)) }
             } else if let Some(suffix) = pattern.as_suffix() {
-                Predicate::EndsWith {
-                    operand,
-                    suffix: Operand::Constant(Value::from(suffix)),
-                }
+                Predicate::EndsWith { operand, suffix: Operand::Constant(Value::from(suffix)) }
             } else {
                 Predicate::Like { operand, pattern }
             }
@@ -162,16 +123,11 @@ fn atom(source: &Predicate, polarity: Polarity) -> Expression {
     };
     let mut depends = false;
     for operand in predicate.operands() {
-        operand.walk(&mut |operand| {
-            depends |= matches!(operand, Operand::Attribute(_) | Operand::Context(_))
-        });
+        operand.walk(&mut |operand| depends |= matches!(operand, Operand::Attribute(_) | Operand::Context(_)));
     }
     let plain = Expression::Predicate(predicate);
     if !depends {
-        return expression(
-            &Expression::Constant(evaluate_expression(&plain, &Nothing, &Nothing)),
-            polarity,
-        );
+        return expression(&Expression::Constant(evaluate_expression(&plain, &Nothing, &Nothing)), polarity);
     }
     match polarity {
         Polarity::Plain => plain,
@@ -188,46 +144,21 @@ fn oriented(left: Operand, comparison: Comparison, right: Operand) -> Predicate 
         (true, true) | (false, false) => right < left,
     };
     if swap {
-        Predicate::Compare {
-            left: right,
-            comparison: comparison.mirrored(),
-            right: left,
-        }
+        Predicate::Compare { left: right, comparison: comparison.mirrored(), right: left }
     } else {
-        Predicate::Compare {
-            left,
-            comparison,
-            right,
-        }
+        Predicate::Compare { left, comparison, right }
     }
 }
 
 fn fold(predicate: &Predicate) -> Predicate {
     match predicate {
-        Predicate::Compare {
-            left,
-            comparison,
-            right,
-        } => Predicate::Compare {
-            left: operand(left),
-            comparison: *comparison,
-            right: operand(right),
-        },
-        Predicate::Between {
-            operand: inner,
-            side,
-            low,
-            high,
-        } => Predicate::Between {
-            operand: operand(inner),
-            side: *side,
-            low: operand(low),
-            high: operand(high),
-        },
-        Predicate::In {
-            operand: inner,
-            set,
-        } => Predicate::In {
+        Predicate::Compare { left, comparison, right } => {
+            Predicate::Compare { left: operand(left), comparison: *comparison, right: operand(right) }
+        }
+        Predicate::Between { operand: inner, side, low, high } => {
+            Predicate::Between { operand: operand(inner), side: *side, low: operand(low), high: operand(high) }
+        }
+        Predicate::In { operand: inner, set } => Predicate::In {
             operand: operand(inner),
             set: match set {
                 Set::Constants(members) => Set::Constants(members.clone()),
@@ -240,70 +171,35 @@ fn fold(predicate: &Predicate) -> Predicate {
                 Set::Array(array) => Set::Array(array.clone()),
             },
         },
-        Predicate::Like {
-            operand: inner,
-            pattern,
-        } => Predicate::Like {
-            operand: operand(inner),
-            pattern: pattern.clone(),
-        },
-        Predicate::Matches {
-            operand: inner,
-            pattern,
-        } => Predicate::Matches {
-            operand: operand(inner),
-            pattern: pattern.clone(),
-        },
-        Predicate::StartsWith {
-            operand: inner,
-            prefix,
-        } => Predicate::StartsWith {
-            operand: operand(inner),
-            prefix: operand(prefix),
-        },
-        Predicate::EndsWith {
-            operand: inner,
-            suffix,
-        } => Predicate::EndsWith {
-            operand: operand(inner),
-            suffix: operand(suffix),
-        },
-        Predicate::Contains {
-            operand: inner,
-            element,
-        } => Predicate::Contains {
-            operand: operand(inner),
-            element: operand(element),
-        },
+        Predicate::Like { operand: inner, pattern } => {
+            Predicate::Like { operand: operand(inner), pattern: pattern.clone() }
+        }
+        Predicate::Matches { operand: inner, pattern } => {
+            Predicate::Matches { operand: operand(inner), pattern: pattern.clone() }
+        }
+        Predicate::StartsWith { operand: inner, prefix } => {
+            Predicate::StartsWith { operand: operand(inner), prefix: operand(prefix) }
+        }
+        Predicate::EndsWith { operand: inner, suffix } => {
+            Predicate::EndsWith { operand: operand(inner), suffix: operand(suffix) }
+        }
+        Predicate::Contains { operand: inner, element } => {
+            Predicate::Contains { operand: operand(inner), element: operand(element) }
+        }
         Predicate::IsNull(inner) => Predicate::IsNull(operand(inner)),
         Predicate::Within { point, shape } => {
             let folded = match shape {
-                Shape::Circle {
-                    center,
-                    radius_metres,
-                } => Shape::Circle {
-                    center: operand(center),
-                    radius_metres: operand(radius_metres),
-                },
-                Shape::Box {
-                    south_west,
-                    north_east,
-                } => Shape::Box {
-                    south_west: operand(south_west),
-                    north_east: operand(north_east),
-                },
+                Shape::Circle { center, radius_metres } => {
+                    Shape::Circle { center: operand(center), radius_metres: operand(radius_metres) }
+                }
+                Shape::Box { south_west, north_east } => {
+                    Shape::Box { south_west: operand(south_west), north_east: operand(north_east) }
+                }
                 Shape::Polygon(polygon) => Shape::Polygon(polygon.clone()),
             };
             // Folding may uncover a constant that the text form refuses (a negative radius): keep what was written.
-            let shape = if check::check_shape(&folded).is_ok() {
-                folded
-            } else {
-                shape.clone()
-            };
-            Predicate::Within {
-                point: operand(point),
-                shape,
-            }
+            let shape = if check::check_shape(&folded).is_ok() { folded } else { shape.clone() };
+            Predicate::Within { point: operand(point), shape }
         }
     }
 }
@@ -314,11 +210,7 @@ fn operand(source: &Operand) -> Operand {
         Operand::Constant(_) | Operand::Attribute(_) | Operand::Context(_) => source.clone(),
         Operand::Negate(inner) => check::negate(operand(inner)),
         Operand::Arithmetic(arithmetic) => {
-            let Arithmetic {
-                left,
-                operator,
-                right,
-            } = &**arithmetic;
+            let Arithmetic { left, operator, right } = &**arithmetic;
             let (left, right) = (operand(left), operand(right));
             if let (Operand::Constant(left), Operand::Constant(right)) = (&left, &right) {
                 match arithmetic::apply(left.into(), *operator, right.into()) {
@@ -331,11 +223,7 @@ fn operand(source: &Operand) -> Operand {
                     _ => {}
                 }
             }
-            Operand::Arithmetic(Box::new(Arithmetic {
-                left,
-                operator: *operator,
-                right,
-            }))
+            Operand::Arithmetic(Box::new(Arithmetic { left, operator: *operator, right }))
         }
         Operand::Point(pair) => {
             // Constants that name no place have no value, and the text form refuses them as literals: keep what was

@@ -6,7 +6,7 @@ mod predicate;
 
 use crate::filter::ast::{Arithmetic, ArithmeticOperator, Expression, Operand, Predicate};
 use crate::filter::check;
-use crate::filter::error::{ParseError, ParseErrorKind};
+use crate::filter::error::{Fault, ParseError, ParseErrorKind};
 use crate::filter::lexer::{Keyword, Lexer, Symbol, Token, TokenKind, integer_out_of_range};
 use crate::filter::limits::{FilterLimits, LimitExceeded};
 use crate::filter::truth::Truth;
@@ -14,27 +14,24 @@ use crate::value::Value;
 
 /// Reads a whole filter.
 pub(super) fn parse(text: &str, limits: &FilterLimits) -> Result<Expression, ParseError> {
+    whole(text, limits).map_err(|fault| *fault)
+}
+
+fn whole(text: &str, limits: &FilterLimits) -> Result<Expression, Fault> {
     if let Err(limit) = check::check_text_bytes(text.len(), limits) {
-        return Err(ParseError::new(text, 0, ParseErrorKind::Limit(limit)));
+        return Err(Box::new(ParseError::new(text, 0, ParseErrorKind::Limit(limit))));
     }
     let mut lexer = Lexer::new(text);
     let token = lexer.next()?;
-    let mut parser = Parser {
-        text,
-        limits,
-        lexer,
-        token,
-        nesting: 0,
-        regexes: 0,
-    };
+    let mut parser = Parser { text, limits, lexer, token, nesting: 0, regexes: 0 };
     if parser.token.kind == TokenKind::End {
         return Ok(Expression::Constant(Truth::True));
     }
-    let parsed = parser.disjunction()?;
+    let parsed = parser.climb(Strength::Or)?;
     if parser.token.kind != TokenKind::End {
         return Err(parser.unexpected(parsed.what_may_follow()));
     }
-    Ok(parser.condition(parsed)?.item)
+    Ok(*parser.condition(parsed)?.item)
 }
 
 /// A tree with its measures, counted as [`check::canonical`] does.
@@ -46,7 +43,8 @@ pub(super) struct Measured<Item> {
     nodes: usize,
 }
 
-type Condition = Measured<Expression>;
+/// Boxed, since it passes through every frame of the recursion.
+type Condition = Measured<Box<Expression>>;
 type Term = Measured<Operand>;
 
 /// What stands at some place: only its use tells whether a name is a condition or an operand.
@@ -59,11 +57,68 @@ impl Parsed {
     fn what_may_follow(&self) -> &'static str {
         match self {
             Self::Condition(_) => "`AND`, `OR` or the end of the filter",
-            Self::Operand(_) => {
-                "an operator such as `=`, `<`, `IN`, `LIKE`, `AND`, or the end of the filter"
-            }
+            Self::Operand(_) => "an operator such as `=`, `<`, `IN`, `LIKE`, `AND`, or the end of the filter",
         }
     }
+}
+
+/// How tightly operators bind, weakest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    Or,
+    And,
+    Not,
+    Predicate,
+    Sum,
+    Product,
+    Sign,
+}
+
+/// An operator between two sides.
+#[derive(Clone, Copy)]
+enum Infix {
+    Junction(Keyword),
+    /// A comparison or a word such as `IN`.
+    Predicate,
+    Arithmetic(ArithmeticOperator),
+}
+
+impl Infix {
+    fn strength(self) -> Strength {
+        match self {
+            Self::Junction(Keyword::Or) => Strength::Or,
+            Self::Junction(_) => Strength::And,
+            Self::Predicate => Strength::Predicate,
+            Self::Arithmetic(ArithmeticOperator::Add | ArithmeticOperator::Subtract) => Strength::Sum,
+            Self::Arithmetic(
+                ArithmeticOperator::Multiply | ArithmeticOperator::Divide | ArithmeticOperator::Remainder,
+            ) => Strength::Product,
+        }
+    }
+}
+
+/// What the right side of a left-associative operator must at least bind as.
+fn tighter_than(operator: ArithmeticOperator) -> Strength {
+    match Infix::Arithmetic(operator).strength() {
+        Strength::Sum => Strength::Product,
+        _ => Strength::Sign,
+    }
+}
+
+fn infix(token: &TokenKind) -> Option<Infix> {
+    Some(match token {
+        TokenKind::Keyword(keyword @ (Keyword::Or | Keyword::And)) => Infix::Junction(*keyword),
+        TokenKind::Keyword(Keyword::Between | Keyword::In | Keyword::Is | Keyword::Like | Keyword::Not) => {
+            Infix::Predicate
+        }
+        TokenKind::Symbol(Symbol::Plus) => Infix::Arithmetic(ArithmeticOperator::Add),
+        TokenKind::Symbol(Symbol::Minus) => Infix::Arithmetic(ArithmeticOperator::Subtract),
+        TokenKind::Symbol(Symbol::Star) => Infix::Arithmetic(ArithmeticOperator::Multiply),
+        TokenKind::Symbol(Symbol::Slash) => Infix::Arithmetic(ArithmeticOperator::Divide),
+        TokenKind::Symbol(Symbol::Percent) => Infix::Arithmetic(ArithmeticOperator::Remainder),
+        TokenKind::Symbol(symbol) if predicate::comparison(*symbol).is_some() => Infix::Predicate,
+        _ => return None,
+    })
 }
 
 pub(super) struct Parser<'t, 'l> {
@@ -77,13 +132,13 @@ pub(super) struct Parser<'t, 'l> {
 }
 
 impl<'t> Parser<'t, '_> {
-    fn advance(&mut self) -> Result<Token<'t>, ParseError> {
+    fn advance(&mut self) -> Result<Token<'t>, Fault> {
         let next = self.lexer.next()?;
         Ok(std::mem::replace(&mut self.token, next))
     }
 
     /// Takes the next token if it is this keyword.
-    fn takes_keyword(&mut self, keyword: Keyword) -> Result<bool, ParseError> {
+    fn takes_keyword(&mut self, keyword: Keyword) -> Result<bool, Fault> {
         let taken = self.token.kind == TokenKind::Keyword(keyword);
         if taken {
             self.advance()?;
@@ -92,7 +147,7 @@ impl<'t> Parser<'t, '_> {
     }
 
     /// Takes the next token if it is this symbol.
-    fn takes_symbol(&mut self, symbol: Symbol) -> Result<bool, ParseError> {
+    fn takes_symbol(&mut self, symbol: Symbol) -> Result<bool, Fault> {
         let taken = self.token.kind == TokenKind::Symbol(symbol);
         if taken {
             self.advance()?;
@@ -100,15 +155,11 @@ impl<'t> Parser<'t, '_> {
         Ok(taken)
     }
 
-    fn expect_symbol(&mut self, symbol: Symbol, expected: &str) -> Result<(), ParseError> {
-        if self.takes_symbol(symbol)? {
-            Ok(())
-        } else {
-            Err(self.unexpected(expected))
-        }
+    fn expect_symbol(&mut self, symbol: Symbol, expected: &str) -> Result<(), Fault> {
+        if self.takes_symbol(symbol)? { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
-    fn expect_text(&mut self, expected: &str) -> Result<(String, usize), ParseError> {
+    fn expect_text(&mut self, expected: &str) -> Result<(String, usize), Fault> {
         if !matches!(self.token.kind, TokenKind::Text(_)) {
             return Err(self.unexpected(expected));
         }
@@ -120,42 +171,28 @@ impl<'t> Parser<'t, '_> {
     }
 
     /// The next token is not what should stand there.
-    fn unexpected(&self, expected: impl Into<String>) -> ParseError {
+    fn unexpected(&self, expected: impl Into<String>) -> Fault {
         let found = match &self.token.kind {
             TokenKind::End => "the end of the filter".to_owned(),
             _ => shown(self.token.text),
         };
-        self.error(
-            self.token.start,
-            ParseErrorKind::Unexpected {
-                found,
-                expected: expected.into(),
-            },
-        )
+        self.error(self.token.start, ParseErrorKind::Unexpected { found, expected: expected.into() })
     }
 
-    fn invalid(&self, offset: usize, reason: impl Into<String>) -> ParseError {
-        self.error(
-            offset,
-            ParseErrorKind::Invalid {
-                reason: reason.into(),
-            },
-        )
+    fn invalid(&self, offset: usize, reason: impl Into<String>) -> Fault {
+        self.error(offset, ParseErrorKind::Invalid { reason: reason.into() })
     }
 
-    fn limit(&self, offset: usize, limit: LimitExceeded) -> ParseError {
+    fn limit(&self, offset: usize, limit: LimitExceeded) -> Fault {
         self.error(offset, ParseErrorKind::Limit(limit))
     }
 
-    fn error(&self, offset: usize, kind: ParseErrorKind) -> ParseError {
-        ParseError::new(self.text, offset, kind)
+    fn error(&self, offset: usize, kind: ParseErrorKind) -> Fault {
+        Box::new(ParseError::new(self.text, offset, kind))
     }
 
     /// Runs `inner` one level deeper.
-    fn nested<Item>(
-        &mut self,
-        inner: impl FnOnce(&mut Self) -> Result<Item, ParseError>,
-    ) -> Result<Item, ParseError> {
+    fn nested<Item>(&mut self, inner: impl FnOnce(&mut Self) -> Result<Item, Fault>) -> Result<Item, Fault> {
         if self.nesting >= self.limits.depth() {
             return Err(self.limit(self.token.start, check::too_deep(self.limits.depth())));
         }
@@ -171,16 +208,9 @@ impl<'t> Parser<'t, '_> {
         start: usize,
         item: Item,
         parts: impl IntoIterator<Item = (usize, usize)>,
-    ) -> Result<Measured<Item>, ParseError> {
-        let (depth, nodes) = parts.into_iter().fold((0, 0), |(depth, nodes), part| {
-            (depth.max(part.0), nodes + part.1)
-        });
-        let measured = Measured {
-            item,
-            start,
-            depth: depth + 1,
-            nodes: nodes + 1,
-        };
+    ) -> Result<Measured<Item>, Fault> {
+        let (depth, nodes) = parts.into_iter().fold((0, 0), |(depth, nodes), part| (depth.max(part.0), nodes + part.1));
+        let measured = Measured { item, start, depth: depth + 1, nodes: nodes + 1 };
         if measured.depth > self.limits.depth() {
             return Err(self.limit(start, check::too_deep(self.limits.depth())));
         }
@@ -190,47 +220,43 @@ impl<'t> Parser<'t, '_> {
         Ok(measured)
     }
 
+    fn condition_node(
+        &self,
+        start: usize,
+        expression: Expression,
+        parts: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<Condition, Fault> {
+        self.node(start, Box::new(expression), parts)
+    }
+
     fn predicate_node(
         &self,
         start: usize,
         predicate: Predicate,
         parts: impl IntoIterator<Item = (usize, usize)>,
-    ) -> Result<Parsed, ParseError> {
-        Ok(Parsed::Condition(self.node(
-            start,
-            Expression::Predicate(predicate),
-            parts,
-        )?))
+    ) -> Result<Parsed, Fault> {
+        Ok(Parsed::Condition(self.condition_node(start, Expression::Predicate(predicate), parts)?))
     }
 
-    fn negation(&self, start: usize, parsed: Parsed) -> Result<Parsed, ParseError> {
+    fn negation(&self, start: usize, parsed: Parsed) -> Result<Parsed, Fault> {
         let inner = self.condition(parsed)?;
         let measures = inner.measures();
-        Ok(Parsed::Condition(self.node(
-            start,
-            Expression::Not(Box::new(inner.item)),
-            [measures],
-        )?))
+        Ok(Parsed::Condition(self.condition_node(start, Expression::Not(inner.item), [measures])?))
     }
 
     /// As a condition: a name alone means `name = TRUE`.
-    fn condition(&self, parsed: Parsed) -> Result<Condition, ParseError> {
+    fn condition(&self, parsed: Parsed) -> Result<Condition, Fault> {
         let operand = match parsed {
             Parsed::Condition(condition) => return Ok(condition),
             Parsed::Operand(operand) => operand,
         };
-        let Measured {
-            item,
-            start,
-            depth,
-            nodes,
-        } = operand;
+        let Measured { item, start, depth, nodes } = operand;
         match item {
             Operand::Constant(Value::Bool(known)) => {
-                self.node(start, Expression::Constant(Truth::from(known)), [])
+                self.condition_node(start, Expression::Constant(Truth::from(known)), [])
             }
             Operand::Attribute(_) | Operand::Context(_) => {
-                self.node(start, Expression::is_true(item), [(depth, nodes), (1, 1)])
+                self.condition_node(start, Expression::is_true(item), [(depth, nodes), (1, 1)])
             }
             other => {
                 let found = format!("the value `{}` alone", shorten(&other.to_string()));
@@ -240,154 +266,99 @@ impl<'t> Parser<'t, '_> {
         }
     }
 
-    fn as_operand(&self, parsed: Parsed) -> Result<Term, ParseError> {
+    fn as_operand(&self, parsed: Parsed) -> Result<Term, Fault> {
         match parsed {
             Parsed::Operand(operand) => Ok(operand),
-            Parsed::Condition(Measured {
-                item: Expression::Constant(Truth::Unknown),
-                start,
-                ..
-            }) => Err(self.error(
-                start,
+            Parsed::Condition(condition) if *condition.item == Expression::Constant(Truth::Unknown) => Err(self.error(
+                condition.start,
                 ParseErrorKind::Unexpected {
                     found: "`NULL` as a value".to_owned(),
-                    expected:
-                        "a value (to ask whether an attribute is missing, write `name IS NULL`)"
-                            .to_owned(),
+                    expected: "a value (to ask whether an attribute is missing, write `name IS NULL`)".to_owned(),
                 },
             )),
             Parsed::Condition(condition) => {
                 let found = format!("the condition `{}`", shorten(&condition.item.to_string()));
                 let expected = "a value: a name, a literal or an arithmetic expression".to_owned();
-                Err(self.error(
-                    condition.start,
-                    ParseErrorKind::Unexpected { found, expected },
-                ))
+                Err(self.error(condition.start, ParseErrorKind::Unexpected { found, expected }))
             }
         }
     }
 
-    fn disjunction(&mut self) -> Result<Parsed, ParseError> {
-        self.chain(Keyword::Or, Self::conjunction, Expression::Or)
-    }
-
-    fn conjunction(&mut self) -> Result<Parsed, ParseError> {
-        self.chain(Keyword::And, Self::inversion, Expression::And)
-    }
-
-    fn chain(
-        &mut self,
-        keyword: Keyword,
-        part: fn(&mut Self) -> Result<Parsed, ParseError>,
-        join: fn(Vec<Expression>) -> Expression,
-    ) -> Result<Parsed, ParseError> {
-        let first = part(self)?;
-        if self.token.kind != TokenKind::Keyword(keyword) {
-            return Ok(first);
-        }
-        let first = self.condition(first)?;
-        let start = first.start;
-        let mut measures = vec![first.measures()];
-        let mut parts = vec![first.item];
-        while self.takes_keyword(keyword)? {
-            let next = part(self)?;
-            let next = self.condition(next)?;
-            measures.push(next.measures());
-            parts.push(next.item);
-        }
-        Ok(Parsed::Condition(self.node(
-            start,
-            join(parts),
-            measures,
-        )?))
-    }
-
-    fn inversion(&mut self) -> Result<Parsed, ParseError> {
-        let start = self.token.start;
-        if !self.takes_keyword(Keyword::Not)? {
-            return self.predicate();
-        }
-        let inner = self.nested(Self::inversion)?;
-        self.negation(start, inner)
-    }
-
-    fn operand(&mut self) -> Result<Term, ParseError> {
-        let parsed = self.sum()?;
-        self.as_operand(parsed)
-    }
-
-    fn sum(&mut self) -> Result<Parsed, ParseError> {
-        self.arithmetic(
-            |symbol| match symbol {
-                Symbol::Plus => Some(ArithmeticOperator::Add),
-                Symbol::Minus => Some(ArithmeticOperator::Subtract),
-                _ => None,
-            },
-            Self::product,
-        )
-    }
-
-    fn product(&mut self) -> Result<Parsed, ParseError> {
-        self.arithmetic(
-            |symbol| match symbol {
-                Symbol::Star => Some(ArithmeticOperator::Multiply),
-                Symbol::Slash => Some(ArithmeticOperator::Divide),
-                Symbol::Percent => Some(ArithmeticOperator::Remainder),
-                _ => None,
-            },
-            Self::signed,
-        )
-    }
-
-    fn arithmetic(
-        &mut self,
-        operator: fn(Symbol) -> Option<ArithmeticOperator>,
-        part: fn(&mut Self) -> Result<Parsed, ParseError>,
-    ) -> Result<Parsed, ParseError> {
-        let mut left = part(self)?;
-        while let TokenKind::Symbol(symbol) = self.token.kind
-            && let Some(operator) = operator(symbol)
+    /// Reads what binds at least as tightly as `weakest`, by precedence climbing: few stack frames per nesting.
+    fn climb(&mut self, weakest: Strength) -> Result<Parsed, Fault> {
+        let mut left = self.prefixed(weakest)?;
+        while let Some(infix) = infix(&self.token.kind)
+            && infix.strength() >= weakest
         {
-            self.advance()?;
-            let known = self.as_operand(left)?;
-            let right = part(self)?;
-            let right = self.as_operand(right)?;
-            let (start, measures) = (known.start, [known.measures(), right.measures()]);
-            let arithmetic = Arithmetic {
-                left: known.item,
-                operator,
-                right: right.item,
+            left = match infix {
+                Infix::Junction(keyword) => self.junction(left, keyword)?,
+                Infix::Predicate => self.predicate(left)?,
+                Infix::Arithmetic(operator) => self.arithmetic(left, operator)?,
             };
-            left = Parsed::Operand(self.node(
-                start,
-                Operand::Arithmetic(Box::new(arithmetic)),
-                measures,
-            )?);
         }
         Ok(left)
     }
 
-    fn signed(&mut self) -> Result<Parsed, ParseError> {
+    fn prefixed(&mut self, weakest: Strength) -> Result<Parsed, Fault> {
+        match self.token.kind {
+            TokenKind::Keyword(Keyword::Not) if weakest <= Strength::Not => {
+                let start = self.advance()?.start;
+                let inner = self.nested(|parser| parser.climb(Strength::Not))?;
+                self.negation(start, inner)
+            }
+            TokenKind::Symbol(Symbol::Minus | Symbol::Plus) => self.signed(),
+            _ => self.primary(),
+        }
+    }
+
+    /// The rest of a chain of `AND` or `OR`.
+    fn junction(&mut self, first: Parsed, keyword: Keyword) -> Result<Parsed, Fault> {
+        let (tighter, join): (_, fn(Vec<Expression>) -> Expression) = match keyword {
+            Keyword::Or => (Strength::And, Expression::Or),
+            _ => (Strength::Not, Expression::And),
+        };
+        let first = self.condition(first)?;
+        let start = first.start;
+        let mut measures = vec![first.measures()];
+        let mut parts = vec![*first.item];
+        while self.takes_keyword(keyword)? {
+            let next = self.climb(tighter)?;
+            let next = self.condition(next)?;
+            measures.push(next.measures());
+            parts.push(*next.item);
+        }
+        Ok(Parsed::Condition(self.condition_node(start, join(parts), measures)?))
+    }
+
+    fn operand(&mut self) -> Result<Term, Fault> {
+        let parsed = self.climb(Strength::Sum)?;
+        self.as_operand(parsed)
+    }
+
+    /// The rest of a sum or product, from its operator on.
+    fn arithmetic(&mut self, left: Parsed, operator: ArithmeticOperator) -> Result<Parsed, Fault> {
+        self.advance()?;
+        let left = self.as_operand(left)?;
+        let right = self.climb(tighter_than(operator))?;
+        let right = self.as_operand(right)?;
+        let (start, measures) = (left.start, [left.measures(), right.measures()]);
+        let arithmetic = Arithmetic { left: left.item, operator, right: right.item };
+        Ok(Parsed::Operand(self.node(start, Operand::Arithmetic(Box::new(arithmetic)), measures)?))
+    }
+
+    fn signed(&mut self) -> Result<Parsed, Fault> {
         let start = self.token.start;
         if self.takes_symbol(Symbol::Minus)? {
             // The only way to write the smallest integer, whose magnitude is no integer itself.
             if self.token.kind == TokenKind::Integer(i64::MIN.unsigned_abs()) {
                 self.advance()?;
-                return Ok(Parsed::Operand(self.node(
-                    start,
-                    Operand::Constant(Value::Integer(i64::MIN)),
-                    [],
-                )?));
+                return Ok(Parsed::Operand(self.node(start, Operand::Constant(Value::Integer(i64::MIN)), [])?));
             }
             let inner = self.nested(Self::signed)?;
             let inner = self.as_operand(inner)?;
             let measures = inner.measures();
             let negated = check::negate(inner.item);
-            let parts = if matches!(negated, Operand::Constant(_)) {
-                None
-            } else {
-                Some(measures)
-            };
+            let parts = if matches!(negated, Operand::Constant(_)) { None } else { Some(measures) };
             return Ok(Parsed::Operand(self.node(start, negated, parts)?));
         }
         if self.takes_symbol(Symbol::Plus)? {
@@ -397,18 +368,34 @@ impl<'t> Parser<'t, '_> {
         self.primary()
     }
 
-    fn primary(&mut self) -> Result<Parsed, ParseError> {
+    fn named(&mut self) -> Result<Parsed, Fault> {
+        let token = self.advance()?;
+        let TokenKind::Name { name, bare } = token.kind else { unreachable!("looked at before it was taken") };
+        if bare && let Some(parsed) = self.function(&name, token.start)? {
+            return Ok(parsed);
+        }
+        Ok(Parsed::Operand(self.node(token.start, Operand::Attribute(name.into()), [])?))
+    }
+
+    fn parenthesised(&mut self) -> Result<Parsed, Fault> {
+        let start = self.advance()?.start;
+        let mut inner = self.nested(|parser| parser.climb(Strength::Or))?;
+        self.expect_symbol(Symbol::RightParenthesis, "`)` or an operator")?;
+        match &mut inner {
+            Parsed::Condition(condition) => condition.start = start,
+            Parsed::Operand(operand) => operand.start = start,
+        }
+        Ok(inner)
+    }
+
+    fn primary(&mut self) -> Result<Parsed, Fault> {
         let start = self.token.start;
         let operand = match &self.token.kind {
             TokenKind::Keyword(Keyword::True) => Operand::Constant(Value::Bool(true)),
             TokenKind::Keyword(Keyword::False) => Operand::Constant(Value::Bool(false)),
             TokenKind::Keyword(Keyword::Null) => {
                 self.advance()?;
-                return Ok(Parsed::Condition(self.node(
-                    start,
-                    Expression::Constant(Truth::Unknown),
-                    [],
-                )?));
+                return Ok(Parsed::Condition(self.condition_node(start, Expression::Constant(Truth::Unknown), [])?));
             }
             TokenKind::Integer(magnitude) => match i64::try_from(*magnitude) {
                 Ok(number) => Operand::Constant(Value::Integer(number)),
@@ -417,28 +404,8 @@ impl<'t> Parser<'t, '_> {
             TokenKind::Float(number) => Operand::Constant(Value::Float(*number)),
             TokenKind::Text(text) => Operand::Constant(Value::from(text.as_str())),
             TokenKind::Context(name) => Operand::Context(name.as_str().into()),
-            TokenKind::Name { name, bare } => {
-                let (name, bare) = (name.clone(), *bare);
-                self.advance()?;
-                if bare && let Some(parsed) = self.function(&name, start)? {
-                    return Ok(parsed);
-                }
-                return Ok(Parsed::Operand(self.node(
-                    start,
-                    Operand::Attribute(name.into()),
-                    [],
-                )?));
-            }
-            TokenKind::Symbol(Symbol::LeftParenthesis) => {
-                self.advance()?;
-                let mut inner = self.nested(Self::disjunction)?;
-                self.expect_symbol(Symbol::RightParenthesis, "`)` or an operator")?;
-                match &mut inner {
-                    Parsed::Condition(condition) => condition.start = start,
-                    Parsed::Operand(operand) => operand.start = start,
-                }
-                return Ok(inner);
-            }
+            TokenKind::Name { .. } => return self.named(),
+            TokenKind::Symbol(Symbol::LeftParenthesis) => return self.parenthesised(),
             TokenKind::End | TokenKind::Keyword(_) | TokenKind::Symbol(_) => {
                 return Err(self.unexpected("a value or a condition"));
             }

@@ -30,9 +30,7 @@ struct Piece {
 
 /// Why a `LIKE` pattern is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "escape character `{escape}` at character {position} of the pattern must be followed by `%`, `_` or itself"
-)]
+#[error("escape character `{escape}` at character {position} of the pattern must be followed by `%`, `_` or itself")]
 pub struct LikePatternError {
     /// The escape character.
     pub escape: char,
@@ -45,32 +43,20 @@ impl LikePattern {
     pub fn new(text: impl Into<Arc<str>>, escape: Option<char>) -> Result<Self, LikePatternError> {
         let text = text.into();
         let mut pieces = Vec::new();
-        let mut piece = Piece {
-            parts: vec![(String::new(), 0)],
-        };
+        let mut piece = Piece { parts: vec![(String::new(), 0)] };
         let mut characters = text.chars().enumerate();
         while let Some((index, character)) = characters.next() {
             if Some(character) == escape {
                 match characters.next() {
-                    Some((_, escaped))
-                        if escaped == '%' || escaped == '_' || escaped == character =>
-                    {
+                    Some((_, escaped)) if escaped == '%' || escaped == '_' || escaped == character => {
                         piece.push(escaped);
                     }
                     _ => {
-                        return Err(LikePatternError {
-                            escape: character,
-                            position: index + 1,
-                        });
+                        return Err(LikePatternError { escape: character, position: index + 1 });
                     }
                 }
             } else if character == '%' {
-                pieces.push(std::mem::replace(
-                    &mut piece,
-                    Piece {
-                        parts: vec![(String::new(), 0)],
-                    },
-                ));
+                pieces.push(std::mem::replace(&mut piece, Piece { parts: vec![(String::new(), 0)] }));
             } else if character == '_' {
                 piece.parts.last_mut().expect("a piece has a part").1 += 1;
             } else {
@@ -78,11 +64,7 @@ impl LikePattern {
             }
         }
         pieces.push(piece);
-        Ok(Self {
-            text,
-            escape,
-            pieces: pieces.into(),
-        })
+        Ok(Self { text, escape, pieces: pieces.into() })
     }
 
     /// As written.
@@ -183,8 +165,7 @@ impl Piece {
             let start = text.find(literal)?;
             return Some(&text[start + literal.len()..]);
         }
-        text.char_indices()
-            .find_map(|(start, _)| self.strip_from(&text[start..]))
+        text.char_indices().find_map(|(start, _)| self.strip_from(&text[start..]))
     }
 
     /// Whether `text` ends with this piece.
@@ -192,11 +173,7 @@ impl Piece {
         if let Some(literal) = self.as_literal() {
             return text.ends_with(literal);
         }
-        let length: usize = self
-            .parts
-            .iter()
-            .map(|(literal, any)| literal.chars().count() + any)
-            .sum();
+        let length: usize = self.parts.iter().map(|(literal, any)| literal.chars().count() + any).sum();
         match text.char_indices().rev().nth(length - 1) {
             Some((start, _)) => self.strip_from(&text[start..]).is_some_and(str::is_empty),
             None => false,
@@ -225,11 +202,7 @@ impl RegexPattern {
     /// Compiles under `regex_bytes_max`.
     pub fn new(text: &str, limits: &FilterLimits) -> Result<Self, RegexPatternError> {
         let limit = limits.regex_bytes_max;
-        let built = RegexBuilder::new(text)
-            .size_limit(limit)
-            .dfa_size_limit(limit)
-            .nest_limit(NEST_MAX)
-            .build();
+        let built = RegexBuilder::new(text).size_limit(limit).dfa_size_limit(limit).nest_limit(NEST_MAX).build();
         match built {
             Ok(regex) => Ok(Self { regex }),
             Err(regex::Error::CompiledTooBig(_)) => Err(LimitExceeded {
@@ -242,9 +215,7 @@ impl RegexPattern {
                 // The crate draws the pattern with a caret over several lines; its last line says what is wrong.
                 let text = error.to_string();
                 let reason = text.lines().last().unwrap_or(&text);
-                Err(RegexPatternError::Syntax(
-                    reason.trim_start_matches("error: ").to_owned(),
-                ))
+                Err(RegexPatternError::Syntax(reason.trim_start_matches("error: ").to_owned()))
             }
         }
     }

@@ -3,9 +3,7 @@
 
 use std::fmt;
 
-use crate::filter::ast::{
-    Arithmetic, ArithmeticOperator, Expression, Operand, Predicate, Set, Shape, Side,
-};
+use crate::filter::ast::{Arithmetic, ArithmeticOperator, Expression, Operand, Predicate, Set, Shape, Side};
 use crate::filter::lexer;
 use crate::filter::truth::Truth;
 use crate::value::{Value, write_quoted};
@@ -28,11 +26,9 @@ impl fmt::Display for Expression {
             Self::Constant(Truth::Unknown) => formatter.write_str("NULL"),
             Self::Predicate(predicate) => write_predicate(formatter, predicate, ""),
             Self::Not(inner) => match &**inner {
-                Self::Predicate(
-                    predicate @ (Predicate::In { .. }
-                    | Predicate::Like { .. }
-                    | Predicate::IsNull(_)),
-                ) => write_predicate(formatter, predicate, "NOT "),
+                Self::Predicate(predicate @ (Predicate::In { .. } | Predicate::Like { .. } | Predicate::IsNull(_))) => {
+                    write_predicate(formatter, predicate, "NOT ")
+                }
                 inner => {
                     formatter.write_str("NOT ")?;
                     write_condition(formatter, inner, 2)
@@ -45,12 +41,7 @@ impl fmt::Display for Expression {
     }
 }
 
-fn write_parts(
-    formatter: &mut fmt::Formatter<'_>,
-    parts: &[Expression],
-    separator: &str,
-    strength: u8,
-) -> fmt::Result {
+fn write_parts(formatter: &mut fmt::Formatter<'_>, parts: &[Expression], separator: &str, strength: u8) -> fmt::Result {
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             formatter.write_str(separator)?;
@@ -60,11 +51,7 @@ fn write_parts(
     Ok(())
 }
 
-fn write_condition(
-    formatter: &mut fmt::Formatter<'_>,
-    expression: &Expression,
-    strength: u8,
-) -> fmt::Result {
+fn write_condition(formatter: &mut fmt::Formatter<'_>, expression: &Expression, strength: u8) -> fmt::Result {
     if condition_strength(expression) < strength {
         write!(formatter, "({expression})")
     } else {
@@ -73,23 +60,10 @@ fn write_condition(
 }
 
 /// `not` is `NOT ` or nothing, and goes before the operator's word.
-fn write_predicate(
-    formatter: &mut fmt::Formatter<'_>,
-    predicate: &Predicate,
-    not: &str,
-) -> fmt::Result {
+fn write_predicate(formatter: &mut fmt::Formatter<'_>, predicate: &Predicate, not: &str) -> fmt::Result {
     match predicate {
-        Predicate::Compare {
-            left,
-            comparison,
-            right,
-        } => write!(formatter, "{left} {} {right}", comparison.symbol()),
-        Predicate::Between {
-            operand,
-            side,
-            low,
-            high,
-        } => {
+        Predicate::Compare { left, comparison, right } => write!(formatter, "{left} {} {right}", comparison.symbol()),
+        Predicate::Between { operand, side, low, high } => {
             let not = match side {
                 Side::Inside => "",
                 Side::Outside => "NOT ",
@@ -146,22 +120,11 @@ fn write_list(formatter: &mut fmt::Formatter<'_>, members: &[impl fmt::Display])
 impl fmt::Display for Shape {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Circle {
-                center,
-                radius_metres,
-            } => write!(formatter, "CIRCLE({center}, {radius_metres})"),
-            Self::Box {
-                south_west,
-                north_east,
-            } => write!(formatter, "BOX({south_west}, {north_east})"),
+            Self::Circle { center, radius_metres } => write!(formatter, "CIRCLE({center}, {radius_metres})"),
+            Self::Box { south_west, north_east } => write!(formatter, "BOX({south_west}, {north_east})"),
             Self::Polygon(polygon) => {
                 formatter.write_str("POLYGON")?;
-                let points: Vec<Value> = polygon
-                    .vertices()
-                    .iter()
-                    .copied()
-                    .map(Value::GeoPoint)
-                    .collect();
+                let points: Vec<Value> = polygon.vertices().iter().copied().map(Value::GeoPoint).collect();
                 write_list(formatter, &points)
             }
         }
@@ -171,9 +134,7 @@ impl fmt::Display for Shape {
 fn operator_strength(operator: ArithmeticOperator) -> u8 {
     match operator {
         ArithmeticOperator::Add | ArithmeticOperator::Subtract => 0,
-        ArithmeticOperator::Multiply
-        | ArithmeticOperator::Divide
-        | ArithmeticOperator::Remainder => 1,
+        ArithmeticOperator::Multiply | ArithmeticOperator::Divide | ArithmeticOperator::Remainder => 1,
     }
 }
 
@@ -203,11 +164,7 @@ impl fmt::Display for Operand {
                 write_operand(formatter, inner, 3)
             }
             Self::Arithmetic(arithmetic) => {
-                let Arithmetic {
-                    left,
-                    operator,
-                    right,
-                } = &**arithmetic;
+                let Arithmetic { left, operator, right } = &**arithmetic;
                 let strength = operator_strength(*operator);
                 write_operand(formatter, left, strength)?;
                 write!(formatter, " {} ", operator.symbol())?;
@@ -220,22 +177,10 @@ impl fmt::Display for Operand {
     }
 }
 
-fn write_operand(
-    formatter: &mut fmt::Formatter<'_>,
-    operand: &Operand,
-    strength: u8,
-) -> fmt::Result {
-    if operand_strength(operand) < strength {
-        write!(formatter, "({operand})")
-    } else {
-        write!(formatter, "{operand}")
-    }
+fn write_operand(formatter: &mut fmt::Formatter<'_>, operand: &Operand, strength: u8) -> fmt::Result {
+    if operand_strength(operand) < strength { write!(formatter, "({operand})") } else { write!(formatter, "{operand}") }
 }
 
 fn write_name(formatter: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
-    if lexer::is_plain_name(name) {
-        formatter.write_str(name)
-    } else {
-        write_quoted(formatter, name, '"')
-    }
+    if lexer::is_plain_name(name) { formatter.write_str(name) } else { write_quoted(formatter, name, '"') }
 }

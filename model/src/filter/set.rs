@@ -18,12 +18,9 @@ impl ConstantSet {
     #[must_use]
     pub fn new(mut members: Vec<Value>) -> Self {
         members.sort_by(|left, right| by_language(Scalar::from(left), Scalar::from(right)));
-        members.dedup_by(|later, earlier| {
-            by_language(Scalar::from(&*later), Scalar::from(&*earlier)) == Ordering::Equal
-        });
-        Self {
-            members: members.into(),
-        }
+        members
+            .dedup_by(|later, earlier| by_language(Scalar::from(&*later), Scalar::from(&*earlier)) == Ordering::Equal);
+        Self { members: members.into() }
     }
 
     /// The members, sorted.
@@ -40,39 +37,27 @@ impl ConstantSet {
 
     pub(crate) fn holds(&self, value: Scalar<'_>) -> bool {
         let found = |value: Scalar<'_>| {
-            self.members
-                .binary_search_by(|member| by_language(Scalar::from(member), value))
-                .is_ok()
+            self.members.binary_search_by(|member| by_language(Scalar::from(member), value)).is_ok()
         };
         match value {
             // A NaN equals nothing, though it has a place in the order.
             Scalar::Float(number) if number.is_nan() => false,
             // Text and time meet across types, and differently written texts may be one instant.
-            Scalar::Timestamp(_) => self
-                .members
-                .iter()
-                .any(|member| Scalar::from(member).equals(value)),
+            Scalar::Timestamp(_) => self.members.iter().any(|member| Scalar::from(member).equals(value)),
             Scalar::String(text) => {
                 found(value)
                     || (self.has_timestamps()
-                        && Timestamp::parse(text)
-                            .is_some_and(|instant| found(Scalar::Timestamp(instant))))
+                        && Timestamp::parse(text).is_some_and(|instant| found(Scalar::Timestamp(instant))))
             }
-            Scalar::Bool(_)
-            | Scalar::Integer(_)
-            | Scalar::Float(_)
-            | Scalar::GeoPoint(_)
-            | Scalar::Array(_) => found(value),
+            Scalar::Bool(_) | Scalar::Integer(_) | Scalar::Float(_) | Scalar::GeoPoint(_) | Scalar::Array(_) => {
+                found(value)
+            }
         }
     }
 
     fn has_timestamps(&self) -> bool {
-        let first = self
-            .members
-            .partition_point(|member| rank(Scalar::from(member)) < TIMESTAMP_RANK);
-        self.members
-            .get(first)
-            .is_some_and(|member| matches!(member, Value::Timestamp(_)))
+        let first = self.members.partition_point(|member| rank(Scalar::from(member)) < TIMESTAMP_RANK);
+        self.members.get(first).is_some_and(|member| matches!(member, Value::Timestamp(_)))
     }
 }
 
@@ -101,19 +86,15 @@ fn by_language(left: Scalar<'_>, right: Scalar<'_>) -> Ordering {
         (Scalar::Bool(left), Scalar::Bool(right)) => left.cmp(&right),
         (Scalar::GeoPoint(left), Scalar::GeoPoint(right)) => {
             // `+ 0.0` makes -0.0 into 0.0.
-            let coordinates =
-                |point: crate::geo::GeoPoint| (point.latitude() + 0.0, point.longitude() + 0.0);
+            let coordinates = |point: crate::geo::GeoPoint| (point.latitude() + 0.0, point.longitude() + 0.0);
             let (left, right) = (coordinates(left), coordinates(right));
-            left.0
-                .total_cmp(&right.0)
-                .then_with(|| left.1.total_cmp(&right.1))
+            left.0.total_cmp(&right.0).then_with(|| left.1.total_cmp(&right.1))
         }
         (Scalar::Array(left), Scalar::Array(right)) => left.cmp(right),
         _ => match (rank(left).cmp(&rank(right)), left.compare(right)) {
             (Ordering::Equal, Comparability::Ordered(ordering)) => ordering,
             (Ordering::Equal, Comparability::Unordered) => {
-                let is_nan =
-                    |value: Scalar<'_>| matches!(value, Scalar::Float(number) if number.is_nan());
+                let is_nan = |value: Scalar<'_>| matches!(value, Scalar::Float(number) if number.is_nan());
                 is_nan(left).cmp(&is_nan(right))
             }
             (ordering, _) => ordering,
@@ -139,28 +120,14 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        assert_eq!(
-            set.members(),
-            [
-                Value::Bool(true),
-                Value::Float(5.0),
-                Value::from("a"),
-                Value::from("b")
-            ]
-        );
+        assert_eq!(set.members(), [Value::Bool(true), Value::Float(5.0), Value::from("a"), Value::from("b")]);
     }
 
     #[test]
     fn membership_is_the_equality_of_the_language() {
         let noon = Timestamp::parse("2024-05-17T12:00:00Z").expect("a timestamp");
-        let set: ConstantSet = [
-            Value::Integer(5),
-            Value::from("x"),
-            Value::Timestamp(noon),
-            Value::Float(-0.0),
-        ]
-        .into_iter()
-        .collect();
+        let set: ConstantSet =
+            [Value::Integer(5), Value::from("x"), Value::Timestamp(noon), Value::Float(-0.0)].into_iter().collect();
         for (value, held) in [
             (Value::Float(5.0), true),
             (Value::Integer(0), true),
@@ -176,9 +143,6 @@ mod tests {
         }
         let texts = ConstantSet::new(vec![Value::from("2024-05-17T14:00:00+02:00")]);
         assert!(texts.contains(&Value::Timestamp(noon)));
-        assert!(
-            !texts.contains(&Value::from("2024-05-17T12:00:00Z")),
-            "texts compare as texts"
-        );
+        assert!(!texts.contains(&Value::from("2024-05-17T12:00:00Z")), "texts compare as texts");
     }
 }

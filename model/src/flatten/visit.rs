@@ -38,27 +38,17 @@ pub(super) struct State<'a> {
 
 impl<'a> State<'a> {
     pub(super) fn new(limits: &'a FlattenLimits) -> Self {
-        Self {
-            limits,
-            path: String::new(),
-            found: Vec::new(),
-            fault: None,
-            place: Vec::new(),
-        }
+        Self { limits, path: String::new(), found: Vec::new(), fault: None, place: Vec::new() }
     }
 
     /// Records a value for the present path.
     fn record<E: Error>(&mut self, value: Value) -> Result<(), E> {
         let limits = &self.limits.attributes;
         if is_reserved(&self.path) {
-            return Err(self.refuse(AttributesError::Reserved {
-                name: self.path.clone(),
-            }));
+            return Err(self.refuse(AttributesError::Reserved { name: self.path.clone() }));
         }
         if self.found.len() >= limits.count_max {
-            return Err(self.refuse(AttributesError::TooMany {
-                limit: limits.count_max,
-            }));
+            return Err(self.refuse(AttributesError::TooMany { limit: limits.count_max }));
         }
         if let Err(error) = limits.check(&self.path, &value) {
             return Err(self.refuse(error));
@@ -102,9 +92,7 @@ impl<'a> State<'a> {
         let mut index = 0;
         self.found.retain(|(name, _)| {
             index += 1;
-            let below = name
-                .strip_prefix(path)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            let below = name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
             index <= start || !below
         });
     }
@@ -134,12 +122,7 @@ impl<'a> State<'a> {
             None => {
                 let text = error.to_string();
                 let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
-                FlattenError::Syntax {
-                    line: error.line(),
-                    column: error.column(),
-                    pointer,
-                    reason,
-                }
+                FlattenError::Syntax { line: error.line(), column: error.column(), pointer, reason }
             }
         }
     }
@@ -190,10 +173,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Outcome, E> {
-        Ok(Outcome::Value(i64::try_from(value).map_or_else(
-            |_| Value::Float(value as f64),
-            Value::Integer,
-        )))
+        Ok(Outcome::Value(i64::try_from(value).map_or_else(|_| Value::Float(value as f64), Value::Integer)))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Outcome, E> {
@@ -218,15 +198,13 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             if repeated {
                 state.forget(start);
             }
-            let read = members
-                .next_value_seed(Node {
-                    state: &mut *state,
-                    depth: depth + 1,
-                })
-                .and_then(|outcome| match outcome {
-                    Outcome::Value(value) => state.record(value),
-                    Outcome::Null | Outcome::Members => Ok(()),
-                });
+            let read =
+                members.next_value_seed(Node { state: &mut *state, depth: depth + 1 }).and_then(
+                    |outcome| match outcome {
+                        Outcome::Value(value) => state.record(value),
+                        Outcome::Null | Outcome::Members => Ok(()),
+                    },
+                );
             if let Err(error) = read {
                 state.place.push(name);
                 return Err(error);
@@ -248,16 +226,14 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<Outcome, A::Error> {
         self.check_depth()?;
         let Self { state, depth } = self;
+        let top = (depth == 0).then(|| state.enter(TOP_LEVEL_NAME));
         let elements_max = state.limits.attributes.array_elements_max;
         // Scalars so far with their index; taken away once something else turns up.
         let mut scalars: Option<Vec<(usize, Value)>> = Some(Vec::new());
         let mut index = 0;
         loop {
             let length = state.enter_index(index);
-            let read = elements.next_element_seed(Node {
-                state: &mut *state,
-                depth: depth + 1,
-            });
+            let read = elements.next_element_seed(Node { state: &mut *state, depth: depth + 1 });
             let outcome = match read {
                 Ok(outcome) => outcome,
                 Err(error) => {
@@ -269,25 +245,17 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             let recorded = match (outcome, &mut scalars) {
                 (None, _) => break,
                 (Some(Outcome::Null), _) => Ok(()),
-                (Some(Outcome::Value(value)), Some(scalars))
-                    if !matches!(value, Value::Array(_)) =>
-                {
+                (Some(Outcome::Value(value)), Some(scalars)) if !matches!(value, Value::Array(_)) => {
                     if scalars.len() >= elements_max {
                         let name = state.path.clone();
                         let elements = scalars.len() + 1;
-                        let error = AttributesError::ArrayTooLong {
-                            name,
-                            elements,
-                            limit: elements_max,
-                        };
+                        let error = AttributesError::ArrayTooLong { name, elements, limit: elements_max };
                         return Err(state.refuse(error));
                     }
                     scalars.push((index, value));
                     Ok(())
                 }
-                (Some(Outcome::Value(value)), _) => {
-                    record_at(state, scalars.take(), Some((index, value)))
-                }
+                (Some(Outcome::Value(value)), _) => record_at(state, scalars.take(), Some((index, value))),
                 (Some(Outcome::Members), _) => record_at(state, scalars.take(), None),
             };
             if let Err(error) = recorded {
@@ -296,12 +264,13 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             }
             index += 1;
         }
+        if let Some(length) = top {
+            state.leave(length);
+        }
         match scalars {
             Some(scalars) => {
                 let values: Vec<Value> = scalars.into_iter().map(|(_, value)| value).collect();
-                Ok(Outcome::Value(
-                    Value::array(values).expect("arrays among the elements went to indexed paths"),
-                ))
+                Ok(Outcome::Value(Value::array(values).expect("arrays among the elements went to indexed paths")))
             }
             None => Ok(Outcome::Members),
         }
@@ -332,19 +301,11 @@ fn point(state: &State<'_>, start: usize, member_count: usize) -> Option<GeoPoin
     }
     let member = |name: &str| {
         let is = |entry: &Entry| {
-            entry
-                .0
-                .strip_prefix(state.path.as_str())
-                .is_some_and(|rest| rest.strip_prefix('.').unwrap_or(rest) == name)
+            entry.0.strip_prefix(state.path.as_str()).is_some_and(|rest| rest.strip_prefix('.').unwrap_or(rest) == name)
         };
-        [first, second]
-            .into_iter()
-            .find(|entry| is(entry))
-            .map(|entry| &entry.1)
+        [first, second].into_iter().find(|entry| is(entry)).map(|entry| &entry.1)
     };
-    let (Value::String(kind), Value::Array(coordinates)) =
-        (member("type")?, member("coordinates")?)
-    else {
+    let (Value::String(kind), Value::Array(coordinates)) = (member("type")?, member("coordinates")?) else {
         return None;
     };
     if &**kind != "Point" || !(2..=3).contains(&coordinates.len()) {
@@ -353,11 +314,7 @@ fn point(state: &State<'_>, start: usize, member_count: usize) -> Option<GeoPoin
     let degrees = |index: usize| match &coordinates[index] {
         Value::Integer(value) => Some(*value as f64),
         Value::Float(value) => Some(*value),
-        Value::Bool(_)
-        | Value::String(_)
-        | Value::Timestamp(_)
-        | Value::GeoPoint(_)
-        | Value::Array(_) => None,
+        Value::Bool(_) | Value::String(_) | Value::Timestamp(_) | Value::GeoPoint(_) | Value::Array(_) => None,
     };
     GeoPoint::new(degrees(1)?, degrees(0)?).ok()
 }

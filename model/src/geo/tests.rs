@@ -8,18 +8,10 @@ fn place(latitude: f64, longitude: f64) -> GeoPoint {
 
 #[test]
 fn coordinates_out_of_range_are_refused() {
-    for (latitude, longitude) in [
-        (90.1, 0.0),
-        (-91.0, 0.0),
-        (0.0, 180.5),
-        (0.0, -181.0),
-        (f64::NAN, 0.0),
-        (0.0, f64::NAN),
-    ] {
-        assert!(
-            GeoPoint::new(latitude, longitude).is_err(),
-            "{latitude} {longitude}"
-        );
+    for (latitude, longitude) in
+        [(90.1, 0.0), (-91.0, 0.0), (0.0, 180.5), (0.0, -181.0), (f64::NAN, 0.0), (0.0, f64::NAN)]
+    {
+        assert!(GeoPoint::new(latitude, longitude).is_err(), "{latitude} {longitude}");
     }
 }
 
@@ -34,10 +26,7 @@ fn distances_agree_with_the_sphere() {
     assert!((across - quarter / 45.0).abs() < 1e-3, "{across}");
     // Santander to Madrid, 339.6 km on this sphere.
     let santander_madrid = place(43.4623, -3.8100).distance_metres(place(40.4168, -3.7038));
-    assert!(
-        (338_000.0..341_000.0).contains(&santander_madrid),
-        "{santander_madrid}"
-    );
+    assert!((338_000.0..341_000.0).contains(&santander_madrid), "{santander_madrid}");
 }
 
 #[test]
@@ -51,10 +40,7 @@ fn a_box_may_cross_the_antimeridian() {
     let up_to_it = (place(-1.0, 170.0), place(1.0, 180.0));
     assert_eq!(place(0.0, -180.0).is_in_box(up_to_it.0, up_to_it.1), true);
     assert_eq!(place(0.0, -179.9).is_in_box(up_to_it.0, up_to_it.1), false);
-    assert_eq!(
-        place(0.0, 0.0).is_in_box(place(1.0, 0.0), place(0.0, 1.0)),
-        false
-    );
+    assert_eq!(place(0.0, 0.0).is_in_box(place(1.0, 0.0), place(0.0, 1.0)), false);
 }
 
 #[test]
@@ -81,41 +67,21 @@ fn a_polygon_contains_its_inside_and_its_boundary() {
         (-0.1, 1.0, false),
         (2.0, -1.0, false),
     ] {
-        assert_eq!(
-            shape.contains(place(latitude, longitude)),
-            inside,
-            "{latitude} {longitude}"
-        );
+        assert_eq!(shape.contains(place(latitude, longitude)), inside, "{latitude} {longitude}");
     }
 }
 
 #[test]
 fn a_polygon_may_cross_the_antimeridian_in_either_direction() {
     for vertices in [
-        vec![
-            place(-5.0, 170.0),
-            place(-5.0, -170.0),
-            place(5.0, -170.0),
-            place(5.0, 170.0),
-        ],
-        vec![
-            place(5.0, -170.0),
-            place(5.0, 170.0),
-            place(-5.0, 170.0),
-            place(-5.0, -170.0),
-            place(5.0, -170.0),
-        ],
+        vec![place(-5.0, 170.0), place(-5.0, -170.0), place(5.0, -170.0), place(5.0, 170.0)],
+        vec![place(5.0, -170.0), place(5.0, 170.0), place(-5.0, 170.0), place(-5.0, -170.0), place(5.0, -170.0)],
     ] {
         let shape = Polygon::new(vertices).expect("a polygon");
         assert_eq!(shape.vertices().len(), 4);
-        for (longitude, inside) in [
-            (175.0, true),
-            (-175.0, true),
-            (180.0, true),
-            (-180.0, true),
-            (0.0, false),
-            (165.0, false),
-        ] {
+        for (longitude, inside) in
+            [(175.0, true), (-175.0, true), (180.0, true), (-180.0, true), (0.0, false), (165.0, false)]
+        {
             assert_eq!(shape.contains(place(0.0, longitude)), inside, "{longitude}");
         }
     }
@@ -137,10 +103,7 @@ fn a_wide_polygon_is_found_from_every_longitude() {
 
 #[test]
 fn what_bounds_no_area_is_refused() {
-    assert_eq!(
-        Polygon::new(vec![place(0.0, 0.0), place(1.0, 1.0)]),
-        Err(PolygonError::TooFewVertices(2))
-    );
+    assert_eq!(Polygon::new(vec![place(0.0, 0.0), place(1.0, 1.0)]), Err(PolygonError::TooFewVertices(2)));
     let round = vec![place(80.0, 0.0), place(80.0, 120.0), place(80.0, -120.0)];
     assert_eq!(Polygon::new(round), Err(PolygonError::RoundAPole));
 }

@@ -22,26 +22,16 @@ fn integers_and_floats_compare_without_rounding() {
         (0, 5e-324, Some(Less)),
         (0, f64::NAN, None),
     ] {
-        assert_eq!(
-            compare_integer_with_float(integer, float),
-            expected,
-            "{integer} with {float:?}"
-        );
+        assert_eq!(compare_integer_with_float(integer, float), expected, "{integer} with {float:?}");
     }
 }
 
 #[test]
 fn structural_equality_tells_apart_what_the_language_calls_equal() {
     assert_ne!(Value::Integer(5), Value::Float(5.0));
-    assert_eq!(
-        Value::Integer(5).compare(&Value::Float(5.0)),
-        Comparability::Ordered(Ordering::Equal)
-    );
+    assert_eq!(Value::Integer(5).compare(&Value::Float(5.0)), Comparability::Ordered(Ordering::Equal));
     assert_eq!(Value::Float(f64::NAN), Value::Float(f64::NAN));
-    assert_eq!(
-        Value::Float(f64::NAN).compare(&Value::Float(f64::NAN)),
-        Comparability::Unordered
-    );
+    assert_eq!(Value::Float(f64::NAN).compare(&Value::Float(f64::NAN)), Comparability::Unordered);
 }
 
 #[test]
@@ -56,10 +46,7 @@ fn an_rfc_3339_string_compares_with_a_timestamp_and_any_other_string_does_not() 
 #[test]
 fn arrays_hold_scalars_only() {
     let inner = Value::array(vec![Value::Integer(1)]).expect("scalars");
-    assert_eq!(
-        Value::array(vec![Value::Integer(0), inner]),
-        Err(NestedArray { index: 1 })
-    );
+    assert_eq!(Value::array(vec![Value::Integer(0), inner]), Err(NestedArray { index: 1 }));
 }
 
 #[test]
@@ -77,14 +64,8 @@ fn values_serialise_to_plain_json() {
         (Value::Float(f64::NAN), "null"),
         (Value::from("a\"b"), r#""a\"b""#),
         (Value::Timestamp(Timestamp(0)), r#""1970-01-01T00:00:00Z""#),
-        (
-            Value::GeoPoint(point),
-            r#"{"type":"Point","coordinates":[-3.75,43.5]}"#,
-        ),
-        (
-            Value::array(vec![Value::Integer(1), Value::from("x")]).expect("scalars"),
-            r#"[1,"x"]"#,
-        ),
+        (Value::GeoPoint(point), r#"{"type":"Point","coordinates":[-3.75,43.5]}"#),
+        (Value::array(vec![Value::Integer(1), Value::from("x")]).expect("scalars"), r#"[1,"x"]"#),
     ] {
         assert_eq!(serde_json::to_string(&value).expect("writes"), json);
     }

@@ -4,7 +4,7 @@
 use super::{Measured, Parsed, Parser, Term, shown};
 use crate::filter::ast::{Expression, Operand, Predicate, Shape};
 use crate::filter::check;
-use crate::filter::error::{ParseError, ParseErrorKind};
+use crate::filter::error::{Fault, ParseErrorKind};
 use crate::filter::lexer::{Symbol, TokenKind};
 use crate::filter::pattern::{RegexPattern, RegexPatternError};
 use crate::geo::Polygon;
@@ -38,11 +38,7 @@ const SHAPES: &str = "an area: `CIRCLE(…)`, `BOX(…)` or `POLYGON(…)`";
 
 impl Parser<'_, '_> {
     /// Reads on if `name`, which began at `start`, turns out to be a function.
-    pub(super) fn function(
-        &mut self,
-        name: &str,
-        start: usize,
-    ) -> Result<Option<Parsed>, ParseError> {
+    pub(super) fn function(&mut self, name: &str, start: usize) -> Result<Option<Parsed>, Fault> {
         if let TokenKind::Text(text) = &self.token.kind
             && name.eq_ignore_ascii_case("TIMESTAMP")
         {
@@ -54,19 +50,12 @@ impl Parser<'_, '_> {
                 return Err(self.invalid(self.token.start, reason));
             };
             self.advance()?;
-            return Ok(Some(Parsed::Operand(self.node(
-                start,
-                Operand::Constant(Value::Timestamp(instant)),
-                [],
-            )?)));
+            return Ok(Some(Parsed::Operand(self.node(start, Operand::Constant(Value::Timestamp(instant)), [])?)));
         }
         if self.token.kind != TokenKind::Symbol(Symbol::LeftParenthesis) {
             return Ok(None);
         }
-        let Some((_, function)) = FUNCTIONS
-            .iter()
-            .find(|(word, _)| word.eq_ignore_ascii_case(name))
-        else {
+        let Some((_, function)) = FUNCTIONS.iter().find(|(word, _)| word.eq_ignore_ascii_case(name)) else {
             let known: Vec<&str> = FUNCTIONS.iter().map(|(word, _)| *word).collect();
             let found = format!("the unknown function {}", shown(name));
             let expected = format!("an operator, or one of {}", known.join(", "));
@@ -78,13 +67,12 @@ impl Parser<'_, '_> {
         Ok(Some(parsed))
     }
 
-    fn arguments(&mut self, function: Function, start: usize) -> Result<Parsed, ParseError> {
+    fn arguments(&mut self, function: Function, start: usize) -> Result<Parsed, Fault> {
         match function {
             Function::Exists => {
                 let operand = self.operand()?;
                 let measures = operand.measures();
-                let missing =
-                    self.predicate_node(start, Predicate::IsNull(operand.item), [measures])?;
+                let missing = self.predicate_node(start, Predicate::IsNull(operand.item), [measures])?;
                 self.negation(start, missing)
             }
             Function::Matches => self.matches(start),
@@ -92,8 +80,8 @@ impl Parser<'_, '_> {
             Function::Point => {
                 let [latitude, longitude] = self.two("the longitude")?;
                 let measures = [latitude.measures(), longitude.measures()];
-                let point = check::point(latitude.item, longitude.item)
-                    .map_err(|reason| self.invalid(start, reason))?;
+                let point =
+                    check::point(latitude.item, longitude.item).map_err(|reason| self.invalid(start, reason))?;
                 let measured = match point {
                     Operand::Constant(_) => self.node(start, point, [])?,
                     point => self.node(start, point, measures)?,
@@ -106,25 +94,23 @@ impl Parser<'_, '_> {
                 let distance = Operand::Distance(Box::new([from.item, to.item]));
                 Ok(Parsed::Operand(self.node(start, distance, measures)?))
             }
-            Function::StartsWith => self.two_operands(start, "the prefix", |operand, prefix| {
-                Predicate::StartsWith { operand, prefix }
-            }),
-            Function::EndsWith => self.two_operands(start, "the suffix", |operand, suffix| {
-                Predicate::EndsWith { operand, suffix }
-            }),
-            Function::Contains => {
-                self.two_operands(start, "what it should contain", |operand, element| {
-                    Predicate::Contains { operand, element }
-                })
+            Function::StartsWith => {
+                self.two_operands(start, "the prefix", |operand, prefix| Predicate::StartsWith { operand, prefix })
             }
+            Function::EndsWith => {
+                self.two_operands(start, "the suffix", |operand, suffix| Predicate::EndsWith { operand, suffix })
+            }
+            Function::Contains => self.two_operands(start, "what it should contain", |operand, element| {
+                Predicate::Contains { operand, element }
+            }),
         }
     }
 
-    fn comma(&mut self, then: &str) -> Result<(), ParseError> {
+    fn comma(&mut self, then: &str) -> Result<(), Fault> {
         self.expect_symbol(Symbol::Comma, &format!("`,` and {then}"))
     }
 
-    fn two(&mut self, second: &str) -> Result<[Term; 2], ParseError> {
+    fn two(&mut self, second: &str) -> Result<[Term; 2], Fault> {
         let first = self.operand()?;
         self.comma(second)?;
         Ok([first, self.operand()?])
@@ -135,35 +121,27 @@ impl Parser<'_, '_> {
         start: usize,
         second: &str,
         predicate: fn(Operand, Operand) -> Predicate,
-    ) -> Result<Parsed, ParseError> {
+    ) -> Result<Parsed, Fault> {
         let [first, second] = self.two(second)?;
         let measures = [first.measures(), second.measures()];
         self.predicate_node(start, predicate(first.item, second.item), measures)
     }
 
-    fn matches(&mut self, start: usize) -> Result<Parsed, ParseError> {
+    fn matches(&mut self, start: usize) -> Result<Parsed, Fault> {
         let operand = self.operand()?;
         self.comma("a regular expression in single quotes")?;
         let (text, text_start) = self.expect_text("a regular expression in single quotes")?;
         self.regexes += 1;
-        check::check_regexes(self.regexes, self.limits)
-            .map_err(|limit| self.limit(start, limit))?;
+        check::check_regexes(self.regexes, self.limits).map_err(|limit| self.limit(start, limit))?;
         let pattern = RegexPattern::new(&text, self.limits).map_err(|error| match error {
             RegexPatternError::Syntax(_) => self.invalid(text_start, error.to_string()),
             RegexPatternError::Limit(limit) => self.limit(text_start, limit),
         })?;
         let measures = operand.measures();
-        self.predicate_node(
-            start,
-            Predicate::Matches {
-                operand: operand.item,
-                pattern,
-            },
-            [measures],
-        )
+        self.predicate_node(start, Predicate::Matches { operand: operand.item, pattern }, [measures])
     }
 
-    fn within(&mut self, start: usize) -> Result<Parsed, ParseError> {
+    fn within(&mut self, start: usize) -> Result<Parsed, Fault> {
         let point = self.operand()?;
         self.comma(SHAPES)?;
         let TokenKind::Name { name, bare: true } = &self.token.kind else {
@@ -180,59 +158,38 @@ impl Parser<'_, '_> {
         let shape = if name == "POLYGON" {
             self.polygon(shape_start)?
         } else {
-            let second = if name == "BOX" {
-                "the north-east corner"
-            } else {
-                "the radius in metres"
-            };
+            let second = if name == "BOX" { "the north-east corner" } else { "the radius in metres" };
             let [first, second] = self.two(second)?;
             measures.extend([first.measures(), second.measures()]);
             if name == "BOX" {
-                Shape::Box {
-                    south_west: first.item,
-                    north_east: second.item,
-                }
+                Shape::Box { south_west: first.item, north_east: second.item }
             } else {
-                Shape::Circle {
-                    center: first.item,
-                    radius_metres: second.item,
-                }
+                Shape::Circle { center: first.item, radius_metres: second.item }
             }
         };
         check::check_shape(&shape).map_err(|reason| self.invalid(shape_start, reason))?;
         self.expect_symbol(Symbol::RightParenthesis, "`)` after the area")?;
-        let predicate = Expression::Predicate(Predicate::Within {
-            point: point.item,
-            shape,
-        });
-        Ok(Parsed::Condition(self.node(start, predicate, measures)?))
+        let predicate = Expression::Predicate(Predicate::Within { point: point.item, shape });
+        Ok(Parsed::Condition(self.condition_node(start, predicate, measures)?))
     }
 
-    fn polygon(&mut self, start: usize) -> Result<Shape, ParseError> {
+    fn polygon(&mut self, start: usize) -> Result<Shape, Fault> {
         let mut vertices = Vec::new();
         loop {
-            let Measured {
-                item,
-                start: vertex_start,
-                ..
-            } = self.operand()?;
+            let Measured { item, start: vertex_start, .. } = self.operand()?;
             match item {
                 Operand::Constant(Value::GeoPoint(vertex)) => vertices.push(vertex),
                 other => {
-                    let reason = format!(
-                        "a vertex of POLYGON is `{other}`, must be a constant POINT(latitude, longitude)"
-                    );
+                    let reason =
+                        format!("a vertex of POLYGON is `{other}`, must be a constant POINT(latitude, longitude)");
                     return Err(self.invalid(vertex_start, reason));
                 }
             }
-            check::check_vertices(vertices.len(), self.limits)
-                .map_err(|limit| self.limit(start, limit))?;
+            check::check_vertices(vertices.len(), self.limits).map_err(|limit| self.limit(start, limit))?;
             if !self.takes_symbol(Symbol::Comma)? {
                 break;
             }
         }
-        Polygon::new(vertices)
-            .map(Shape::Polygon)
-            .map_err(|error| self.invalid(start, error.to_string()))
+        Polygon::new(vertices).map(Shape::Polygon).map_err(|error| self.invalid(start, error.to_string()))
     }
 }

@@ -3,7 +3,7 @@
 use super::{Parsed, Parser, Term};
 use crate::filter::ast::{Comparison, Operand, Predicate, Set, Side};
 use crate::filter::check;
-use crate::filter::error::ParseError;
+use crate::filter::error::Fault;
 use crate::filter::lexer::{Keyword, Symbol, TokenKind};
 use crate::filter::pattern::LikePattern;
 
@@ -15,76 +15,52 @@ enum Polarity {
 }
 
 impl Parser<'_, '_> {
-    pub(super) fn predicate(&mut self) -> Result<Parsed, ParseError> {
-        let left = self.sum()?;
-        if let TokenKind::Symbol(symbol) = self.token.kind
-            && let Some(comparison) = comparison(symbol)
-        {
-            return self.comparison(left, comparison);
-        }
-        match self.token.kind {
+    /// The rest of a predicate, from its operator on.
+    pub(super) fn predicate(&mut self, left: Parsed) -> Result<Parsed, Fault> {
+        let left = self.as_operand(left)?;
+        let operator = self.token.kind.clone();
+        match operator {
+            TokenKind::Symbol(symbol) => match comparison(symbol) {
+                Some(comparison) => self.comparison(left, comparison),
+                None => unreachable!("only comparisons lead here"),
+            },
             TokenKind::Keyword(Keyword::Is) => {
-                let left = self.as_operand(left)?;
                 self.advance()?;
                 self.is_null(left)
             }
             TokenKind::Keyword(Keyword::Not) => {
-                let left = self.as_operand(left)?;
                 self.advance()?;
                 self.worded(left, Polarity::Negated)
             }
-            TokenKind::Keyword(Keyword::Between | Keyword::In | Keyword::Like) => {
-                let left = self.as_operand(left)?;
-                self.worded(left, Polarity::Plain)
-            }
-            _ => Ok(left),
+            _ => self.worded(left, Polarity::Plain),
         }
     }
 
-    fn comparison(
-        &mut self,
-        left: Parsed,
-        comparison_operator: Comparison,
-    ) -> Result<Parsed, ParseError> {
-        let left = self.as_operand(left)?;
+    fn comparison(&mut self, left: Term, comparison_operator: Comparison) -> Result<Parsed, Fault> {
         self.advance()?;
         let right = self.operand()?;
         if let TokenKind::Symbol(symbol) = self.token.kind
             && comparison(symbol).is_some()
         {
-            return Err(self.unexpected(
-                "`AND`, `OR` or the end: comparisons do not chain, write `a < b AND b < c`",
-            ));
+            return Err(self.unexpected("`AND`, `OR` or the end: comparisons do not chain, write `a < b AND b < c`"));
         }
         let (start, measures) = (left.start, [left.measures(), right.measures()]);
-        let predicate = Predicate::Compare {
-            left: left.item,
-            comparison: comparison_operator,
-            right: right.item,
-        };
+        let predicate = Predicate::Compare { left: left.item, comparison: comparison_operator, right: right.item };
         self.predicate_node(start, predicate, measures)
     }
 
-    fn is_null(&mut self, left: Term) -> Result<Parsed, ParseError> {
+    fn is_null(&mut self, left: Term) -> Result<Parsed, Fault> {
         let negated = self.takes_keyword(Keyword::Not)?;
         if !self.takes_keyword(Keyword::Null)? {
-            let expected = if negated {
-                "`NULL`"
-            } else {
-                "`NULL` or `NOT NULL`"
-            };
+            let expected = if negated { "`NULL`" } else { "`NULL` or `NOT NULL`" };
             return Err(self.unexpected(expected));
         }
         let (start, measures) = (left.start, left.measures());
         let plain = self.predicate_node(start, Predicate::IsNull(left.item), [measures])?;
-        if negated {
-            self.negation(start, plain)
-        } else {
-            Ok(plain)
-        }
+        if negated { self.negation(start, plain) } else { Ok(plain) }
     }
 
-    fn worded(&mut self, left: Term, polarity: Polarity) -> Result<Parsed, ParseError> {
+    fn worded(&mut self, left: Term, polarity: Polarity) -> Result<Parsed, Fault> {
         let start = left.start;
         let plain = if self.takes_keyword(Keyword::Between)? {
             let side = match polarity {
@@ -105,26 +81,18 @@ impl Parser<'_, '_> {
         }
     }
 
-    fn between(&mut self, left: Term, side: Side) -> Result<Parsed, ParseError> {
+    fn between(&mut self, left: Term, side: Side) -> Result<Parsed, Fault> {
         let low = self.operand()?;
         if !self.takes_keyword(Keyword::And)? {
             return Err(self.unexpected("`AND` and the upper bound"));
         }
         let high = self.operand()?;
-        let (start, measures) = (
-            left.start,
-            [left.measures(), low.measures(), high.measures()],
-        );
-        let predicate = Predicate::Between {
-            operand: left.item,
-            side,
-            low: low.item,
-            high: high.item,
-        };
+        let (start, measures) = (left.start, [left.measures(), low.measures(), high.measures()]);
+        let predicate = Predicate::Between { operand: left.item, side, low: low.item, high: high.item };
         self.predicate_node(start, predicate, measures)
     }
 
-    fn is_in(&mut self, left: Term) -> Result<Parsed, ParseError> {
+    fn is_in(&mut self, left: Term) -> Result<Parsed, Fault> {
         let mut measures = vec![left.measures()];
         let start = left.start;
         let set = match &self.token.kind {
@@ -156,21 +124,13 @@ impl Parser<'_, '_> {
                 Set::Array(array.item)
             }
             _ => {
-                return Err(self
-                    .unexpected("a list such as `('a', 'b')`, or the name of an array attribute"));
+                return Err(self.unexpected("a list such as `('a', 'b')`, or the name of an array attribute"));
             }
         };
-        self.predicate_node(
-            start,
-            Predicate::In {
-                operand: left.item,
-                set,
-            },
-            measures,
-        )
+        self.predicate_node(start, Predicate::In { operand: left.item, set }, measures)
     }
 
-    fn array(&mut self) -> Result<Term, ParseError> {
+    fn array(&mut self) -> Result<Term, Fault> {
         let token = self.advance()?;
         let operand = match token.kind {
             TokenKind::Context(name) => Operand::Context(name.into()),
@@ -185,7 +145,7 @@ impl Parser<'_, '_> {
         self.node(token.start, operand, [])
     }
 
-    fn like(&mut self, left: Term) -> Result<Parsed, ParseError> {
+    fn like(&mut self, left: Term) -> Result<Parsed, Fault> {
         let (text, text_start) = self.expect_text("a pattern in single quotes, such as `'a%'`")?;
         let mut escape = None;
         if self.takes_keyword(Keyword::Escape)? {
@@ -195,29 +155,18 @@ impl Parser<'_, '_> {
             match (characters.next(), characters.next()) {
                 (Some(character), None) => escape = Some(character),
                 _ => {
-                    let reason = format!(
-                        "ESCAPE has {} characters, must be one",
-                        written.chars().count()
-                    );
+                    let reason = format!("ESCAPE has {} characters, must be one", written.chars().count());
                     return Err(self.invalid(written_start, reason));
                 }
             }
         }
-        let pattern = LikePattern::new(text, escape)
-            .map_err(|error| self.invalid(text_start, error.to_string()))?;
+        let pattern = LikePattern::new(text, escape).map_err(|error| self.invalid(text_start, error.to_string()))?;
         let (start, measures) = (left.start, left.measures());
-        self.predicate_node(
-            start,
-            Predicate::Like {
-                operand: left.item,
-                pattern,
-            },
-            [measures],
-        )
+        self.predicate_node(start, Predicate::Like { operand: left.item, pattern }, [measures])
     }
 }
 
-fn comparison(symbol: Symbol) -> Option<Comparison> {
+pub(super) fn comparison(symbol: Symbol) -> Option<Comparison> {
     match symbol {
         Symbol::Equal => Some(Comparison::Equal),
         Symbol::NotEqual => Some(Comparison::NotEqual),
