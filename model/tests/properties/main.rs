@@ -1,0 +1,9 @@
+//! Properties of filters and of flattening, over generated filters, publications, contexts and JSON.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod filters;
+mod force;
+mod generator;
+mod json;
+mod values;
