@@ -7,6 +7,7 @@
 
 pub mod codec;
 pub mod filter;
+pub mod link;
 pub mod publication;
 pub mod value;
 

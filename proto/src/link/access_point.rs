@@ -1,0 +1,143 @@
+//! What an access point is told.
+
+use std::sync::Arc;
+
+use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence};
+use gomera_cluster::message::ToAccessPoint;
+use gomera_cluster::message::access_point::{
+    EntriesCredit, Forget, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
+};
+use gomera_cluster::position::{LaneId, Number};
+use v1::frame::Message as Wire;
+
+use super::tables::{Decoder, Encoder};
+use super::{LinkError, operation, parts, v1};
+
+pub fn encode(encoder: &mut Encoder, message: &ToAccessPoint) -> Wire {
+    match message {
+        ToAccessPoint::OpenPublisher(message) => Wire::OpenPublisher(v1::OpenPublisher {
+            lane: message.lane.0,
+            publisher: Some(parts::to_key(message.publisher.0)),
+            instance: message.instance.0,
+            connection: message.connection.0,
+        }),
+        ToAccessPoint::Publish(message) => Wire::Publish(v1::Publish {
+            lane: message.lane.0,
+            submissions: message
+                .submissions
+                .iter()
+                .map(|submission| v1::Submission {
+                    envelope: encoder.envelope(&submission.envelope),
+                    generation: submission.generation.0,
+                    resent: submission.resent,
+                })
+                .collect(),
+            acknowledged_through: message
+                .acknowledged_through
+                .iter()
+                .map(|(publisher, instance, sequence)| v1::AcknowledgedThrough {
+                    publisher: Some(parts::to_key(publisher.0)),
+                    instance: instance.0,
+                    generation: 0,
+                    sequence: sequence.0,
+                })
+                .collect(),
+        }),
+        ToAccessPoint::Operate(message) => Wire::Operate(v1::Operate {
+            lane: message.lane.0,
+            operations: message
+                .operations
+                .iter()
+                .map(|operation| operation::to_operation(encoder, operation))
+                .collect(),
+        }),
+        ToAccessPoint::Progress(message) => Wire::Progress(v1::Progress {
+            lane: message.lane.0,
+            through: message.through.0,
+            outcomes: message
+                .outcomes
+                .iter()
+                .map(|(number, outcome)| v1::NumberedOutcome {
+                    number: number.0,
+                    outcome: Some(operation::to_outcome(outcome)),
+                })
+                .collect(),
+        }),
+        ToAccessPoint::EntriesCredit(message) => {
+            Wire::EntriesCredit(parts::to_credit(message.lane, message.class, message.total))
+        }
+        ToAccessPoint::Merged(message) => {
+            Wire::Merged(v1::Merged { lane: message.lane.0, through: message.through.0 })
+        }
+        ToAccessPoint::Forget(message) => Wire::Forget(v1::Forget {
+            lane: message.lane.0,
+            tenant: encoder.tenant(&message.tenant),
+            session: parts::to_session(message.session),
+            generation: message.generation.0,
+        }),
+    }
+}
+
+pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToAccessPoint, LinkError> {
+    Ok(match wire {
+        Wire::OpenPublisher(wire) => ToAccessPoint::OpenPublisher(OpenPublisher {
+            lane: LaneId(wire.lane),
+            publisher: PublisherKey(parts::key(wire.publisher)?),
+            instance: Instance(wire.instance),
+            connection: ConnectionId(wire.connection),
+        }),
+        Wire::Publish(wire) => ToAccessPoint::Publish(Publish {
+            lane: LaneId(wire.lane),
+            submissions: wire
+                .submissions
+                .into_iter()
+                .map(|wire| {
+                    Ok(Submission {
+                        envelope: decoder.envelope(wire.envelope)?,
+                        generation: Generation(wire.generation),
+                        resent: wire.resent,
+                    })
+                })
+                .collect::<Result<_, _>>()?,
+            acknowledged_through: wire
+                .acknowledged_through
+                .into_iter()
+                .map(|wire| {
+                    let publisher = PublisherKey(parts::key(wire.publisher)?);
+                    Ok((publisher, Instance(wire.instance), Sequence(wire.sequence)))
+                })
+                .collect::<Result<_, _>>()?,
+        }),
+        Wire::Operate(wire) => ToAccessPoint::Operate(Operate {
+            lane: LaneId(wire.lane),
+            operations: wire
+                .operations
+                .into_iter()
+                .map(|wire| operation::operation(decoder, wire).map(Arc::new))
+                .collect::<Result<_, _>>()?,
+        }),
+        Wire::Progress(wire) => ToAccessPoint::Progress(Progress {
+            lane: LaneId(wire.lane),
+            through: Number(wire.through),
+            outcomes: wire
+                .outcomes
+                .into_iter()
+                .map(|wire| Ok((Number(wire.number), operation::outcome(wire.outcome)?)))
+                .collect::<Result<_, _>>()?,
+        }),
+        Wire::EntriesCredit(wire) => {
+            let (lane, class, total) = parts::credit(wire)?;
+            ToAccessPoint::EntriesCredit(EntriesCredit { lane, class, total })
+        }
+        Wire::Merged(wire) => {
+            ToAccessPoint::Merged(Merged { lane: LaneId(wire.lane), through: Number(wire.through) })
+        }
+        Wire::Forget(wire) => ToAccessPoint::Forget(Forget {
+            lane: LaneId(wire.lane),
+            tenant: decoder.tenant(wire.tenant)?,
+            session: parts::session(wire.session)?,
+            generation: Generation(wire.generation),
+        }),
+        other => return Err(LinkError::new("message", format!("is not for an access point: {other:?}"))),
+    })
+}
