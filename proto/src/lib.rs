@@ -4,21 +4,28 @@
 //! - [`v1`]: `gomera.v1` as the schema says.
 //! - [`raw`]: the messages of `gomera.v1` that hold publications, with each publication as bytes; what passes publications on
 //!   without looking at them uses this.
+//! - [`publication`]: reads publications straight from their bytes.
+//! - [`door`]: what clients of a connection point send and get.
+//! - [`link`]: frames between nodes.
 
+pub mod code;
 pub mod codec;
+pub mod door;
 pub mod filter;
 pub mod link;
 pub mod publication;
+pub mod topology;
 pub mod value;
+pub mod vector;
 
 /// `gomera.v1` as the schema says.
-#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated")]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/plain/gomera.v1.rs"));
 }
 
 /// The messages and services of `gomera.v1` that hold publications, with each publication as [`bytes::Bytes`].
-#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated")]
 pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/raw/gomera.v1.rs"));
 }

@@ -22,7 +22,7 @@ pub use tables::Decoder;
 use tables::Encoder;
 
 /// `gomera.link.v1`.
-#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated")]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/link/gomera.link.v1.rs"));
 }

@@ -172,8 +172,11 @@ fn flattened(payload: &[u8], content_type: &str, limits: &PublicationLimits) -> 
     if payload.is_empty() || !(is_json || said.is_empty()) {
         return Ok(Attributes::default());
     }
-    let limits =
-        FlattenLimits { bytes_max: limits.payload_bytes_max, attributes: limits.attributes, ..FlattenLimits::default() };
+    let limits = FlattenLimits {
+        bytes_max: limits.payload_bytes_max,
+        attributes: limits.attributes,
+        ..FlattenLimits::default()
+    };
     match attributes_from_json(payload, &limits) {
         Ok(attributes) => Ok(attributes),
         // Nobody said that it is JSON, and it is not: an opaque payload.
@@ -184,7 +187,11 @@ fn flattened(payload: &[u8], content_type: &str, limits: &PublicationLimits) -> 
 
 /// Structured syntax suffix (RFC 6839), `application/ld+json` for one.
 fn ends_with_json(media_type: &str) -> bool {
-    media_type.len().checked_sub(5).and_then(|at| media_type.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
+    media_type
+        .len()
+        .checked_sub(5)
+        .and_then(|at| media_type.get(at..))
+        .is_some_and(|end| end.eq_ignore_ascii_case("+json"))
 }
 
 /// One entry of the map of attributes: the name is field 1, the value field 2.

@@ -47,7 +47,9 @@ pub enum ValueError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
     /// Not a timestamp of the years 1 to 9999.
-    #[error("timestamp has {seconds} seconds and {nanos} nanos, must be of the years 1 to 9999 with nanos from 0 to 999999999")]
+    #[error(
+        "timestamp has {seconds} seconds and {nanos} nanos, must be of the years 1 to 9999 with nanos from 0 to 999999999"
+    )]
     Timestamp {
         /// As given.
         seconds: i64,
@@ -91,7 +93,8 @@ pub fn to_timestamp(timestamp: Timestamp) -> prost_types::Timestamp {
 pub fn duration_from_parts(seconds: i64, nanos: i32) -> Result<Duration, TimeError> {
     let refused = TimeError::Duration { seconds, nanos };
     let whole = u64::try_from(seconds).map_err(|_| refused)?;
-    let fraction = u32::try_from(nanos).ok().filter(|&nanos| i64::from(nanos) < NANOSECONDS_PER_SECOND).ok_or(refused)?;
+    let fraction =
+        u32::try_from(nanos).ok().filter(|&nanos| i64::from(nanos) < NANOSECONDS_PER_SECOND).ok_or(refused)?;
     Ok(Duration::new(whole, fraction))
 }
 
@@ -215,7 +218,9 @@ mod tests {
 
     #[test]
     fn times_before_1970_keep_their_microseconds() {
-        for instant in [Timestamp(-1), Timestamp(0), Timestamp(1), Timestamp(-1_500_000), Timestamp(1_700_000_000_123_456)] {
+        for instant in
+            [Timestamp(-1), Timestamp(0), Timestamp(1), Timestamp(-1_500_000), Timestamp(1_700_000_000_123_456)]
+        {
             let wire = to_timestamp(instant);
             assert!((0..1_000_000_000).contains(&wire.nanos));
             assert_eq!(timestamp(&wire), Ok(instant));
@@ -226,10 +231,20 @@ mod tests {
     fn what_the_wire_cannot_mean_is_refused_by_name() {
         let refusals = [
             (v1::Value { value: None }, "has no value"),
-            (v1::Value { value: Some(v1::value::Value::Timestamp(prost_types::Timestamp { seconds: 0, nanos: -1 })) }, "nanos"),
-            (v1::Value { value: Some(v1::value::Value::GeoPoint(v1::GeoPoint { latitude: 91.0, longitude: 0.0 })) }, "latitude"),
             (
-                v1::Value { value: Some(v1::value::Value::Array(v1::Array { values: vec![v1::Value { value: None }] })) },
+                v1::Value {
+                    value: Some(v1::value::Value::Timestamp(prost_types::Timestamp { seconds: 0, nanos: -1 })),
+                },
+                "nanos",
+            ),
+            (
+                v1::Value { value: Some(v1::value::Value::GeoPoint(v1::GeoPoint { latitude: 91.0, longitude: 0.0 })) },
+                "latitude",
+            ),
+            (
+                v1::Value {
+                    value: Some(v1::value::Value::Array(v1::Array { values: vec![v1::Value { value: None }] })),
+                },
                 "array element 0 has no value",
             ),
         ];

@@ -67,8 +67,9 @@ fn what_is_not_set_is_named() {
         assert!(error.contains(expected), "{error}");
     }
     assert_eq!(source(None, &limits), Err(FilterError::Missing));
-    let error = source(Some(v1::FilterSource { filter: Some(v1::filter_source::Filter::Text("a = ".into())) }), &limits)
-        .expect_err("cut");
+    let error =
+        source(Some(v1::FilterSource { filter: Some(v1::filter_source::Filter::Text("a = ".into())) }), &limits)
+            .expect_err("cut");
     assert_eq!(error.offset(), Some(4), "{error}");
 }
 

@@ -51,9 +51,7 @@ fn predicate(predicate: &Predicate) -> v1::filter::Condition {
             high: some(high),
             outside: *side == Side::Outside,
         }),
-        Predicate::In { operand, set } => {
-            Condition::In(v1::In { operand: some(operand), set: Some(self::set(set)) })
-        }
+        Predicate::In { operand, set } => Condition::In(v1::In { operand: some(operand), set: Some(self::set(set)) }),
         Predicate::Like { operand, pattern } => Condition::Like(v1::Like {
             operand: some(operand),
             pattern: pattern.text().as_ref().to_owned(),

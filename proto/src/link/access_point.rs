@@ -66,9 +66,7 @@ pub fn encode(encoder: &mut Encoder, message: &ToAccessPoint) -> Wire {
         ToAccessPoint::EntriesCredit(message) => {
             Wire::EntriesCredit(parts::to_credit(message.lane, message.class, message.total))
         }
-        ToAccessPoint::Merged(message) => {
-            Wire::Merged(v1::Merged { lane: message.lane.0, through: message.through.0 })
-        }
+        ToAccessPoint::Merged(message) => Wire::Merged(v1::Merged { lane: message.lane.0, through: message.through.0 }),
         ToAccessPoint::Forget(message) => Wire::Forget(v1::Forget {
             lane: message.lane.0,
             tenant: encoder.tenant(&message.tenant),
@@ -129,9 +127,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToAccessPoint, LinkError>
             let (lane, class, total) = parts::credit(wire)?;
             ToAccessPoint::EntriesCredit(EntriesCredit { lane, class, total })
         }
-        Wire::Merged(wire) => {
-            ToAccessPoint::Merged(Merged { lane: LaneId(wire.lane), through: Number(wire.through) })
-        }
+        Wire::Merged(wire) => ToAccessPoint::Merged(Merged { lane: LaneId(wire.lane), through: Number(wire.through) }),
         Wire::Forget(wire) => ToAccessPoint::Forget(Forget {
             lane: LaneId(wire.lane),
             tenant: decoder.tenant(wire.tenant)?,

@@ -168,11 +168,8 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToConnectionPoint, LinkEr
             })
         }
         Wire::Notifications(wire) => {
-            let publications = wire
-                .publications
-                .into_iter()
-                .map(|index| decoder.envelope(index))
-                .collect::<Result<Vec<_>, _>>()?;
+            let publications =
+                wire.publications.into_iter().map(|index| decoder.envelope(index)).collect::<Result<Vec<_>, _>>()?;
             let count = publications.len();
             ToConnectionPoint::Notifications(Notifications {
                 publications,
@@ -259,8 +256,8 @@ fn to_item(item: &Item) -> v1::Item {
                 Satisfied::Many(handles) => (handles.iter().map(|handle| handle.0).collect(), None),
                 Satisfied::Count(count) => (Vec::new(), Some(*count)),
             };
-            let merged = (!notification.merged.is_empty())
-                .then(|| parts::to_positions(notification.merged.iter().copied()));
+            let merged =
+                (!notification.merged.is_empty()).then(|| parts::to_positions(notification.merged.iter().copied()));
             Wire::Notification(v1::Notification {
                 publication: notification.publication,
                 lane: notification.position.lane.0,

@@ -48,10 +48,9 @@ pub fn encode(encoder: &mut Encoder, message: &ToExitPoint) -> Wire {
             resume: message.resume.as_ref().map(parts::to_vector),
             credit: message.credit.0,
         }),
-        ToExitPoint::Detach(message) => Wire::Detach(v1::Detach {
-            session: parts::to_session(message.session),
-            generation: message.generation.0,
-        }),
+        ToExitPoint::Detach(message) => {
+            Wire::Detach(v1::Detach { session: parts::to_session(message.session), generation: message.generation.0 })
+        }
         ToExitPoint::Acknowledge(message) => Wire::Acknowledge(v1::Acknowledge {
             session: parts::to_session(message.session),
             generation: message.generation.0,

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use gomera_cluster::identity::{Handle, SubscriptionKey};
-use gomera_cluster::operation::{
-    Change, Description, Existing, Operation, Outcome, Subscription, SubscriptionOptions,
-};
+use gomera_cluster::operation::{Change, Description, Existing, Operation, Outcome, Subscription, SubscriptionOptions};
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::{Filter, FilterLimits};
 use gomera_model::timestamp::Timestamp;
@@ -101,10 +99,9 @@ pub fn to_outcome(outcome: &Outcome) -> v1::Outcome {
 pub fn outcome(wire: Option<v1::Outcome>) -> Result<Outcome, LinkError> {
     use v1::outcome::Outcome as Wire;
     Ok(match wire.and_then(|wire| wire.outcome).ok_or_else(|| LinkError::missing("outcome"))? {
-        Wire::Applied(wire) => Outcome::Applied {
-            handle: wire.handle.map(Handle),
-            in_force_after: parts::vector(wire.in_force_after)?,
-        },
+        Wire::Applied(wire) => {
+            Outcome::Applied { handle: wire.handle.map(Handle), in_force_after: parts::vector(wire.in_force_after)? }
+        }
         Wire::NotFound(v1::Nothing {}) => Outcome::NotFound,
         Wire::LimitExceeded(limit) => Outcome::LimitExceeded { limit },
         Wire::Superseded(v1::Nothing {}) => Outcome::Superseded,

@@ -108,11 +108,8 @@ fn envelope() -> impl Strategy<Value = Arc<Envelope>> {
         prop::collection::vec(any::<u8>(), 0..30),
     )
         .prop_map(|((tenant, name, instance), sequence, accepted_at, expires_at, content)| {
-            let key = PublicationKey {
-                publisher: PublisherKey::of(&tenant, name),
-                instance: Instance(instance),
-                sequence,
-            };
+            let key =
+                PublicationKey { publisher: PublisherKey::of(&tenant, name), instance: Instance(instance), sequence };
             Arc::new(Envelope {
                 tenant,
                 publisher: Arc::from(name),
@@ -197,17 +194,16 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn to_access_point() -> impl Strategy<Value = ToAccessPoint> {
-    let submission = (envelope(), generation(), any::<bool>())
-        .prop_map(|(envelope, generation, resent)| Submission { envelope, generation, resent });
+    let submission = (envelope(), generation(), any::<bool>()).prop_map(|(envelope, generation, resent)| Submission {
+        envelope,
+        generation,
+        resent,
+    });
     prop_oneof![
         (lane(), publisher(), connection()).prop_map(|(lane, (publisher, instance), connection)| {
             ToAccessPoint::OpenPublisher(OpenPublisher { lane, publisher, instance, connection })
         }),
-        (
-            lane(),
-            prop::collection::vec(submission, 0..5),
-            prop::collection::vec((publisher(), sequence()), 0..3)
-        )
+        (lane(), prop::collection::vec(submission, 0..5), prop::collection::vec((publisher(), sequence()), 0..3))
             .prop_map(|(lane, submissions, acknowledged)| {
                 let acknowledged_through =
                     acknowledged.into_iter().map(|((key, instance), sequence)| (key, instance, sequence)).collect();
@@ -325,19 +321,14 @@ fn to_exit_point() -> impl Strategy<Value = ToExitPoint> {
 fn notifications() -> impl Strategy<Value = Notifications> {
     let satisfied = prop_oneof![
         any::<u64>().prop_map(|handle| Satisfied::One(Handle(handle))),
-        prop::collection::vec(any::<u64>().prop_map(Handle), 2..5)
-            .prop_map(|handles| Satisfied::Many(handles.into())),
+        prop::collection::vec(any::<u64>().prop_map(Handle), 2..5).prop_map(|handles| Satisfied::Many(handles.into())),
         any::<u32>().prop_map(Satisfied::Count),
     ];
-    let notification = (
-        (0_u32..3, position(), satisfied),
-        prop::collection::vec(position(), 0..3),
-        any::<bool>(),
-        any::<u64>(),
-    )
-        .prop_map(|((publication, position, satisfied), merged, redelivered, cost)| {
-            Item::Notification(Notification { publication, position, satisfied, merged, redelivered, cost })
-        });
+    let notification =
+        ((0_u32..3, position(), satisfied), prop::collection::vec(position(), 0..3), any::<bool>(), any::<u64>())
+            .prop_map(|((publication, position, satisfied), merged, redelivered, cost)| {
+                Item::Notification(Notification { publication, position, satisfied, merged, redelivered, cost })
+            });
     let range = (lane(), number(), number()).prop_map(|(lane, first, last)| GapRange { lane, first, last });
     let gap = (prop::collection::vec(range, 0..3), any::<u64>())
         .prop_map(|(ranges, dropped)| Item::Gap(Gap { ranges, dropped }));
@@ -380,19 +371,20 @@ fn to_connection_point() -> impl Strategy<Value = ToConnectionPoint> {
         any::<u64>().prop_map(Refusal::Publishers),
         Just(Refusal::Lane),
     ];
-    let attached = ((connection(), session(), any::<u16>(), any::<u64>()), (generation(), any::<u64>()), any::<bool>(), vector())
-        .prop_map(|((connection, session, slice, term), (generation, handle_first), resumed, merged)| {
-            ToConnectionPoint::Attached(Attached {
-                connection,
-                session,
-                slice: SessionSlice(slice),
-                term: Term(term),
-                generation,
-                handle_first: Handle(handle_first),
-                presence: if resumed { Presence::Resumed } else { Presence::Created },
-                merged,
-            })
-        });
+    let attached =
+        ((connection(), session(), any::<u16>(), any::<u64>()), (generation(), any::<u64>()), any::<bool>(), vector())
+            .prop_map(|((connection, session, slice, term), (generation, handle_first), resumed, merged)| {
+                ToConnectionPoint::Attached(Attached {
+                    connection,
+                    session,
+                    slice: SessionSlice(slice),
+                    term: Term(term),
+                    generation,
+                    handle_first: Handle(handle_first),
+                    presence: if resumed { Presence::Resumed } else { Presence::Created },
+                    merged,
+                })
+            });
     let not_attached = prop_oneof![Just(AttachRefusal::NotActive), any::<u64>().prop_map(AttachRefusal::Sessions)];
     let end = select(vec![EndReason::Superseded, EndReason::Slow, EndReason::EndedByClient]);
     prop_oneof![
