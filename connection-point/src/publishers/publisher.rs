@@ -1,0 +1,260 @@
+//! One publisher's connection.
+//!
+//! ```text
+//!   AwaitingLane ──a layout with an open lane──▶ Opening ──PublisherOpened──▶ Open
+//!        │ layout_wait                              │ answer_wait               │ superseded, lane ended,
+//!        ▼                                          ▼                           ▼ window overrun
+//!      closed                                     closed                      closed
+//! ```
+//! Publications are taken in every state and sent in the last one. Invariant: what is in the window was never refused, and is
+//! acknowledged or handed back to the client (by the end of the connection) exactly once.
+
+use std::sync::Arc;
+
+use gomera_cluster::identity::{Generation, Instance, PublisherKey, Sequence, Tenant};
+use gomera_cluster::position::LaneId;
+use gomera_cluster::publication::PublicationKey;
+
+use super::window::Window;
+use crate::brake::Brake;
+use crate::client::{Failure, PublishItem};
+use crate::failure;
+use crate::rate::Rate;
+use crate::turns::Ticket;
+
+/// Who gives the sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbering {
+    /// The client, with its instance; they increase, with gaps perhaps.
+    Client,
+    /// We do, from 1: the items of this connection in the order in which they came.
+    Here,
+}
+
+/// How far it is with its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The layout has no open lane, or there is none yet.
+    AwaitingLane,
+    /// The access point is asked.
+    Opening(LaneId),
+    /// Publications go there, under this generation.
+    Open(LaneId, Generation),
+}
+
+impl Standing {
+    /// Its lane, if it has one.
+    pub fn lane(self) -> Option<LaneId> {
+        match self {
+            Self::AwaitingLane => None,
+            Self::Opening(lane) | Self::Open(lane, _) => Some(lane),
+        }
+    }
+}
+
+/// What is to be done with an item.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is new: under this key.
+    Take(PublicationKey),
+    /// It is acknowledged already: say so again.
+    Settled,
+    /// It is in the window already, the same: it will be acknowledged.
+    Known,
+    /// It cannot be taken.
+    Refuse(Sequence, Failure),
+}
+
+/// A publisher and what it has under way.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Hash of both.
+    pub key: PublisherKey,
+    /// Its life.
+    pub instance: Instance,
+    /// Who numbers.
+    pub numbering: Numbering,
+    /// How far it is with its lane.
+    pub standing: Standing,
+    /// What is unacknowledged.
+    pub window: Window,
+    /// Why nothing more is read from it, if so.
+    pub brake: Brake,
+    /// How fast it may publish, if that is limited.
+    pub rate: Option<Rate>,
+    /// Its place among those that wait to send on its lane.
+    pub turn: Option<Ticket>,
+    /// Its place among those that wait for room.
+    pub room: Option<Ticket>,
+    /// The highest sequence it has used on this connection.
+    pub highest: Sequence,
+    /// Everything up to here is acknowledged.
+    pub acknowledged: Sequence,
+    /// The client has seen acknowledgements up to here.
+    pub seen: Sequence,
+    /// The access point was told that the client has.
+    pub seen_told: Sequence,
+}
+
+impl Publisher {
+    /// Decides about an item by its sequence, and uses the sequence up.
+    pub fn judge(&mut self, item: &PublishItem) -> Verdict {
+        let sequence = match self.numbering {
+            Numbering::Here => Sequence(self.highest.0 + 1),
+            Numbering::Client => item.sequence,
+        };
+        if sequence == Sequence(0) {
+            return Verdict::Refuse(sequence, failure::sequence_zero());
+        }
+        if sequence > self.highest {
+            self.highest = sequence;
+            let key = PublicationKey { publisher: self.key, instance: self.instance, sequence };
+            return if sequence <= self.acknowledged { Verdict::Settled } else { Verdict::Take(key) };
+        }
+        if sequence <= self.acknowledged {
+            return Verdict::Settled;
+        }
+        match self.window.get(sequence) {
+            Some(envelope) if envelope.content == item.content => Verdict::Known,
+            Some(_) => Verdict::Refuse(sequence, failure::sequence_reused(sequence)),
+            None => Verdict::Refuse(sequence, failure::sequence_backwards(sequence, self.highest)),
+        }
+    }
+
+    /// Everything up to `through` is acknowledged; says how many publications that settles.
+    pub fn acknowledge(&mut self, through: Sequence) -> u64 {
+        self.acknowledged = self.acknowledged.max(through);
+        if self.numbering == Numbering::Here {
+            // Nobody will ever send one of these again.
+            self.seen = self.acknowledged;
+        }
+        self.window.acknowledge(through)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use gomera_model::attributes::Attributes;
+    use gomera_model::timestamp::Timestamp;
+
+    use super::*;
+    use crate::acceptance::Acceptance;
+    use crate::client::FailureKind;
+
+    fn publisher(numbering: Numbering) -> Publisher {
+        let tenant = Tenant::open();
+        Publisher {
+            key: PublisherKey::of(&tenant, "p"),
+            tenant,
+            name: Arc::from("p"),
+            instance: Instance(7),
+            numbering,
+            standing: Standing::AwaitingLane,
+            window: Window::default(),
+            brake: Brake::default(),
+            rate: None,
+            turn: None,
+            room: None,
+            highest: Sequence(0),
+            acknowledged: Sequence(0),
+            seen: Sequence(0),
+            seen_told: Sequence(0),
+        }
+    }
+
+    fn item(sequence: u64, content: &'static str) -> PublishItem {
+        PublishItem {
+            sequence: Sequence(sequence),
+            content: Bytes::from_static(content.as_bytes()),
+            attributes: Attributes::default(),
+            time: None,
+            expires_after: None,
+            resent: false,
+        }
+    }
+
+    fn take(publisher: &mut Publisher, sequence: u64, content: &'static str) -> Sequence {
+        let item = item(sequence, content);
+        match publisher.judge(&item) {
+            Verdict::Take(key) => {
+                let envelope = Acceptance::default()
+                    .envelope(&publisher.tenant, &publisher.name, key, item, Timestamp(0))
+                    .expect("nothing reserved");
+                publisher.window.push(envelope, false);
+                key.sequence
+            }
+            other => panic!("not taken: {other:?}"),
+        }
+    }
+
+    fn refused(verdict: Verdict) -> FailureKind {
+        match verdict {
+            Verdict::Refuse(_, failure) => failure.kind,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn sequences_may_leave_gaps_but_not_go_back() {
+        let mut publisher = publisher(Numbering::Client);
+        take(&mut publisher, 1, "a");
+        take(&mut publisher, 5, "b");
+        assert_eq!(refused(publisher.judge(&item(3, "c"))), FailureKind::Invalid);
+        take(&mut publisher, 6, "d");
+    }
+
+    #[test]
+    fn sequence_zero_is_refused() {
+        assert_eq!(refused(publisher(Numbering::Client).judge(&item(0, "a"))), FailureKind::Invalid);
+    }
+
+    #[test]
+    fn a_repeat_inside_the_window_is_known_if_it_is_the_same_and_refused_if_not() {
+        let mut publisher = publisher(Numbering::Client);
+        take(&mut publisher, 1, "a");
+        take(&mut publisher, 2, "b");
+        assert_eq!(publisher.judge(&item(1, "a")), Verdict::Known);
+        assert_eq!(refused(publisher.judge(&item(1, "other"))), FailureKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_repeat_below_the_window_is_settled() {
+        let mut publisher = publisher(Numbering::Client);
+        take(&mut publisher, 1, "a");
+        assert_eq!(publisher.acknowledge(Sequence(1)), 1);
+        assert_eq!(publisher.judge(&item(1, "a")), Verdict::Settled);
+        assert_eq!(publisher.window.bytes(), 0);
+    }
+
+    #[test]
+    fn without_an_instance_sequences_count_the_items_of_the_connection() {
+        let mut publisher = publisher(Numbering::Here);
+        assert_eq!(take(&mut publisher, 0, "a"), Sequence(1));
+        assert_eq!(take(&mut publisher, 0, "a"), Sequence(2));
+        publisher.acknowledge(Sequence(2));
+        assert_eq!(publisher.seen, Sequence(2));
+    }
+
+    #[test]
+    fn a_refused_publication_leaves_the_window_wherever_it_stands() {
+        let mut publisher = publisher(Numbering::Client);
+        for sequence in 1..=4 {
+            take(&mut publisher, sequence, "a");
+        }
+        let mut sent = Vec::new();
+        publisher.window.send(1, Generation(1), &mut sent);
+        publisher.window.send(1, Generation(1), &mut sent);
+        assert!(publisher.window.remove(Sequence(1)) && publisher.window.remove(Sequence(4)));
+        assert!(!publisher.window.remove(Sequence(4)));
+        publisher.window.send(u64::MAX, Generation(1), &mut sent);
+        let sequences: Vec<_> = sent.iter().map(|submission| submission.envelope.key.sequence.0).collect();
+        assert_eq!(sequences, [1, 2, 3], "each once, in order");
+        assert_eq!(publisher.acknowledge(Sequence(3)), 2);
+        assert_eq!(publisher.window.bytes(), 0);
+    }
+}

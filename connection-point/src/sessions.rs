@@ -1,0 +1,183 @@
+//! All sessions of this connection point: attaches them, passes operations to lanes as credit allows, in turn, passes
+//! notifications to clients, and is the arbiter between exit points that claim the same slice.
+//!
+//! Invariants: a session that is attached and has an unsent operation waits in its lane, if there is one; of the connections
+//! that attached one session here, the newest generation is left; `bytes` is the cost of all operations unanswered.
+
+mod answers;
+mod attaching;
+mod deliveries;
+mod draft;
+mod operations;
+mod requests;
+mod sending;
+mod session;
+mod terms;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::identity::{ConnectionId, SessionKey, Tenant, Term};
+use gomera_cluster::layout::SessionSlice;
+use gomera_cluster::message::ToExitPoint;
+use gomera_cluster::message::exit_point::Detach;
+use gomera_cluster::position::Vector;
+use gomera_cluster::session::SessionOptions;
+
+use self::attaching::Again;
+use self::sending::{join_lane, queue, send_acknowledgement};
+use self::session::{Attachment, Session};
+use self::terms::Terms;
+use crate::client::{Failure, RequestId};
+use crate::failure;
+use crate::lanes::Lanes;
+use crate::surroundings::Surroundings;
+use crate::timers::Timer;
+
+/// All sessions, by connection and, those attached, by session.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    by_connection: BTreeMap<ConnectionId, Session>,
+    by_session: BTreeMap<SessionKey, ConnectionId>,
+    terms: Terms,
+    bytes: u64,
+    held: usize,
+    /// Whose acknowledgements are to be passed on at the end of the batch.
+    acknowledged: BTreeSet<ConnectionId>,
+}
+
+/// What a client said when it attached.
+#[derive(Clone, Debug)]
+pub(crate) struct Attachable {
+    pub tenant: Tenant,
+    pub request: RequestId,
+    pub name: Arc<str>,
+    pub options: SessionOptions,
+    pub resume: Option<Vector>,
+}
+
+/// Whether the exit point hears that a connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// It does.
+    Told,
+    /// It ended the attachment itself, or is not in charge any more.
+    NotTold,
+}
+
+impl Sessions {
+    /// The name of the session of this connection, if it has one.
+    pub fn name(&self, connection: ConnectionId) -> Option<&str> {
+        self.by_connection.get(&connection).map(|session| &*session.name)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_connection.len()
+    }
+
+    /// Cost of all operations unanswered.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Notifications and gaps that wait for their clients.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Follows a layout: attaches go where the sessions are now; sessions that have moved are closed, to be attached anew;
+    /// operations of lanes that have gone are sent again.
+    pub fn follow(&mut self, around: &mut Surroundings, lanes: &mut Lanes) {
+        let Some(layout) = around.layout.clone() else { return };
+        self.terms.follow(&layout);
+        let mut moved = Vec::new();
+        let mut asking = Vec::new();
+        for (&connection, session) in &mut self.by_connection {
+            let Some(attachment) = session.attachment_mut() else {
+                asking.push(connection);
+                continue;
+            };
+            let placement = layout.session_placement(attachment.slice);
+            if placement.active() != Some(attachment.exit_point) || placement.term != attachment.term {
+                moved.push(connection);
+                continue;
+            }
+            let lane = layout.lane_of_session(session.key);
+            join_lane(lanes, session, lane);
+            queue(around, lanes, connection, session);
+        }
+        for connection in moved {
+            let failure = failure::session_moved(self.name(connection).unwrap_or_default());
+            self.close(around, lanes, connection, Some(failure), Farewell::NotTold);
+        }
+        for connection in asking {
+            self.ask(around, connection, Again::IfMoved);
+        }
+    }
+
+    /// A connection is gone, or going: what is held for it is dropped. Says whether it had a session.
+    pub fn remove(
+        &mut self,
+        around: &mut Surroundings,
+        lanes: &mut Lanes,
+        connection: ConnectionId,
+        farewell: Farewell,
+    ) -> bool {
+        let Some(mut session) = self.by_connection.remove(&connection) else { return false };
+        self.bytes -= session.operations_bytes();
+        self.held -= session.deliveries.held();
+        self.acknowledged.remove(&connection);
+        if self.by_session.get(&session.key) == Some(&connection) {
+            self.by_session.remove(&session.key);
+        }
+        around.timers.cancel(Timer::Wait(connection));
+        around.timers.cancel(Timer::Retry(connection));
+        if farewell == Farewell::Told {
+            // What it has processed is not to be delivered again.
+            send_acknowledgement(around, &mut session);
+        }
+        if let Some(Attachment { exit_point, generation, operations, .. }) = session.attachment() {
+            if let (Some(lane), Some(turn)) = (operations.lane, operations.turn) {
+                lanes.leave_operations(lane, turn);
+            }
+            if farewell == Farewell::Told {
+                let detach = Detach { session: session.key, generation: *generation };
+                around.output.tell_exit_point(*exit_point, ToExitPoint::Detach(detach));
+            }
+        }
+        true
+    }
+
+    /// Closes all, with the same words.
+    pub fn close_all(&mut self, around: &mut Surroundings, lanes: &mut Lanes, failure: &Failure) {
+        while let Some((&connection, _)) = self.by_connection.first_key_value() {
+            self.close(around, lanes, connection, Some(failure.clone()), Farewell::Told);
+        }
+    }
+
+    fn close(
+        &mut self,
+        around: &mut Surroundings,
+        lanes: &mut Lanes,
+        connection: ConnectionId,
+        failure: Option<Failure>,
+        farewell: Farewell,
+    ) {
+        around.output.close(connection, failure);
+        around.statistics.connections_closed += 1;
+        self.remove(around, lanes, connection, farewell);
+    }
+
+    /// The connection of an attachment, if it stands here.
+    fn find(&self, connection: ConnectionId, session: SessionKey, from: Address) -> Option<&Attachment> {
+        let found = self.by_connection.get(&connection).filter(|found| found.key == session)?;
+        found.attachment().filter(|attachment| attachment.exit_point == from)
+    }
+
+    /// Whether a sender that claims a slice in a term is heard.
+    fn admit(&mut self, slice: SessionSlice, term: Term) -> bool {
+        self.terms.admit(slice, term)
+    }
+}

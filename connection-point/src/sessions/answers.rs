@@ -1,0 +1,128 @@
+//! What access points and exit points tell attached sessions: completed, notifications, ended.
+//!
+//! A message counts only from the machine, in the term and for the generation under which the session stands now; anything else
+//! is stale.
+
+use std::sync::Arc;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::identity::{ConnectionId, Handle};
+use gomera_cluster::message::connection_point::{Batch, Completed, EndReason, Ended, Notifications};
+use gomera_cluster::operation::{Change, Outcome};
+use gomera_cluster::position::Vector;
+use gomera_cluster::publication::Envelope;
+
+use super::operations::Outstanding;
+use super::session::Ending;
+use super::{Farewell, Sessions};
+use crate::brake::Reason;
+use crate::client::{ClientReply, RequestId};
+use crate::failure;
+use crate::lanes::Lanes;
+use crate::surroundings::Surroundings;
+
+impl Sessions {
+    /// An operation is in force, or why not.
+    pub fn completed(&mut self, around: &mut Surroundings, completed: Completed) {
+        let Completed { session: key, version, position: _, outcome } = completed;
+        let found = self.by_session.get(&key).and_then(|&connection| {
+            let session = self.by_connection.get_mut(&connection)?;
+            let outstanding = session.attachment_mut()?.operations.complete(version)?;
+            Some((connection, session, outstanding))
+        });
+        let Some((connection, session, outstanding)) = found else {
+            around.statistics.messages_stale += 1;
+            return;
+        };
+        self.bytes -= outstanding.cost;
+        around.statistics.operations_answered += 1;
+        if session.operations() <= around.config.operations_outstanding_max / 2 {
+            session.brake.release(Reason::Operations, connection, &mut around.output);
+        }
+        answer(around, connection, outstanding, outcome);
+    }
+
+    /// Notifications of any number of sessions.
+    pub fn notifications(&mut self, around: &mut Surroundings, from: Address, notifications: Notifications) {
+        let Notifications { publications, batches } = notifications;
+        for batch in batches {
+            self.batch(around, from, &publications, batch);
+        }
+    }
+
+    fn batch(&mut self, around: &mut Surroundings, from: Address, publications: &[Arc<Envelope>], batch: Batch) {
+        let Batch { session: key, slice, term, connection, generation, items } = batch;
+        let admitted = self.admit(slice, term);
+        let session = self.by_connection.get_mut(&connection).filter(|session| {
+            admitted
+                && session.key == key
+                && session
+                    .attachment()
+                    .is_some_and(|attachment| attachment.exit_point == from && attachment.generation == generation)
+        });
+        let Some(session) = session else {
+            around.statistics.messages_stale += 1;
+            return;
+        };
+        let held_before = session.deliveries.held();
+        let ready = session.deliveries.receive(items, publications);
+        self.held += session.deliveries.held() - held_before;
+        around.deliver(connection, ready);
+    }
+
+    /// An attachment is over.
+    pub fn ended(&mut self, around: &mut Surroundings, lanes: &mut Lanes, from: Address, ended: Ended) {
+        let Ended { connection, session: key, generation, reason } = ended;
+        let current = self.find(connection, key, from).is_some_and(|attachment| attachment.generation == generation);
+        let Some(session) = self.by_connection.get(&connection).filter(|_| current) else {
+            around.statistics.messages_stale += 1;
+            return;
+        };
+        let failure = match reason {
+            EndReason::Superseded => Some(failure::session_superseded(&session.name)),
+            EndReason::Slow => Some(failure::session_slow(&session.name)),
+            EndReason::EndedByClient => {
+                if let Ending::Asked(request) = session.ending {
+                    applied(around, connection, request, None, Vector::default());
+                }
+                None
+            }
+        };
+        self.close(around, lanes, connection, failure, Farewell::NotTold);
+    }
+}
+
+/// Tells a client what came of its operation.
+fn answer(around: &mut Surroundings, connection: ConnectionId, outstanding: Outstanding, outcome: Outcome) {
+    let request = outstanding.request;
+    let failure = match outcome {
+        Outcome::Applied { handle, in_force_after } => {
+            return applied(around, connection, request, handle, in_force_after);
+        }
+        Outcome::Found(subscriptions) => {
+            if subscriptions.is_empty() && matches!(outstanding.change(), Change::Get(_)) {
+                failure::subscription_not_found(outstanding.subject.as_deref())
+            } else {
+                around.output.reply(connection, ClientReply::Found { request, subscriptions });
+                return;
+            }
+        }
+        Outcome::NotFound => failure::subscription_not_found(outstanding.subject.as_deref()),
+        Outcome::LimitExceeded { limit } => failure::subscriptions(limit),
+        Outcome::Superseded => failure::operation_superseded(),
+    };
+    around.output.fail(connection, request, failure);
+}
+
+/// Tells a client that its request is in force, if it wants to know.
+fn applied(
+    around: &mut Surroundings,
+    connection: ConnectionId,
+    request: RequestId,
+    handle: Option<Handle>,
+    in_force_after: Vector,
+) {
+    if request != RequestId(0) {
+        around.output.reply(connection, ClientReply::Applied { request, handle, in_force_after });
+    }
+}

@@ -1,0 +1,139 @@
+//! One session's connection.
+//!
+//! ```text
+//!   Attaching ──Attached──▶ Attached ──Ended (superseded, slow, ended by the client)──▶ closed
+//!    │  ▲  │                   │
+//!    │  └──┘ NotActive: again after 100 ms or with the next layout
+//!    ▼ layout_wait, answer_wait, attach_attempts_max, Sessions
+//!   closed
+//! ```
+//! Operations, acknowledgements and credit are taken in both states and go on their way in the second.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::identity::{Generation, SessionKey, Tenant, Term};
+use gomera_cluster::layout::SessionSlice;
+use gomera_cluster::position::Vector;
+use gomera_cluster::session::SessionOptions;
+
+use super::deliveries::Deliveries;
+use super::draft::Draft;
+use super::operations::Operations;
+use crate::brake::Brake;
+use crate::client::RequestId;
+
+/// Whom an attach was sent to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Nobody: no layout, or none active for the slice.
+    Nobody,
+    /// The machine that was active in that term.
+    ExitPoint(Address, Term),
+}
+
+/// Not attached yet.
+#[derive(Debug)]
+pub(crate) struct Attaching {
+    /// The client's request, to be answered.
+    pub request: RequestId,
+    /// Its options.
+    pub options: SessionOptions,
+    /// The client's `W`.
+    pub resume: Option<Vector>,
+    /// Whom it was sent to.
+    pub asked: Asked,
+    /// How often it was refused because the machine was not active.
+    pub attempts: u32,
+    /// Operations that came meanwhile.
+    pub drafts: VecDeque<Draft>,
+}
+
+/// Attached.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    /// The machine that holds the session.
+    pub exit_point: Address,
+    /// The session's slice.
+    pub slice: SessionSlice,
+    /// The reign that accepted.
+    pub term: Term,
+    /// Counts attachments.
+    pub generation: Generation,
+    /// Operations under way.
+    pub operations: Operations,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Not attached yet.
+    Attaching(Attaching),
+    /// Attached.
+    Attached(Attachment),
+}
+
+/// Whether the client has asked to end the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It has not.
+    NotAsked,
+    /// It has, by this request.
+    Asked(RequestId),
+}
+
+/// A session and what it has under way.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Hash of both.
+    pub key: SessionKey,
+    /// Why nothing more is read from its client, if so.
+    pub brake: Brake,
+    /// Notifications on their way to the client.
+    pub deliveries: Deliveries,
+    /// What the client has processed and the exit point was not told.
+    pub acknowledged: Vector,
+    /// Whether the client has asked to end it.
+    pub ending: Ending,
+    /// How far it is.
+    pub phase: Phase,
+}
+
+impl Session {
+    /// The attachment, if there is one.
+    pub fn attachment(&self) -> Option<&Attachment> {
+        match &self.phase {
+            Phase::Attaching(_) => None,
+            Phase::Attached(attachment) => Some(attachment),
+        }
+    }
+
+    /// The attachment, if there is one.
+    pub fn attachment_mut(&mut self) -> Option<&mut Attachment> {
+        match &mut self.phase {
+            Phase::Attaching(_) => None,
+            Phase::Attached(attachment) => Some(attachment),
+        }
+    }
+
+    /// Operations unanswered.
+    pub fn operations(&self) -> usize {
+        match &self.phase {
+            Phase::Attaching(attaching) => attaching.drafts.len(),
+            Phase::Attached(attachment) => attachment.operations.len(),
+        }
+    }
+
+    /// What they count.
+    pub fn operations_bytes(&self) -> u64 {
+        match &self.phase {
+            Phase::Attaching(attaching) => attaching.drafts.iter().map(|draft| draft.operation.cost()).sum(),
+            Phase::Attached(attachment) => attachment.operations.bytes(),
+        }
+    }
+}
