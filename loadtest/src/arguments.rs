@@ -107,7 +107,7 @@ pub struct Effort {
     #[arg(long)]
     pub rate: Option<u64>,
     /// Unacknowledged publications per connection in the closed loop.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 100)]
     pub window: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
-use xtask::services::ZooKeeper;
+use xtask::services::zookeeper::ZooKeeper;
 
 use crate::arguments::{Effort, Floor, Load, Shape};
 use crate::report::Report;
@@ -33,7 +33,7 @@ pub fn bench(name: &str, json: bool) -> Result<bool> {
 
 fn content(json: bool) -> Result<bool> {
     let shape = Shape { filters: 100, connections: 10, matches: 1, payload: 200 };
-    let effort = Effort { seconds: 5, rate: None, window: 2_000 };
+    let effort = Effort { seconds: 5, rate: None, window: 100 };
     let floor = |links| Floor { shape: shape.clone(), effort: effort.clone(), links, processes: false, json }.run();
     let load = |rate, zookeeper: Option<&str>| {
         let processes = zookeeper.map(|_| "1-1-1-1".to_owned());

@@ -27,6 +27,9 @@ const WINDOW_BYTES: u32 = 8 << 20;
 /// How long the measured processes may take to hand over the last notifications.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// Latencies above count as this: a minute, in microseconds.
+const LATENCY_US_MAX: u64 = 60_000_000;
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -154,7 +157,7 @@ pub async fn run(run: &Run, target: &Target) -> Result<Report> {
     // What arrives twice arrives after everything that was expected.
     tokio::time::sleep(Duration::from_millis(100)).await;
     stop.send(true)?;
-    let mut latency = Histogram::<u64>::new(3)?;
+    let mut latency = Histogram::<u64>::new_with_bounds(1, LATENCY_US_MAX, 3)?;
     for subscriber in subscribers {
         latency.add(subscriber.await?.context("receive notifications")?)?;
     }

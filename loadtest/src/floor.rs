@@ -11,11 +11,11 @@ mod link;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
-use gomera_proto::link::wire::link_server::LinkServer;
+use gomera_proto::link::v1::link_server::LinkServer;
 use gomera_proto::raw::pub_sub_server::PubSubServer;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use crate::workload::Content;
 
@@ -37,7 +37,7 @@ pub async fn front(content: Content, listen: SocketAddr, next: Option<String>) -
     server()
         .add_service(PubSubServer::new(front).max_decoding_message_size(64 << 20))
         .add_service(LinkServer::new(returning).max_decoding_message_size(64 << 20))
-        .serve_with_incoming(TcpListenerStream::new(listener))
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await
         .context("serve the floor's clients")
 }
@@ -52,7 +52,7 @@ pub async fn relay(listen: SocketAddr, next: String) -> Result<()> {
     tokio::spawn(link::send(next, packets));
     server()
         .add_service(LinkServer::new(link::Returning::new(Some(outgoing))).max_decoding_message_size(64 << 20))
-        .serve_with_incoming(TcpListenerStream::new(listener))
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await
         .context("relay packets of the floor")
 }
@@ -68,10 +68,7 @@ fn async_channel() -> (tokio::sync::mpsc::Sender<bytes::Bytes>, Packets) {
 }
 
 fn server() -> Server {
-    Server::builder()
-        .tcp_nodelay(true)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+    Server::builder().initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES)
 }
 
 async fn bind(listen: SocketAddr) -> Result<TcpListener> {

@@ -6,7 +6,7 @@
 //! `i mod cells` and to connection `i mod connections`.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use rand::{Rng as _, RngExt as _};
+use rand::RngExt as _;
 
 /// Values of attribute `c` per cell of (a, b).
 const RANGE_WIDTH: u64 = 10;

@@ -74,7 +74,7 @@ pub(crate) async fn attach(
         last: vec![0; usize::try_from(content.connections)?],
         through: Vector::default(),
         unacknowledged: 0,
-        latency: Histogram::new(3)?,
+        latency: Histogram::new_with_bounds(1, super::LATENCY_US_MAX, 3)?,
     })
 }
 

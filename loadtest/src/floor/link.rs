@@ -2,15 +2,18 @@
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use gomera_proto::link::wire::carry_request::Request as Carried;
-use gomera_proto::link::wire::link_client::LinkClient;
-use gomera_proto::link::wire::link_server::Link;
-use gomera_proto::link::wire::{CarryReply, CarryRequest, Hello, Packet, Welcome, carry_reply};
+use gomera_proto::link::v1::carry_request::Request as Carried;
+use gomera_proto::link::v1::link_client::LinkClient;
+use gomera_proto::link::v1::link_server::Link;
+use gomera_proto::link::v1::{CarryReply, CarryRequest, Hello, Packet, Welcome, carry_reply};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Packets;
+
+/// Between attempts to reach the next node.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Sends packets to the next node, once it answers.
 pub async fn send(next: String, packets: Packets) -> Result<()> {
@@ -18,7 +21,13 @@ pub async fn send(next: String, packets: Packets) -> Result<()> {
         .tcp_nodelay(true)
         .initial_stream_window_size(super::WINDOW_BYTES)
         .initial_connection_window_size(super::WINDOW_BYTES);
-    let channel = endpoint.connect_lazy();
+    // The ring is closed only when its last process listens.
+    let channel = loop {
+        match endpoint.connect().await {
+            Ok(channel) => break channel,
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    };
     let (requests, stream) = mpsc::channel(super::QUEUE);
     requests.send(CarryRequest { request: Some(Carried::Hello(Hello::default())) }).await?;
     let mut replies = LinkClient::new(channel)
