@@ -118,35 +118,35 @@ pub(super) fn set(members: Vec<Operand>) -> Set {
 
 /// Refuses constants in places where no value of their type ever makes sense.
 pub(super) fn check_shape(shape: &Shape) -> Result<(), String> {
-    let place = |operand: &Operand, role: &str| match operand {
-        Operand::Constant(value) if !matches!(value, Value::GeoPoint(_)) => {
-            Err(format!("{role} is the {} {value}, must be a place such as POINT(43.46, -3.81)", value.type_name()))
+    let place = |operand: &Operand, role: &str| {
+        if let Operand::Constant(value) = operand
+            && !matches!(value, Value::GeoPoint(_))
+        {
+            let kind = value.type_name();
+            return Err(format!("{role} is the {kind} {value}, must be a place such as POINT(43.46, -3.81)"));
         }
-        _ => Ok(()),
+        Ok(())
     };
     match shape {
         Shape::Circle { center, radius_metres } => {
             place(center, "the center of CIRCLE")?;
-            match radius_metres {
-                Operand::Constant(Value::Integer(radius)) if *radius >= 0 => Ok(()),
-                Operand::Constant(Value::Float(radius)) if *radius >= 0.0 => Ok(()),
-                Operand::Constant(value) => {
-                    Err(format!("the radius of CIRCLE is {value}, must be a number of metres, 0 or more"))
-                }
-                _ => Ok(()),
+            if let Operand::Constant(value) = radius_metres
+                && !arithmetic::number(value.into()).is_some_and(|radius| radius >= 0.0)
+            {
+                return Err(format!("the radius of CIRCLE is {value}, must be a number of metres, 0 or more"));
             }
+            Ok(())
         }
         Shape::Box { south_west, north_east } => {
             place(south_west, "the south-west corner of BOX")?;
             place(north_east, "the north-east corner of BOX")?;
-            match (south_west, north_east) {
-                (Operand::Constant(Value::GeoPoint(south_west)), Operand::Constant(Value::GeoPoint(north_east)))
-                    if south_west.latitude() > north_east.latitude() =>
-                {
-                    Err("the first corner of BOX lies north of the second, must be the south-west one".to_owned())
-                }
-                _ => Ok(()),
+            if let Operand::Constant(Value::GeoPoint(south_west)) = south_west
+                && let Operand::Constant(Value::GeoPoint(north_east)) = north_east
+                && south_west.latitude() > north_east.latitude()
+            {
+                return Err("the first corner of BOX lies north of the second, must be the south-west one".to_owned());
             }
+            Ok(())
         }
         Shape::Polygon(_) => Ok(()),
     }
@@ -223,20 +223,16 @@ impl Walk<'_> {
         if depth > self.limits.depth() {
             return Err(too_deep(self.limits.depth()).into());
         }
-        match parts.into_iter().next() {
-            Some(mut only) => {
-                // Unwrapped in a loop, not by recursion.
-                loop {
-                    only = match only {
-                        Expression::And(mut parts) | Expression::Or(mut parts) if parts.len() == 1 => {
-                            parts.pop().expect("one part")
-                        }
-                        other => break self.expression(other, depth),
-                    }
-                }
-            }
-            None => self.expression(Expression::Constant(empty), depth),
+        let Some(mut only) = parts.into_iter().next() else {
+            return self.expression(Expression::Constant(empty), depth);
+        };
+        // Unwrapped in a loop, not by recursion.
+        while let Expression::And(parts) | Expression::Or(parts) = &mut only
+            && parts.len() == 1
+        {
+            only = parts.pop().expect("one part");
         }
+        self.expression(only, depth)
     }
 
     fn expressions(&mut self, parts: Vec<Expression>, depth: usize) -> Result<Vec<Expression>, ExpressionError> {
@@ -304,12 +300,12 @@ impl Walk<'_> {
                 }
                 Ok(members)
             }
-            Set::Array(array) => match array {
-                Operand::Attribute(_) | Operand::Context(_) => Ok(Set::Array(self.operand(array, depth)?)),
-                other => Err(ExpressionError::Invalid(format!(
-                    "IN looks in `{other}`, must be a list, an attribute or a context attribute"
-                ))),
-            },
+            Set::Array(array) if matches!(array, Operand::Attribute(_) | Operand::Context(_)) => {
+                Ok(Set::Array(self.operand(array, depth)?))
+            }
+            Set::Array(other) => Err(ExpressionError::Invalid(format!(
+                "IN looks in `{other}`, must be a list, an attribute or a context attribute"
+            ))),
         }
     }
 

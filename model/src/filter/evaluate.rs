@@ -160,9 +160,10 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized> Ev
 
     fn is_in(&self, value: Scalar<'a>, set: &'a Set) -> Truth {
         match set {
-            Set::Constants(members) => Truth::from(match value {
-                Scalar::Array(elements) => elements.iter().any(|element| members.holds(element.into())),
-                value => members.holds(value),
+            Set::Constants(members) => Truth::from(if let Scalar::Array(elements) = value {
+                elements.iter().any(|element| members.holds(element.into()))
+            } else {
+                members.holds(value)
             }),
             Set::Operands(members) => {
                 let mut truth = Truth::False;
@@ -195,10 +196,7 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized> Ev
             Shape::Circle { center, radius_metres } => (self.operand(center), self.operand(radius_metres)),
             Shape::Box { south_west, north_east } => (self.operand(south_west), self.operand(north_east)),
             Shape::Polygon(polygon) => {
-                return match point {
-                    Scalar::GeoPoint(point) => Truth::from(polygon.contains(point)),
-                    _ => Truth::False,
-                };
+                return Truth::from(matches!(point, Scalar::GeoPoint(point) if polygon.contains(point)));
             }
         };
         let (Some(first), Some(second)) = (first, second) else {
@@ -242,10 +240,7 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized> Ev
 
 /// `value = member`, or an element of `value` does.
 fn is_or_holds(value: Scalar<'_>, member: Scalar<'_>) -> bool {
-    match value {
-        Scalar::Array(elements) => value.equals(member) || holds(elements, member),
-        value => value.equals(member),
-    }
+    value.equals(member) || matches!(value, Scalar::Array(elements) if holds(elements, member))
 }
 
 fn holds(elements: &[Value], element: Scalar<'_>) -> bool {

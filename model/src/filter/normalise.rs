@@ -119,7 +119,13 @@ fn atom(source: &Predicate, polarity: Polarity) -> Expression {
                 Predicate::Like { operand, pattern }
             }
         }
-        other => other,
+        other @ (Predicate::In { .. }
+        | Predicate::Matches { .. }
+        | Predicate::StartsWith { .. }
+        | Predicate::EndsWith { .. }
+        | Predicate::Contains { .. }
+        | Predicate::IsNull(_)
+        | Predicate::Within { .. }) => other,
     };
     let mut depends = false;
     for operand in predicate.operands() {

@@ -77,7 +77,8 @@ enum Strength {
 /// An operator between two sides.
 #[derive(Clone, Copy)]
 enum Infix {
-    Junction(Keyword),
+    And,
+    Or,
     /// A comparison or a word such as `IN`.
     Predicate,
     Arithmetic(ArithmeticOperator),
@@ -86,8 +87,8 @@ enum Infix {
 impl Infix {
     fn strength(self) -> Strength {
         match self {
-            Self::Junction(Keyword::Or) => Strength::Or,
-            Self::Junction(_) => Strength::And,
+            Self::And => Strength::And,
+            Self::Or => Strength::Or,
             Self::Predicate => Strength::Predicate,
             Self::Arithmetic(ArithmeticOperator::Add | ArithmeticOperator::Subtract) => Strength::Sum,
             Self::Arithmetic(
@@ -99,15 +100,16 @@ impl Infix {
 
 /// What the right side of a left-associative operator must at least bind as.
 fn tighter_than(operator: ArithmeticOperator) -> Strength {
-    match Infix::Arithmetic(operator).strength() {
-        Strength::Sum => Strength::Product,
-        _ => Strength::Sign,
+    match operator {
+        ArithmeticOperator::Add | ArithmeticOperator::Subtract => Strength::Product,
+        ArithmeticOperator::Multiply | ArithmeticOperator::Divide | ArithmeticOperator::Remainder => Strength::Sign,
     }
 }
 
 fn infix(token: &TokenKind) -> Option<Infix> {
     Some(match token {
-        TokenKind::Keyword(keyword @ (Keyword::Or | Keyword::And)) => Infix::Junction(*keyword),
+        TokenKind::Keyword(Keyword::And) => Infix::And,
+        TokenKind::Keyword(Keyword::Or) => Infix::Or,
         TokenKind::Keyword(Keyword::Between | Keyword::In | Keyword::Is | Keyword::Like | Keyword::Not) => {
             Infix::Predicate
         }
@@ -160,22 +162,19 @@ impl<'t> Parser<'t, '_> {
     }
 
     fn expect_text(&mut self, expected: &str) -> Result<(String, usize), Fault> {
-        if !matches!(self.token.kind, TokenKind::Text(_)) {
+        let start = self.token.start;
+        let TokenKind::Text(text) = &mut self.token.kind else {
             return Err(self.unexpected(expected));
-        }
-        let token = self.advance()?;
-        match token.kind {
-            TokenKind::Text(text) => Ok((text, token.start)),
-            _ => unreachable!("looked at before it was taken"),
-        }
+        };
+        let text = std::mem::take(text);
+        self.advance()?;
+        Ok((text, start))
     }
 
     /// The next token is not what should stand there.
     fn unexpected(&self, expected: impl Into<String>) -> Fault {
-        let found = match &self.token.kind {
-            TokenKind::End => "the end of the filter".to_owned(),
-            _ => shown(self.token.text),
-        };
+        let at_end = self.token.kind == TokenKind::End;
+        let found = if at_end { "the end of the filter".to_owned() } else { shown(self.token.text) };
         self.error(self.token.start, ParseErrorKind::Unexpected { found, expected: expected.into() })
     }
 
@@ -291,7 +290,8 @@ impl<'t> Parser<'t, '_> {
             && infix.strength() >= weakest
         {
             left = match infix {
-                Infix::Junction(keyword) => self.junction(left, keyword)?,
+                Infix::And => self.junction(left, Keyword::And, Strength::Not, Expression::And)?,
+                Infix::Or => self.junction(left, Keyword::Or, Strength::And, Expression::Or)?,
                 Infix::Predicate => self.predicate(left)?,
                 Infix::Arithmetic(operator) => self.arithmetic(left, operator)?,
             };
@@ -312,11 +312,13 @@ impl<'t> Parser<'t, '_> {
     }
 
     /// The rest of a chain of `AND` or `OR`.
-    fn junction(&mut self, first: Parsed, keyword: Keyword) -> Result<Parsed, Fault> {
-        let (tighter, join): (_, fn(Vec<Expression>) -> Expression) = match keyword {
-            Keyword::Or => (Strength::And, Expression::Or),
-            _ => (Strength::Not, Expression::And),
-        };
+    fn junction(
+        &mut self,
+        first: Parsed,
+        keyword: Keyword,
+        tighter: Strength,
+        join: fn(Vec<Expression>) -> Expression,
+    ) -> Result<Parsed, Fault> {
         let first = self.condition(first)?;
         let start = first.start;
         let mut measures = vec![first.measures()];

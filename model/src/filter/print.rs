@@ -25,15 +25,15 @@ impl fmt::Display for Expression {
             Self::Constant(Truth::False) => formatter.write_str("FALSE"),
             Self::Constant(Truth::Unknown) => formatter.write_str("NULL"),
             Self::Predicate(predicate) => write_predicate(formatter, predicate, ""),
-            Self::Not(inner) => match &**inner {
-                Self::Predicate(predicate @ (Predicate::In { .. } | Predicate::Like { .. } | Predicate::IsNull(_))) => {
-                    write_predicate(formatter, predicate, "NOT ")
+            Self::Not(inner) => {
+                if let Self::Predicate(predicate) = &**inner
+                    && matches!(predicate, Predicate::In { .. } | Predicate::Like { .. } | Predicate::IsNull(_))
+                {
+                    return write_predicate(formatter, predicate, "NOT ");
                 }
-                inner => {
-                    formatter.write_str("NOT ")?;
-                    write_condition(formatter, inner, 2)
-                }
-            },
+                formatter.write_str("NOT ")?;
+                write_condition(formatter, inner, 2)
+            }
             // Strictly stronger parts only: a conjunction within a conjunction keeps its parentheses, it is another tree.
             Self::And(parts) => write_parts(formatter, parts, " AND ", 2),
             Self::Or(parts) => write_parts(formatter, parts, " OR ", 1),

@@ -32,15 +32,15 @@ fn distances_agree_with_the_sphere() {
 #[test]
 fn a_box_may_cross_the_antimeridian() {
     let fiji = (place(-20.0, 176.0), place(-15.0, -178.0));
-    assert_eq!(place(-17.0, 179.0).is_in_box(fiji.0, fiji.1), true);
-    assert_eq!(place(-17.0, -179.0).is_in_box(fiji.0, fiji.1), true);
-    assert_eq!(place(-17.0, 180.0).is_in_box(fiji.0, fiji.1), true);
-    assert_eq!(place(-17.0, 0.0).is_in_box(fiji.0, fiji.1), false);
-    assert_eq!(place(-10.0, 179.0).is_in_box(fiji.0, fiji.1), false);
+    assert!(place(-17.0, 179.0).is_in_box(fiji.0, fiji.1));
+    assert!(place(-17.0, -179.0).is_in_box(fiji.0, fiji.1));
+    assert!(place(-17.0, 180.0).is_in_box(fiji.0, fiji.1));
+    assert!(!place(-17.0, 0.0).is_in_box(fiji.0, fiji.1));
+    assert!(!place(-10.0, 179.0).is_in_box(fiji.0, fiji.1));
     let up_to_it = (place(-1.0, 170.0), place(1.0, 180.0));
-    assert_eq!(place(0.0, -180.0).is_in_box(up_to_it.0, up_to_it.1), true);
-    assert_eq!(place(0.0, -179.9).is_in_box(up_to_it.0, up_to_it.1), false);
-    assert_eq!(place(0.0, 0.0).is_in_box(place(1.0, 0.0), place(0.0, 1.0)), false);
+    assert!(place(0.0, -180.0).is_in_box(up_to_it.0, up_to_it.1));
+    assert!(!place(0.0, -179.9).is_in_box(up_to_it.0, up_to_it.1));
+    assert!(!place(0.0, 0.0).is_in_box(place(1.0, 0.0), place(0.0, 1.0)));
 }
 
 #[test]

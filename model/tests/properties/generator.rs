@@ -85,9 +85,12 @@ pub fn value() -> BoxedStrategy<Value> {
     prop_oneof![6 => scalar(), 2 => array(), 1 => select(unusual).prop_map(Value::Float)].boxed()
 }
 
-/// Attributes under the names that [`filter`] uses: mostly of the fitting type, some of another, some missing.
+/// An attribute, or its absence.
+type Entry = Option<(Arc<str>, Value)>;
+
+/// Attributes under the names that [`Pools::fitting`] uses: mostly of the fitting type, some of another, some missing.
 fn attributes_with_prefix(prefix: &'static str) -> BoxedStrategy<Attributes> {
-    let mut all: Vec<BoxedStrategy<Option<(Arc<str>, Value)>>> = Vec::new();
+    let mut all: Vec<BoxedStrategy<Entry>> = Vec::new();
     let mut add = |names: &[&str], fitting: BoxedStrategy<Value>| {
         for name in names {
             let name: Arc<str> = format!("{prefix}{name}").into();

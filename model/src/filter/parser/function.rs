@@ -82,11 +82,9 @@ impl Parser<'_, '_> {
                 let measures = [latitude.measures(), longitude.measures()];
                 let point =
                     check::point(latitude.item, longitude.item).map_err(|reason| self.invalid(start, reason))?;
-                let measured = match point {
-                    Operand::Constant(_) => self.node(start, point, [])?,
-                    point => self.node(start, point, measures)?,
-                };
-                Ok(Parsed::Operand(measured))
+                let is_constant = matches!(point, Operand::Constant(_));
+                let parts = measures.into_iter().filter(|_| !is_constant);
+                Ok(Parsed::Operand(self.node(start, point, parts)?))
             }
             Function::Distance => {
                 let [from, to] = self.two("another place")?;
@@ -177,14 +175,11 @@ impl Parser<'_, '_> {
         let mut vertices = Vec::new();
         loop {
             let Measured { item, start: vertex_start, .. } = self.operand()?;
-            match item {
-                Operand::Constant(Value::GeoPoint(vertex)) => vertices.push(vertex),
-                other => {
-                    let reason =
-                        format!("a vertex of POLYGON is `{other}`, must be a constant POINT(latitude, longitude)");
-                    return Err(self.invalid(vertex_start, reason));
-                }
-            }
+            let Operand::Constant(Value::GeoPoint(vertex)) = item else {
+                let reason = format!("a vertex of POLYGON is `{item}`, must be a constant POINT(latitude, longitude)");
+                return Err(self.invalid(vertex_start, reason));
+            };
+            vertices.push(vertex);
             check::check_vertices(vertices.len(), self.limits).map_err(|limit| self.limit(start, limit))?;
             if !self.takes_symbol(Symbol::Comma)? {
                 break;

@@ -18,21 +18,16 @@ impl Parser<'_, '_> {
     /// The rest of a predicate, from its operator on.
     pub(super) fn predicate(&mut self, left: Parsed) -> Result<Parsed, Fault> {
         let left = self.as_operand(left)?;
-        let operator = self.token.kind.clone();
-        match operator {
-            TokenKind::Symbol(symbol) => match comparison(symbol) {
-                Some(comparison) => self.comparison(left, comparison),
-                None => unreachable!("only comparisons lead here"),
-            },
-            TokenKind::Keyword(Keyword::Is) => {
-                self.advance()?;
-                self.is_null(left)
-            }
-            TokenKind::Keyword(Keyword::Not) => {
-                self.advance()?;
-                self.worded(left, Polarity::Negated)
-            }
-            _ => self.worded(left, Polarity::Plain),
+        if let TokenKind::Symbol(symbol) = self.token.kind
+            && let Some(comparison) = comparison(symbol)
+        {
+            self.comparison(left, comparison)
+        } else if self.takes_keyword(Keyword::Is)? {
+            self.is_null(left)
+        } else if self.takes_keyword(Keyword::Not)? {
+            self.worded(left, Polarity::Negated)
+        } else {
+            self.worded(left, Polarity::Plain)
         }
     }
 
