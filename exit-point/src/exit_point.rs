@@ -1,0 +1,197 @@
+//! The machine: takes events in, lets the parts do their work, asks for what is to be sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gomera_cluster::address::{Address, Layer};
+use gomera_cluster::credit::Class;
+use gomera_cluster::gate::{Gate, Passage};
+use gomera_cluster::layout::Layout;
+use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
+use gomera_cluster::message::access_point::Merged;
+use gomera_cluster::message::exit_point::Matches;
+use gomera_cluster::message::matcher::MatchesCredit;
+use gomera_cluster::message::{Message, ToAccessPoint, ToExitPoint, ToMatcher};
+use gomera_cluster::position::LaneId;
+use gomera_cluster::time::{Instant, WallClock};
+
+use crate::config::Config;
+use crate::lane::{Lane, Reception};
+use crate::merge::Merger;
+use crate::sessions::Sessions;
+use crate::statistics::Statistics;
+
+/// What an exit-point shard is told.
+pub type Event = NodeEvent<ToExitPoint>;
+
+/// What it asks for.
+pub type Action = Send;
+
+/// One exit-point shard.
+#[derive(Debug)]
+pub struct ExitPoint {
+    config: Config,
+    gate: Gate<ToExitPoint>,
+    clock: Clock,
+    lanes: BTreeMap<LaneId, Lane>,
+    merger: Merger,
+    sessions: Sessions,
+}
+
+/// What is known of the wall clock.
+#[derive(Clone, Copy, Debug)]
+enum Clock {
+    /// Nothing yet: nothing expires.
+    Unknown,
+    /// It showed this.
+    Known(WallClock),
+}
+
+impl ExitPoint {
+    /// A shard that knows no layout yet: everything waits for it.
+    ///
+    /// # Panics
+    /// If the configuration is not valid.
+    #[must_use]
+    pub fn new(address: Address, config: Config) -> Self {
+        config.validate().expect("whoever starts a machine has validated its configuration");
+        Self {
+            sessions: Sessions::new(address, config.clone()),
+            config,
+            gate: Gate::default(),
+            clock: Clock::Unknown,
+            lanes: BTreeMap::new(),
+            merger: Merger::new(),
+        }
+    }
+
+    /// What it has counted so far; gauges as of the last drain.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        &self.sessions.statistics
+    }
+
+    fn tell_time(&mut self, now: Instant) {
+        match self.clock {
+            Clock::Unknown => {}
+            Clock::Known(clock) => self.sessions.tell_time(clock.at(now)),
+        }
+    }
+
+    /// Lanes that the layout adds are matched from their first entry on; lanes that it no longer names keep what they have.
+    fn install(&mut self, now: Instant, layout: &Arc<Layout>) {
+        let matchers = layout.machines(Layer::Matcher).collect::<Vec<_>>();
+        for &id in layout.lanes.keys() {
+            let lane = self
+                .lanes
+                .entry(id)
+                .or_insert_with(|| Lane::new(layout.settings.matcher_slices, self.config.matches_window_bytes));
+            for &matcher in &matchers {
+                lane.open(matcher, Class::Live);
+            }
+        }
+        self.sessions.install(now, layout);
+    }
+
+    fn receive(&mut self, now: Instant, received: Received<ToExitPoint>) {
+        let from = received.from;
+        match received.message {
+            ToExitPoint::Matches(frame) => self.receive_matches(from, frame),
+            ToExitPoint::Attach(attach) => self.sessions.attach(now, from, attach, self.merger.merged()),
+            ToExitPoint::Detach(detach) => self.sessions.detach(now, detach),
+            ToExitPoint::Acknowledge(acknowledge) => self.sessions.acknowledge(&acknowledge, self.merger.merged()),
+            ToExitPoint::SessionCredit(credit) => self.sessions.grant(credit),
+            ToExitPoint::EndSession(end) => self.sessions.end(end),
+            ToExitPoint::Forgotten(forgotten) => self.sessions.forgotten(forgotten),
+        }
+    }
+
+    fn receive_matches(&mut self, from: Address, frame: Matches) {
+        let is_matcher = self
+            .gate
+            .layout()
+            .is_some_and(|layout| layout.members.get(&from.node).is_some_and(|member| member.layer == Layer::Matcher));
+        let reception = match self.lanes.get_mut(&frame.lane) {
+            Some(lane) if is_matcher => lane.receive(from, frame),
+            Some(_) | None => Reception::Refused,
+        };
+        let statistics = &mut self.sessions.statistics;
+        match reception {
+            Reception::Taken | Reception::Held => statistics.frames += 1,
+            Reception::Covered => statistics.frames_covered += 1,
+            Reception::Refused => statistics.frames_refused += 1,
+        }
+    }
+}
+
+impl Machine for ExitPoint {
+    type Event = Event;
+    type Action = Action;
+
+    fn handle(&mut self, now: Instant, event: Event) {
+        self.tell_time(now);
+        match event {
+            NodeEvent::Received(received) => match self.gate.admit(received) {
+                Passage::Pass(received) => self.receive(now, received),
+                // The driver exchanges layouts: what is held comes back with the next one.
+                Passage::Held { .. } | Passage::Refused => {}
+            },
+            NodeEvent::Layout(layout) => {
+                if self.gate.install(Arc::clone(&layout)) {
+                    self.install(now, &layout);
+                    for received in self.gate.release() {
+                        self.receive(now, received);
+                    }
+                }
+            }
+            NodeEvent::Clock(clock) => {
+                self.clock = Clock::Known(clock);
+                self.tell_time(now);
+            }
+        }
+        self.merger.merge(now, &mut self.lanes, &mut self.sessions);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.tell_time(now);
+        self.sessions.pass(now);
+        self.merger.merge(now, &mut self.lanes, &mut self.sessions);
+    }
+
+    fn drain_actions(&mut self, into: &mut Vec<Action>) {
+        self.sessions.drain(into);
+        let writer = |lane: LaneId| self.gate.layout().and_then(|layout| layout.writer(lane));
+        for (&id, lane) in &mut self.lanes {
+            if let Some(to) = writer(id)
+                && let Some(through) = lane.report()
+            {
+                let merged = ToAccessPoint::Merged(Merged { lane: id, through });
+                into.push(Send { to, message: Message::AccessPoint(merged) });
+            }
+            lane.grant(|to, class, total| {
+                let credit = ToMatcher::MatchesCredit(MatchesCredit { lane: id, class, total });
+                into.push(Send { to, message: Message::Matcher(credit) });
+            });
+        }
+        self.sessions.gauge();
+        let statistics = &mut self.sessions.statistics;
+        statistics.frames_held =
+            self.lanes.values().map(|lane| u64::try_from(lane.held()).expect("a length fits 64 bits")).sum();
+        statistics.coverage_lag = self.lanes.values().map(Lane::lag).max().unwrap_or(0);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let sweep = match (self.clock, self.sessions.next_sweep()) {
+            (Clock::Known(clock), Some(due)) => {
+                let wait = u64::try_from(due.0.saturating_sub(clock.showed.0)).unwrap_or(0);
+                Some(clock.at + Duration::from_micros(wait))
+            }
+            (Clock::Unknown, _) | (Clock::Known(_), None) => None,
+        };
+        [self.sessions.next_expiry(), self.merger.until(), sweep].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

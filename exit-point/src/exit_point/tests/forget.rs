@@ -1,0 +1,120 @@
+//! Sessions that end: expiry, the client's wish, beginning anew while the old one is being forgotten.
+
+use gomera_cluster::identity::{Generation, SessionKey};
+use gomera_cluster::message::connection_point::{EndReason, Presence};
+use gomera_cluster::session::SessionOptions;
+
+use super::*;
+
+const LANE: LaneId = LANES[0];
+
+fn forgets(rig: &Rig) -> Vec<(SessionKey, Generation)> {
+    let forget = |send: &Send| match &send.message {
+        Message::AccessPoint(ToAccessPoint::Forget(forget)) => {
+            assert_eq!(send.to, ACCESS_POINT);
+            assert_eq!(Some(forget.lane), layout(1).lane_of_session(forget.session));
+            Some((forget.session, forget.generation))
+        }
+        _ => None,
+    };
+    rig.sent.iter().filter_map(forget).collect()
+}
+
+fn forgotten(rig: &mut Rig, (session, generation): (SessionKey, Generation)) {
+    rig.tell(ACCESS_POINT, ToExitPoint::Forgotten(Forgotten { session, generation }));
+}
+
+#[test]
+fn a_session_outlives_its_attachment_for_as_long_as_it_asked() {
+    let mut rig = Rig::new(Config::default());
+    let options = SessionOptions { expires_after: Duration::from_secs(10), ..SessionOptions::default() };
+    let client = rig.attach_with("s", options.clone());
+    rig.detach(&client);
+    rig.wait(Duration::from_secs(9));
+    let client = rig.attach_with("s", options);
+    assert_eq!(client.attached.presence, Presence::Resumed);
+    rig.wait(Duration::from_secs(100));
+    rig.detach(&client);
+    rig.wait(Duration::from_millis(9_999));
+    assert_eq!(forgets(&rig), []);
+    rig.wait(Duration::from_millis(1));
+    assert_eq!(forgets(&rig), [(client.session, client.generation())]);
+    assert_eq!(rig.exit.statistics().sessions_forgetting, 1);
+    forgotten(&mut rig, (client.session, client.generation()));
+    let statistics = rig.exit.statistics();
+    assert_eq!((statistics.sessions, statistics.sessions_forgetting, rig.ended().len()), (0, 0, 0));
+}
+
+#[test]
+fn a_session_that_expires_after_nothing_ends_with_its_attachment() {
+    let mut rig = Rig::new(Config::default());
+    let options = SessionOptions { expires_after: Duration::ZERO, ..SessionOptions::default() };
+    let client = rig.attach_with("s", options);
+    rig.detach(&client);
+    assert_eq!(forgets(&rig).len(), 1);
+    assert_eq!(rig.exit.statistics().sessions, 0);
+}
+
+#[test]
+fn ending_is_answered_when_all_matchers_have_forgotten() {
+    let mut rig = Rig::new(Config::default());
+    let client = rig.attach("s");
+    rig.matches(whole(LANE, (0, 1), vec![matched(1, vec![target("s", client.generation(), &[1])])]));
+    rig.end(&client);
+    assert_eq!((forgets(&rig).len(), rig.ended().len()), (1, 0));
+    assert_eq!(rig.exit.statistics().outbox_bytes, 0);
+    forgotten(&mut rig, (client.session, client.generation()));
+    assert_eq!(rig.ended()[0].reason, EndReason::EndedByClient);
+    forgotten(&mut rig, (client.session, client.generation()));
+    assert_eq!(rig.ended().len(), 1, "a repeat says nothing");
+}
+
+#[test]
+fn a_session_that_begins_anew_while_it_is_forgotten_gets_nothing_of_its_earlier_life() {
+    let mut rig = Rig::new(Config::default());
+    let old = rig.attach("s");
+    rig.end(&old);
+    let mut new = rig.attach("s");
+    assert_eq!(new.attached.presence, Presence::Created);
+    assert!(new.generation() > old.generation());
+    let of = |number, client: &Client| matched(number, vec![target("s", client.generation(), &[1])]);
+    rig.matches(whole(LANE, (0, 2), vec![of(1, &old), of(2, &new)]));
+    new.read(&rig);
+    assert_eq!(new.numbers(LANE), [2]);
+    forgotten(&mut rig, (old.session, old.generation()));
+    assert_eq!(rig.ended()[0].generation, old.generation());
+    rig.matches(whole(LANE, (2, 3), vec![of(3, &new)]));
+    new.read(&rig);
+    assert_eq!(new.numbers(LANE), [2, 3], "the new life goes on");
+}
+
+#[test]
+fn sessions_being_forgotten_count_against_the_limit() {
+    let mut rig = Rig::new(Config { tenant_sessions_max: 1, ..Config::default() });
+    let client = rig.attach("s");
+    rig.end(&client);
+    let attach = rig.attach_message("t");
+    rig.tell(CONNECTION_POINT, ToExitPoint::Attach(attach));
+    assert_eq!(rig.exit.statistics().attaches_refused, 1);
+    forgotten(&mut rig, (client.session, client.generation()));
+    rig.attach("t");
+}
+
+#[test]
+fn a_forget_whose_lane_is_gone_takes_another() {
+    let mut rig = Rig::new(Config::default());
+    let client = rig.attach("s");
+    rig.end(&client);
+    rig.event(NodeEvent::Layout(layout(2)));
+    assert_eq!(forgets(&rig).len(), 1, "its lane is still there");
+    let mut without = Layout::clone(&layout(3));
+    let lane = without.lane_of_session(client.session).expect("a lane is open");
+    without.lanes.remove(&lane);
+    let other = without.lane_of_session(client.session);
+    rig.event(NodeEvent::Layout(Arc::new(without)));
+    let lanes = rig.sent.iter().filter_map(|send| match &send.message {
+        Message::AccessPoint(ToAccessPoint::Forget(forget)) => Some(forget.lane),
+        _ => None,
+    });
+    assert_eq!(lanes.collect::<Vec<_>>().last().copied(), other);
+}

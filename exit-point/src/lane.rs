@@ -1,0 +1,262 @@
+//! One lane as this shard sees it: how far each matcher slice covers it, what is found but not complete, what came ahead of a
+//! hole, and what each matcher shard may still send.
+//!
+//! ```text
+//!             judge                    every slice covers it            put into outboxes
+//!  frame ───┬─ extends ──▶ found ────────────────────────────▶ complete ─────────────────▶ merged
+//!           ├─ hole ─────▶ held, judged again when coverage rises
+//!           └─ covered ──▶ dropped
+//! ```
+//! Invariant: `merged <= complete <= coverage of each slice`, and none of them falls. What is found at or below `merged` is
+//! never given out again. Everything received and not merged is counted against its sender's window: that bounds the lane.
+
+mod found;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::coverage::{Extension, LaneCoverage, SliceSet};
+use gomera_cluster::credit::{Class, ReceiveCredit, Total};
+use gomera_cluster::layout::Epoch;
+use gomera_cluster::message::exit_point::{Mark, Matched, Matches, Target};
+use gomera_cluster::position::Number;
+use gomera_cluster::publication::Envelope;
+
+use self::found::{Found, Owner};
+
+/// One lane.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    slices: u16,
+    coverage: LaneCoverage,
+    complete: Number,
+    merged: Number,
+    reported: Number,
+    /// The last number that any slice covers.
+    furthest: Number,
+    found: Found,
+    /// By first position, then by arrival.
+    held: BTreeMap<(Number, u64), Matches>,
+    arrivals: u64,
+    marks: BTreeMap<Number, Mark>,
+    standing: Standing,
+    sources: BTreeMap<(Address, Class), Source>,
+    window: u64,
+    freed: bool,
+}
+
+/// What the marks merged so far say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Governed by this layout; 0 before the first barrier.
+    Governed(Epoch),
+    /// Nothing follows.
+    Closed,
+}
+
+/// What one matcher shard sends in one class.
+#[derive(Debug)]
+struct Source {
+    credit: ReceiveCredit,
+    /// Cost of what is not merged, by the last number it covers.
+    unmerged: BTreeMap<Number, u64>,
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reception {
+    /// It extends coverage.
+    Taken,
+    /// It waits for a hole to be filled.
+    Held,
+    /// Everything in it was covered.
+    Covered,
+    /// It names slices that do not exist, or goes beyond the end of the lane.
+    Refused,
+}
+
+/// A position that every slice has judged, with all that was found.
+#[derive(Debug)]
+pub(crate) struct Complete {
+    pub(crate) envelope: Arc<Envelope>,
+    /// Each session once, in order of key.
+    pub(crate) targets: Vec<Target>,
+}
+
+impl Lane {
+    /// A lane of which nothing is known yet, matched by `slices` slices.
+    pub(crate) fn new(slices: u16, window: u64) -> Self {
+        Self {
+            slices,
+            coverage: LaneCoverage::new(slices, Number::ZERO),
+            complete: Number::ZERO,
+            merged: Number::ZERO,
+            reported: Number::ZERO,
+            furthest: Number::ZERO,
+            found: Found::default(),
+            held: BTreeMap::new(),
+            arrivals: 0,
+            marks: BTreeMap::new(),
+            standing: Standing::Governed(Epoch(0)),
+            sources: BTreeMap::new(),
+            window,
+            freed: false,
+        }
+    }
+
+    /// Opens a window for what `matcher` sends in `class`; an open one stays as it is.
+    pub(crate) fn open(&mut self, matcher: Address, class: Class) {
+        let window = self.window;
+        self.sources.entry((matcher, class)).or_insert_with(|| {
+            self.freed = true;
+            Source { credit: ReceiveCredit::new(window), unmerged: BTreeMap::new() }
+        });
+    }
+
+    /// Takes a frame in.
+    pub(crate) fn receive(&mut self, from: Address, frame: Matches) -> Reception {
+        let beyond_end = self.standing == Standing::Closed && frame.to > self.merged;
+        if beyond_end || !self.knows(&frame.slices) {
+            return Reception::Refused;
+        }
+        let (key, cost, to) = ((from, frame.class), frame.cost(), frame.to);
+        self.open(from, frame.class);
+        let reception = self.judge(from, frame);
+        let source = self.sources.get_mut(&key).expect("opened above");
+        if reception == Reception::Covered {
+            source.credit.consume(cost);
+            self.freed = true;
+        } else {
+            *source.unmerged.entry(to).or_default() += cost;
+        }
+        if reception == Reception::Taken {
+            self.retry_held();
+            self.complete = self.coverage.complete();
+        }
+        reception
+    }
+
+    fn judge(&mut self, from: Address, frame: Matches) -> Reception {
+        match self.coverage.judge(&frame.slices, frame.from, frame.to) {
+            Extension::Whole | Extension::Partial => {
+                self.take_in(Owner::Source(from, frame.class), frame);
+                Reception::Taken
+            }
+            Extension::Covered => Reception::Covered,
+            Extension::Hole => {
+                self.arrivals += 1;
+                self.held.insert((frame.from, self.arrivals), frame);
+                Reception::Held
+            }
+        }
+    }
+
+    /// Positions of the frame that are merged already are passed over when they come up. For positions that are not, finding
+    /// the same again in a slice that covers them is harmless: found sets are united.
+    fn take_in(&mut self, owner: Owner, frame: Matches) {
+        self.coverage.extend(&frame.slices, frame.to);
+        self.furthest = self.furthest.max(frame.to);
+        self.marks.extend(frame.marks.into_iter().filter(|&(number, _)| number > self.merged));
+        self.found.add(owner, frame.matched);
+    }
+
+    /// Judges held frames again. One pass suffices: a frame can only fill the holes of frames that begin later.
+    fn retry_held(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        for (place, frame) in std::mem::take(&mut self.held) {
+            match self.coverage.judge(&frame.slices, frame.from, frame.to) {
+                Extension::Whole | Extension::Partial => self.take_in(Owner::Alone, frame),
+                Extension::Covered => {}
+                Extension::Hole => {
+                    self.held.insert(place, frame);
+                }
+            }
+        }
+    }
+
+    fn knows(&self, slices: &SliceSet) -> bool {
+        let words = slices.words();
+        let full = usize::from(self.slices / 64);
+        let rest = words.get(full).map_or(0, |word| word >> (self.slices % 64));
+        rest == 0 && words.iter().skip(full + 1).all(|&word| word == 0)
+    }
+
+    /// The last position put into outboxes.
+    pub(crate) const fn merged(&self) -> Number {
+        self.merged
+    }
+
+    /// The last position that every slice has judged.
+    pub(crate) const fn complete(&self) -> Number {
+        self.complete
+    }
+
+    /// The next complete position at which something was found.
+    pub(crate) fn next_found(&mut self) -> Option<Number> {
+        self.found.lowest(self.merged).filter(|&number| number <= self.complete)
+    }
+
+    /// Whom the position concerns, a session possibly more than once.
+    pub(crate) fn targets_at(&self, number: Number) -> impl Iterator<Item = &Target> {
+        self.found.at(number).flat_map(|matched: &Matched| &matched.targets)
+    }
+
+    /// Takes out what was found at `number`, which [`Lane::next_found`] gave.
+    pub(crate) fn take(&mut self, number: Number) -> Complete {
+        self.found.take(number)
+    }
+
+    /// Everything up to `through` is in outboxes: frees what it took of the senders' windows.
+    pub(crate) fn finish(&mut self, through: Number) {
+        assert!(through <= self.complete, "only complete positions are merged");
+        assert!(through >= self.merged, "what is merged stays merged");
+        self.merged = through;
+        while let Some(entry) = self.marks.first_entry().filter(|entry| *entry.key() <= through) {
+            self.standing = match (self.standing, entry.remove()) {
+                (Standing::Governed(before), Mark::Barrier(epoch)) => Standing::Governed(before.max(epoch)),
+                (_, Mark::Close) | (Standing::Closed, Mark::Barrier(_)) => Standing::Closed,
+            };
+        }
+        for source in self.sources.values_mut() {
+            while let Some(entry) = source.unmerged.first_entry().filter(|entry| *entry.key() <= through) {
+                source.credit.consume(entry.remove());
+                self.freed = true;
+            }
+        }
+    }
+
+    /// How far it is merged, if that is news.
+    pub(crate) fn report(&mut self) -> Option<Number> {
+        let risen = self.merged > self.reported;
+        self.reported = self.merged;
+        risen.then_some(self.merged)
+    }
+
+    /// The grants that are worth a message now.
+    pub(crate) fn grant(&mut self, mut tell: impl FnMut(Address, Class, Total)) {
+        if !std::mem::take(&mut self.freed) {
+            return;
+        }
+        for (&(matcher, class), source) in &mut self.sources {
+            if let Some(total) = source.credit.grant() {
+                tell(matcher, class, total);
+            }
+        }
+    }
+
+    /// Frames that wait for a hole before them.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// How far the furthest slice is ahead of the last merged position.
+    pub(crate) const fn lag(&self) -> u64 {
+        self.furthest.0.saturating_sub(self.merged.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Merging: complete positions become notifications in outboxes, lane by lane, each lane in order.
+//!
+//! A merge step takes everything that is complete. Each notification of a step carries the merged vector of the step's
+//! beginning: all that lies at or below it went into outboxes before, all that comes later lies above it, so that with its
+//! own position it is the `W` right after it.
+//!
+//! ```text
+//!        a session that blocks is full
+//!  open ──────────────────────────────▶ holding ── room, detached, or its patience is over ──▶ open
+//! ```
+//! Invariant: while holding, nothing is merged on any lane; the lane that is held goes on first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gomera_cluster::position::{LaneId, Number, Position, Vector};
+use gomera_cluster::time::Instant;
+
+use crate::lane::Lane;
+use crate::outbox::Step;
+use crate::sessions::{Admission, Sessions};
+
+/// How far the shard has merged.
+#[derive(Debug)]
+pub(crate) struct Merger {
+    merged: Vector,
+    steps: u64,
+    state: State,
+}
+
+/// Whether merging goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Holding { lane: LaneId, since: Instant, until: Instant },
+}
+
+impl Merger {
+    pub(crate) fn new() -> Self {
+        Self { merged: Vector::default(), steps: 0, state: State::Open }
+    }
+
+    /// Everything at or below is in outboxes.
+    pub(crate) const fn merged(&self) -> &Vector {
+        &self.merged
+    }
+
+    /// When to look again, if merging waits for a session.
+    pub(crate) const fn until(&self) -> Option<Instant> {
+        match self.state {
+            State::Open => None,
+            State::Holding { until, .. } => Some(until),
+        }
+    }
+
+    /// Merges what is complete.
+    pub(crate) fn merge(&mut self, now: Instant, lanes: &mut BTreeMap<LaneId, Lane>, sessions: &mut Sessions) {
+        let stirred = sessions.take_stirred();
+        let held = match self.state {
+            State::Open => None,
+            State::Holding { until, .. } if !stirred && now < until => return,
+            State::Holding { lane, since, .. } => Some((lane, since)),
+        };
+        // Made for the first notification: most steps of a quiet lane find nothing.
+        let mut step = None;
+        let first = held.map(|(lane, _)| lane);
+        let order = first.into_iter().chain(lanes.keys().copied().filter(|&lane| Some(lane) != first));
+        for id in order.collect::<Vec<_>>() {
+            let lane = lanes.get_mut(&id).expect("a lane is never taken out while merging");
+            if let Some(until) = self.merge_lane(now, id, lane, sessions, &mut step) {
+                let since = held.map_or(now, |(_, since)| since);
+                if held.is_none() {
+                    sessions.statistics.holds += 1;
+                }
+                self.state = State::Holding { lane: id, since, until };
+                return;
+            }
+        }
+        self.state = State::Open;
+        if let Some((_, since)) = held {
+            sessions.statistics.held_microseconds += u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Merges one lane; until when to wait, if a session holds it up.
+    fn merge_lane(
+        &mut self,
+        now: Instant,
+        id: LaneId,
+        lane: &mut Lane,
+        sessions: &mut Sessions,
+        step: &mut Option<Arc<Step>>,
+    ) -> Option<Instant> {
+        while let Some(number) = lane.next_found() {
+            if sessions.may_block() {
+                match sessions.admit(now, lane.targets_at(number)) {
+                    Admission::Go => {}
+                    Admission::Wait(until) => {
+                        self.finish(id, lane, Number(number.0 - 1), sessions);
+                        return Some(until);
+                    }
+                }
+            }
+            let complete = lane.take(number);
+            let step = step.get_or_insert_with(|| {
+                self.steps += 1;
+                Arc::new(Step { number: self.steps, vector: self.merged.clone() })
+            });
+            sessions.deliver(now, Position { lane: id, number }, complete, step);
+        }
+        self.finish(id, lane, lane.complete(), sessions);
+        None
+    }
+
+    fn finish(&mut self, id: LaneId, lane: &mut Lane, through: Number, sessions: &mut Sessions) {
+        let risen = through.0 - lane.merged().0;
+        if risen > 0 {
+            sessions.statistics.positions_merged += risen;
+            lane.finish(through);
+            self.merged.raise(id, through);
+        }
+    }
+}

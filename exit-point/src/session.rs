@@ -1,0 +1,199 @@
+//! One session as its exit point keeps it: options, where its client stands, what it has not acknowledged, and whether
+//! somebody is attached.
+//!
+//! ```text
+//!            Attach                     Attach (newer: the old one gets Ended(Superseded))
+//!  (nothing) ──────▶ Attached ◀──────────────┐
+//!                    │  │  └─────────────────┘
+//!     Detach, slow   │  │ EndSession
+//!                    ▼  └──────────────────────────▶ (nothing; Forget goes out)
+//!                  Detached ── expires ────────────▶ (nothing; Forget goes out)
+//! ```
+
+pub(crate) mod given_up;
+pub(crate) mod patience;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::credit::{SendCredit, Total};
+use gomera_cluster::identity::{ConnectionId, Generation, Handle, SessionKey};
+use gomera_cluster::layout::SessionSlice;
+use gomera_cluster::position::{Position, Vector};
+use gomera_cluster::session::{HandleDetail, SessionOptions, SlowPolicy};
+use gomera_cluster::time::Instant;
+use gomera_model::timestamp::Timestamp;
+
+use self::given_up::GivenUp;
+use self::patience::Patience;
+use crate::config::Config;
+use crate::limits::{Rank, TenantId};
+use crate::outbox::{Limits, Outbox, Step};
+
+/// A place in the table of sessions; used again after the session is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SessionId(pub(crate) usize);
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) key: SessionKey,
+    pub(crate) slice: SessionSlice,
+    pub(crate) tenant: TenantId,
+    /// The attachment that created it: subscriptions of earlier generations belong to an earlier life.
+    pub(crate) birth: Generation,
+    /// Its latest attachment.
+    pub(crate) generation: Generation,
+    /// How many attachments it had.
+    pub(crate) attachments: u64,
+    pub(crate) terms: Terms,
+    /// Settled: at or below it nothing is owed. Never above what is merged.
+    pub(crate) acknowledged: Vector,
+    pub(crate) outbox: Outbox,
+    pub(crate) given_up: GivenUp,
+    pub(crate) patience: Patience,
+    pub(crate) attachment: Attachment,
+    /// When the next of its notifications expires.
+    pub(crate) sweep: Sweep,
+    pub(crate) rank: Rank,
+    pub(crate) flush: Flush,
+}
+
+/// Whether somebody is attached.
+#[derive(Debug)]
+pub(crate) enum Attachment {
+    /// Nobody.
+    Detached(Detached),
+    /// A client, by way of a connection point.
+    Attached(Attached),
+}
+
+/// A session without an attachment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Detached {
+    /// When it ends.
+    pub(crate) expires: Instant,
+}
+
+/// An attachment.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) connection_point: Address,
+    pub(crate) connection: ConnectionId,
+    pub(crate) credit: SendCredit,
+    /// The `W` that the client has once it has received everything sent so far.
+    told: Vector,
+    /// The last step whose vector `told` includes.
+    told_step: u64,
+}
+
+/// Whether the session is in the list of those to be flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// Not in it.
+    Idle,
+    /// In it.
+    Queued,
+}
+
+/// Whether the session stands in the schedule of sweeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sweep {
+    /// None of its notifications expires.
+    None,
+    /// It is swept then.
+    At(Timestamp),
+}
+
+/// What its attachment asked for, within what the configuration allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) limits: Limits,
+    pub(crate) slow: SlowPolicy,
+    pub(crate) expires_after: Duration,
+    pub(crate) detail: HandleDetail,
+}
+
+impl Terms {
+    /// Caps what is asked.
+    pub(crate) fn granted(options: &SessionOptions, config: &Config) -> Self {
+        let slow = match options.slow {
+            SlowPolicy::Block { wait_max } => SlowPolicy::Block { wait_max: wait_max.min(config.block_max) },
+            SlowPolicy::DropOldest | SlowPolicy::Disconnect => options.slow,
+        };
+        Self {
+            limits: Limits {
+                bytes_max: options.outbox_bytes_max.min(config.session_outbox_bytes_max),
+                notifications_max: options.outbox_notifications_max.min(config.session_outbox_notifications_max),
+            },
+            slow,
+            expires_after: options.expires_after.min(config.session_expires_after_max),
+            detail: options.detail,
+        }
+    }
+}
+
+impl Attached {
+    /// An attachment whose client stands at `told`.
+    pub(crate) fn new(connection_point: Address, connection: ConnectionId, total: Total, told: Vector) -> Self {
+        let mut credit = SendCredit::default();
+        credit.grant(total);
+        Self { connection_point, connection, credit, told, told_step: 0 }
+    }
+
+    /// Notes that the client is told `position`, merged in `step`. Returns what else of its `W` rises with it.
+    pub(crate) fn tell(&mut self, position: Position, step: &Arc<Step>) -> Vec<Position> {
+        let mut risen = Vec::new();
+        if step.number > self.told_step {
+            self.told_step = step.number;
+            for other in step.vector.iter().filter(|other| other.lane != position.lane) {
+                if self.told.raise(other.lane, other.number) {
+                    risen.push(other);
+                }
+            }
+        }
+        self.told.raise(position.lane, position.number);
+        risen
+    }
+}
+
+impl Session {
+    /// The first handle that its latest attachment may give.
+    pub(crate) fn handle_first(&self) -> Handle {
+        Handle((self.attachments.saturating_sub(1).wrapping_shl(32)) | 1)
+    }
+
+    /// Whether its outbox has reached a limit of its own.
+    pub(crate) fn is_full(&self) -> bool {
+        self.outbox.is_full(self.terms.limits)
+    }
+
+    /// The longest it may hold merging up: zero unless it blocks and somebody is attached.
+    pub(crate) fn wait_max(&self) -> Duration {
+        match (&self.attachment, self.terms.slow) {
+            (Attachment::Attached(_), SlowPolicy::Block { wait_max }) => wait_max,
+            (Attachment::Detached(_), _)
+            | (Attachment::Attached(_), SlowPolicy::DropOldest | SlowPolicy::Disconnect) => Duration::ZERO,
+        }
+    }
+
+    /// Whether what it gets will stay: nobody is attached, or too much is under way already.
+    pub(crate) fn is_behind(&self, behind_bytes: u64) -> bool {
+        match self.attachment {
+            Attachment::Detached(_) => true,
+            Attachment::Attached(_) => self.outbox.bytes() > behind_bytes,
+        }
+    }
+
+    /// Raises what is settled, as far as it is merged; a client cannot settle what it was not sent.
+    pub(crate) fn settle(&mut self, through: &Vector, merged: &Vector) {
+        for position in through.iter() {
+            let number = position.number.min(merged.get(position.lane));
+            if number > self.acknowledged.get(position.lane) {
+                self.acknowledged.raise(position.lane, number);
+            }
+        }
+        self.given_up.settle(&self.acknowledged);
+    }
+}

@@ -1,0 +1,194 @@
+//! All sessions of a shard: the table, what they hold together, when they expire, and what goes out to their clients.
+//!
+//! Attaching, acknowledging, delivering, giving up, flushing, ending and expiring each have a file of their own.
+//! Invariants: a session stands in the table exactly while it is not ended; a session stands in the schedule of expiry exactly
+//! while it is detached; accounts say what outboxes hold; look-up tables are never iterated.
+
+mod acknowledge;
+mod attach;
+mod deliver;
+mod end;
+mod flush;
+mod give_up;
+mod timers;
+
+use std::sync::Arc;
+
+use gomera_cluster::address::{Address, Layer};
+use gomera_cluster::identity::{Generation, SessionKey, Term};
+use gomera_cluster::layout::Layout;
+use gomera_cluster::machine::Send;
+use gomera_cluster::message::connection_point::{EndReason, Ended};
+use gomera_cluster::message::{Message, ToConnectionPoint};
+use gomera_cluster::time::Instant;
+use gomera_model::timestamp::Timestamp;
+use slab::Slab;
+
+pub(crate) use self::deliver::Admission;
+use self::end::Forgets;
+use crate::config::Config;
+use crate::key_map::{KeyHash, KeyMap};
+use crate::limits::Accounts;
+use crate::notify::{FrameSize, Notifier};
+use crate::outbox::Freed;
+use crate::schedule::Schedule;
+use crate::session::patience::Patience;
+use crate::session::{Attached, Attachment, Flush, Session, SessionId};
+use crate::statistics::Statistics;
+
+/// All sessions of a shard.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    address: Address,
+    config: Config,
+    layout: Option<Arc<Layout>>,
+    table: Slab<Box<Session>>,
+    by_key: KeyMap<SessionKey, SessionId>,
+    accounts: Accounts,
+    expiry: Schedule<Instant>,
+    sweeps: Schedule<Timestamp>,
+    forgets: Forgets,
+    /// Counts attachments; never falls.
+    counter: u64,
+    attached: u64,
+    /// Attached sessions for which merging may wait.
+    blockers: u64,
+    /// Whether something happened to a session for which merging waits.
+    stirred: bool,
+    /// What the wall clock shows; nothing expires before it is known.
+    wall: Timestamp,
+    /// Sessions to flush; may name one that is gone.
+    queue: Vec<SessionId>,
+    notifier: Notifier,
+    outgoing: Vec<Send>,
+    pub(crate) statistics: Statistics,
+}
+
+impl Sessions {
+    pub(crate) fn new(address: Address, config: Config) -> Self {
+        let hash = KeyHash::new(config.hash_seed);
+        let size = FrameSize {
+            content_bytes_max: config.frame_content_bytes_max,
+            handles_bytes_max: config.frame_handles_bytes_max,
+        };
+        Self {
+            address,
+            config,
+            layout: None,
+            table: Slab::new(),
+            by_key: KeyMap::with_hasher(hash),
+            accounts: Accounts::default(),
+            expiry: Schedule::new(),
+            sweeps: Schedule::new(),
+            forgets: Forgets::default(),
+            counter: 0,
+            attached: 0,
+            blockers: 0,
+            stirred: false,
+            wall: Timestamp(i64::MIN),
+            queue: Vec::new(),
+            notifier: Notifier::new(size, hash),
+            outgoing: Vec::new(),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Says what the wall clock shows.
+    pub(crate) const fn tell_time(&mut self, wall: Timestamp) {
+        self.wall = wall;
+    }
+
+    /// Acts on a layout from now on.
+    pub(crate) fn install(&mut self, now: Instant, layout: &Arc<Layout>) {
+        let before = self.layout.replace(Arc::clone(layout));
+        let gone = before.is_some_and(|before| {
+            before.machines(Layer::ConnectionPoint).any(|connection_point| !layout.names(connection_point))
+        });
+        if gone {
+            self.abandon(now, layout);
+        }
+        self.notifier.keep(|connection_point| layout.names(connection_point));
+        self.carry_forgets();
+    }
+
+    /// Whether merging may have to wait for somebody.
+    pub(crate) const fn may_block(&self) -> bool {
+        self.blockers > 0
+    }
+
+    /// Whether something happened to a session for which merging waits, since it was last asked.
+    pub(crate) const fn take_stirred(&mut self) -> bool {
+        std::mem::replace(&mut self.stirred, false)
+    }
+
+    /// Brings the gauges up to date.
+    pub(crate) fn gauge(&mut self) {
+        let count = |length: usize| u64::try_from(length).expect("a length fits 64 bits");
+        self.statistics.sessions = count(self.table.len());
+        self.statistics.sessions_attached = self.attached;
+        self.statistics.sessions_forgetting = count(self.forgets.len());
+        self.statistics.outbox_bytes = self.accounts.node().bytes();
+        self.statistics.outbox_notifications = self.accounts.node().notifications();
+    }
+
+    /// A generation above all that were ever given for the slice: terms grow, and the counter within one.
+    fn next_generation(&mut self, term: Term) -> Generation {
+        /// Attachments in a term.
+        const COUNTER_BITS: u32 = 40;
+        self.counter += 1;
+        Generation(term.0.wrapping_shl(COUNTER_BITS).wrapping_add(self.counter))
+    }
+
+    /// The session whose latest attachment is `generation`.
+    fn present(&self, session: SessionKey, generation: Generation) -> Option<SessionId> {
+        let id = *self.by_key.get(&session)?;
+        (self.table[id.0].generation == generation).then_some(id)
+    }
+
+    fn send(&mut self, to: Address, message: ToConnectionPoint) {
+        self.outgoing.push(Send { to, message: Message::ConnectionPoint(message) });
+    }
+
+    fn end_attachment(&mut self, session: SessionKey, generation: Generation, attached: &Attached, reason: EndReason) {
+        let ended = Ended { connection: attached.connection, session, generation, reason };
+        self.send(attached.connection_point, ToConnectionPoint::Ended(ended));
+    }
+
+    /// Replaces the attachment and keeps the counts of attached and blocking sessions; returns the one before.
+    fn change_attachment(&mut self, id: SessionId, change: impl FnOnce(&mut Session) -> Attachment) -> Attachment {
+        let session = &mut self.table[id.0];
+        let count = |session: &Session| {
+            (u64::from(matches!(session.attachment, Attachment::Attached(_))), u64::from(!session.wait_max().is_zero()))
+        };
+        let before = count(session);
+        let attachment = change(session);
+        let old = std::mem::replace(&mut session.attachment, attachment);
+        let after = count(session);
+        self.attached = self.attached + after.0 - before.0;
+        self.blockers = self.blockers + after.1 - before.1;
+        self.stirred |= session.patience.is_waiting();
+        old
+    }
+
+    /// Settles the accounts after something left an outbox.
+    fn freed(&mut self, id: SessionId, freed: Freed) {
+        if freed.notifications == 0 {
+            return;
+        }
+        let session = &mut self.table[id.0];
+        self.accounts.free(session.tenant, freed);
+        if session.patience.is_waiting() {
+            self.stirred = true;
+        } else if session.outbox.is_relieved(session.terms.limits) {
+            session.patience = Patience::CALM;
+        }
+    }
+
+    fn queue(&mut self, id: SessionId) {
+        let session = &mut self.table[id.0];
+        if session.flush == Flush::Idle {
+            session.flush = Flush::Queued;
+            self.queue.push(id);
+        }
+    }
+}

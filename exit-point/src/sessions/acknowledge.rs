@@ -1,0 +1,38 @@
+//! What clients report while attached: how far they are, how much they can take.
+
+use gomera_cluster::message::exit_point::{Acknowledge, SessionCredit};
+use gomera_cluster::position::Vector;
+
+use super::Sessions;
+use crate::session::Attachment;
+
+impl Sessions {
+    /// The client has processed everything up to a vector. Counts also when the attachment is just over: nothing newer is.
+    pub(crate) fn acknowledge(&mut self, acknowledge: &Acknowledge, merged: &Vector) {
+        let Some(id) = self.present(acknowledge.session, acknowledge.generation) else {
+            return;
+        };
+        let session = &mut self.table[id.0];
+        session.settle(&acknowledge.through, merged);
+        let freed = session.outbox.acknowledge(&session.acknowledged);
+        self.statistics.notifications_acknowledged += freed.notifications;
+        self.freed(id, freed);
+    }
+
+    /// The client can take more.
+    pub(crate) fn grant(&mut self, credit: SessionCredit) {
+        let Some(id) = self.present(credit.session, credit.generation) else {
+            return;
+        };
+        let session = &mut self.table[id.0];
+        match &mut session.attachment {
+            Attachment::Detached(_) => {}
+            Attachment::Attached(attached) => {
+                attached.credit.grant(credit.total);
+                if session.outbox.has_unsent() || session.given_up.is_due() {
+                    self.queue(id);
+                }
+            }
+        }
+    }
+}

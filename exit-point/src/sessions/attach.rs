@@ -1,0 +1,192 @@
+//! Attaching to a session and leaving it.
+
+use gomera_cluster::address::Address;
+use gomera_cluster::identity::{Generation, SessionKey};
+use gomera_cluster::layout::Layout;
+use gomera_cluster::message::ToConnectionPoint;
+use gomera_cluster::message::connection_point::{self as answer, AttachRefusal, AttachRefused, EndReason, Presence};
+use gomera_cluster::message::exit_point::{Attach, Detach};
+use gomera_cluster::position::Vector;
+use gomera_cluster::time::Instant;
+
+use super::Sessions;
+use crate::limits::Rank;
+use crate::outbox::{Outbox, Start};
+use crate::session::given_up::GivenUp;
+use crate::session::patience::Patience;
+use crate::session::{Attached, Attachment, Detached, Flush, Session, SessionId, Sweep, Terms};
+
+impl Sessions {
+    /// A client attaches; the session is created if it does not exist.
+    pub(crate) fn attach(&mut self, now: Instant, from: Address, attach: Attach, merged: &Vector) {
+        let existing = self.by_key.get(&attach.session).copied();
+        if let Some(reason) = self.refusal(&attach, existing) {
+            self.statistics.attaches_refused += 1;
+            let refused = AttachRefused { connection: attach.connection, session: attach.session, reason };
+            self.send(from, ToConnectionPoint::AttachRefused(refused));
+            return;
+        }
+        let generation = self.next_generation(attach.term);
+        let (id, presence) = match existing {
+            Some(id) => (id, Presence::Resumed),
+            None => (self.create(now, &attach, generation, merged), Presence::Created),
+        };
+        match presence {
+            Presence::Created => self.statistics.sessions_created += 1,
+            Presence::Resumed => self.resume(now, id, attach.resume.as_ref(), merged),
+        }
+        let terms = Terms::granted(&attach.options, &self.config);
+        self.change_attachment(id, |session| {
+            session.generation = generation;
+            session.attachments += 1;
+            session.terms = terms;
+            let told = session.acknowledged.clone();
+            Attachment::Attached(Attached::new(from, attach.connection, attach.credit, told))
+        });
+        let session = &mut self.table[id.0];
+        if session.outbox.is_relieved(terms.limits) {
+            session.patience.calm();
+        }
+        let attached = answer::Attached {
+            connection: attach.connection,
+            session: attach.session,
+            slice: attach.slice,
+            term: attach.term,
+            generation,
+            handle_first: session.handle_first(),
+            presence,
+            merged: session.acknowledged.clone(),
+        };
+        self.send(from, ToConnectionPoint::Attached(attached));
+        self.queue(id);
+    }
+
+    fn refusal(&self, attach: &Attach, existing: Option<SessionId>) -> Option<AttachRefusal> {
+        let is_active = self.layout.as_ref().is_some_and(|layout| {
+            layout.slice_of_session(attach.session) == attach.slice && {
+                let placement = layout.session_placement(attach.slice);
+                placement.active() == Some(self.address) && placement.term == attach.term
+            }
+        });
+        if !is_active {
+            return Some(AttachRefusal::NotActive);
+        }
+        if existing.is_some() {
+            return None;
+        }
+        let limits = [
+            (self.accounts.sessions_of(&attach.tenant), self.config.tenant_sessions_max),
+            (self.accounts.node().sessions(), self.config.node_sessions_max),
+        ];
+        limits.into_iter().find(|(sessions, max)| sessions >= max).map(|(_, max)| AttachRefusal::Sessions(max))
+    }
+
+    /// A session that begins with this attachment. What was merged before is not for it.
+    fn create(&mut self, now: Instant, attach: &Attach, birth: Generation, merged: &Vector) -> SessionId {
+        let tenant = self.accounts.open(&attach.tenant);
+        let session = Session {
+            key: attach.session,
+            slice: attach.slice,
+            tenant,
+            birth,
+            generation: birth,
+            attachments: 0,
+            terms: Terms::granted(&attach.options, &self.config),
+            acknowledged: merged.clone(),
+            outbox: Outbox::default(),
+            given_up: GivenUp::default(),
+            patience: Patience::CALM,
+            // Replaced before anybody sees it.
+            attachment: Attachment::Detached(Detached { expires: now }),
+            sweep: Sweep::None,
+            rank: Rank::Absent,
+            flush: Flush::Idle,
+        };
+        let id = SessionId(self.table.insert(Box::new(session)));
+        self.by_key.insert(attach.session, id);
+        id
+    }
+
+    /// Takes a session up again: the attachment before is over, what the client has is dropped, the rest is to be sent again.
+    fn resume(&mut self, now: Instant, id: SessionId, resume: Option<&Vector>, merged: &Vector) {
+        self.statistics.sessions_resumed += 1;
+        let (key, generation) = (self.table[id.0].key, self.table[id.0].generation);
+        let before = self.change_attachment(id, |_| Attachment::Detached(Detached { expires: now }));
+        match before {
+            Attachment::Attached(attached) => {
+                self.statistics.sessions_superseded += 1;
+                self.end_attachment(key, generation, &attached, EndReason::Superseded);
+            }
+            Attachment::Detached(Detached { expires }) => self.expiry.cancel(expires, id),
+        }
+        let session = &mut self.table[id.0];
+        session.patience.go(now);
+        session.outbox.rewind();
+        let start = match resume {
+            Some(through) => {
+                session.settle(through, merged);
+                Start::Vector
+            }
+            None => Start::Acknowledgement,
+        };
+        let settled = &session.acknowledged;
+        let freed = session.outbox.remove(|entry| settled.covers(entry.position));
+        session.outbox.begin(start);
+        session.given_up.attach(&session.acknowledged);
+        self.statistics.notifications_acknowledged += freed.notifications;
+        self.freed(id, freed);
+    }
+
+    /// The connection of an attachment is gone.
+    pub(crate) fn detach(&mut self, now: Instant, detach: Detach) {
+        let Some(id) = self.present(detach.session, detach.generation) else {
+            return;
+        };
+        match self.table[id.0].attachment {
+            Attachment::Attached(_) => {
+                self.leave(now, id);
+            }
+            Attachment::Detached(_) => {}
+        }
+    }
+
+    /// Connection points are gone without a word: so are the connections they held.
+    pub(super) fn abandon(&mut self, now: Instant, layout: &Layout) {
+        let is_abandoned = |session: &Session| match &session.attachment {
+            Attachment::Attached(attached) => !layout.names(attached.connection_point),
+            Attachment::Detached(_) => false,
+        };
+        let abandoned = self.table.iter().filter(|(_, session)| is_abandoned(session));
+        for id in abandoned.map(|(id, _)| SessionId(id)).collect::<Vec<_>>() {
+            self.leave(now, id);
+        }
+    }
+
+    /// Ends the attachment of a session that is too slow.
+    pub(super) fn disconnect(&mut self, now: Instant, id: SessionId) {
+        let (key, generation): (SessionKey, Generation) = (self.table[id.0].key, self.table[id.0].generation);
+        match self.leave(now, id) {
+            Attachment::Attached(attached) => {
+                self.statistics.sessions_slow += 1;
+                self.end_attachment(key, generation, &attached, EndReason::Slow);
+            }
+            Attachment::Detached(_) => {}
+        }
+    }
+
+    /// Nobody is attached any more. The session lives on for a while, or not: it may be gone after this.
+    fn leave(&mut self, now: Instant, id: SessionId) -> Attachment {
+        let expires = now + self.table[id.0].terms.expires_after;
+        let before = self.change_attachment(id, |_| Attachment::Detached(Detached { expires }));
+        self.expiry.set(expires, id);
+        let session = &mut self.table[id.0];
+        session.patience.go(now);
+        session.outbox.rewind();
+        // What stays from now on must not lean on the frames that brought it.
+        self.statistics.copied_bytes += session.outbox.keep(self.config.content_buffers);
+        if session.terms.expires_after.is_zero() {
+            self.expire_session(id);
+        }
+        before
+    }
+}

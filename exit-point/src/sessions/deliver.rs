@@ -1,0 +1,182 @@
+//! Putting what is merged into outboxes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gomera_cluster::identity::{Generation, Handle};
+use gomera_cluster::message::connection_point::Satisfied;
+use gomera_cluster::message::exit_point::{Handles, Target};
+use gomera_cluster::position::Position;
+use gomera_cluster::publication::Envelope;
+use gomera_cluster::session::HandleDetail;
+use gomera_cluster::time::Instant;
+use gomera_model::timestamp::Timestamp;
+
+use super::Sessions;
+use super::give_up::Room;
+use crate::lane::Complete;
+use crate::notify::satisfied_bytes;
+use crate::outbox::{Audience, Entry, Lean, Step, copied_bytes, keepable};
+use crate::session::{SessionId, Sweep};
+
+/// Whether a position may be merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Now.
+    Go,
+    /// Not before a session that blocks has room, or until then.
+    Wait(Instant),
+}
+
+impl Sessions {
+    /// Decides whether a position with these targets may be merged: only sessions that block can delay it, each at most for
+    /// what is left of its patience; after that it is disconnected.
+    pub(crate) fn admit<'lane>(&mut self, now: Instant, targets: impl Iterator<Item = &'lane Target>) -> Admission {
+        let mut admission = Admission::Go;
+        for target in targets {
+            let Some(&id) = self.by_key.get(&target.session) else {
+                continue;
+            };
+            let session = &mut self.table[id.0];
+            let wait_max = session.wait_max();
+            let blocks = !wait_max.is_zero()
+                && session.is_full()
+                && target.handles.iter().any(|(generation, _)| generation >= session.birth);
+            if !blocks {
+                session.patience.go(now);
+                if session.outbox.is_relieved(session.terms.limits) {
+                    session.patience.calm();
+                }
+                continue;
+            }
+            let left = session.patience.wait(now, wait_max);
+            if left == Duration::ZERO {
+                self.disconnect(now, id);
+                continue;
+            }
+            admission = match admission {
+                Admission::Go => Admission::Wait(now + left),
+                Admission::Wait(until) => Admission::Wait(until.min(now + left)),
+            };
+        }
+        admission
+    }
+
+    /// Puts a complete position into the outboxes of all whom it concerns.
+    pub(crate) fn deliver(&mut self, now: Instant, position: Position, complete: Complete, step: &Arc<Step>) {
+        let Complete { envelope, targets } = complete;
+        if envelope.expires_at.is_some_and(|expires| expires <= self.wall) {
+            self.statistics.notifications_expired += u64::try_from(targets.len()).expect("a length fits 64 bits");
+            return;
+        }
+        let audience = if targets.len() > 1 { Audience::Several } else { Audience::One };
+        let envelope_cost = envelope.cost();
+        let mut kept = Kept::NotNeeded;
+        for target in targets {
+            let Some(&id) = self.by_key.get(&target.session) else {
+                self.statistics.targets_unknown += 1;
+                continue;
+            };
+            let session = &self.table[id.0];
+            let Some(satisfied) = satisfied(&target.handles, session.birth, session.terms.detail) else {
+                self.statistics.targets_outlived += 1;
+                continue;
+            };
+            if self.needs_room(id) {
+                match self.make_room(now, id) {
+                    Room::Made => {}
+                    Room::Gone => {
+                        self.statistics.notifications_abandoned += 1;
+                        continue;
+                    }
+                }
+            }
+            let (envelope, lean) = if self.table[id.0].is_behind(self.config.behind_bytes) {
+                (self.kept(&envelope, &mut kept), Lean::Itself)
+            } else {
+                (Arc::clone(&envelope), Lean::Frame)
+            };
+            let cost = envelope_cost + satisfied_bytes(&satisfied);
+            self.put(id, Entry { position, envelope, step: Arc::clone(step), satisfied, cost, lean, audience });
+        }
+    }
+
+    fn put(&mut self, id: SessionId, entry: Entry) {
+        let session = &mut self.table[id.0];
+        self.accounts.add(session.tenant, entry.cost);
+        if let Some(expires) = entry.envelope.expires_at {
+            let due = sweep_due(expires);
+            match session.sweep {
+                Sweep::At(at) if at <= due => {}
+                Sweep::At(at) => {
+                    self.sweeps.cancel(at, id);
+                    self.sweeps.set(due, id);
+                    session.sweep = Sweep::At(due);
+                }
+                Sweep::None => {
+                    self.sweeps.set(due, id);
+                    session.sweep = Sweep::At(due);
+                }
+            }
+        }
+        session.outbox.push(entry);
+        if session.rank.is_outgrown(session.outbox.bytes()) {
+            self.accounts.file(id, session.tenant, &mut session.rank, session.outbox.all());
+        }
+        self.statistics.notifications_merged += 1;
+        self.queue(id);
+    }
+
+    /// The copy for those with whom the publication stays, made once a position.
+    fn kept(&mut self, envelope: &Arc<Envelope>, kept: &mut Kept) -> Arc<Envelope> {
+        match kept {
+            Kept::Made(copy) => Arc::clone(copy),
+            Kept::NotNeeded => {
+                let copy = keepable(envelope, self.config.content_buffers);
+                self.statistics.copied_bytes += copied_bytes(&copy, self.config.content_buffers);
+                *kept = Kept::Made(Arc::clone(&copy));
+                copy
+            }
+        }
+    }
+}
+
+/// The copy of a publication for those with whom it stays.
+#[derive(Debug)]
+enum Kept {
+    /// Nobody needed it so far.
+    NotNeeded,
+    /// Here it is.
+    Made(Arc<Envelope>),
+}
+
+/// When a session is swept for something that expires then: whole seconds, so that it is not swept for each one.
+pub(super) fn sweep_due(expires: Timestamp) -> Timestamp {
+    /// A sweep looks at the whole outbox; once a second is seldom enough.
+    const EVERY_MICROSECONDS: i64 = 1_000_000;
+    let into = expires.0.rem_euclid(EVERY_MICROSECONDS);
+    Timestamp(if into == 0 { expires.0 } else { expires.0.saturating_add(EVERY_MICROSECONDS - into) })
+}
+
+/// What a session is told about subscriptions, without those of an earlier life; `None` if nothing remains.
+fn satisfied(handles: &Handles, birth: Generation, detail: HandleDetail) -> Option<Satisfied> {
+    let all = match handles {
+        Handles::One(generation, handle) => return (*generation >= birth).then(|| one(*handle, detail)),
+        Handles::Many(all) => all,
+    };
+    let count = all.iter().filter(|(generation, _)| *generation >= birth).count();
+    let mut present = all.iter().filter(|(generation, _)| *generation >= birth).map(|&(_, handle)| handle);
+    match (count, detail) {
+        (0, _) => None,
+        (1, _) => present.next().map(|handle| one(handle, detail)),
+        (_, HandleDetail::Count) => Some(Satisfied::Count(u32::try_from(count).unwrap_or(u32::MAX))),
+        (_, HandleDetail::All) => Some(Satisfied::Many(present.collect())),
+    }
+}
+
+fn one(handle: Handle, detail: HandleDetail) -> Satisfied {
+    match detail {
+        HandleDetail::All => Satisfied::One(handle),
+        HandleDetail::Count => Satisfied::Count(1),
+    }
+}

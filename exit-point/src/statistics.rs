@@ -1,0 +1,68 @@
+//! What the shard counts, for metrics: counters since it started, gauges of the present.
+
+/// Counters (`…_total` in metrics) and gauges of one exit-point shard. Gauges of lanes are brought up to date by each drain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Counter: `Matches` frames taken in.
+    pub frames: u64,
+    /// Counter: frames dropped because everything in them was covered already.
+    pub frames_covered: u64,
+    /// Counter: frames dropped because their lane, sender or slices are not in the layout.
+    pub frames_refused: u64,
+    /// Counter: positions merged, over all lanes, those without a match included.
+    pub positions_merged: u64,
+    /// Counter: notifications put into outboxes.
+    pub notifications_merged: u64,
+    /// Counter: notifications sent to connection points, repeats included.
+    pub notifications_sent: u64,
+    /// Counter: those of them flagged as redelivered.
+    pub notifications_redelivered: u64,
+    /// Counter: notifications that left an outbox because the client has them.
+    pub notifications_acknowledged: u64,
+    /// Counter: notifications given up by policy or limit.
+    pub notifications_dropped: u64,
+    /// Counter: notifications dropped because their publication expired.
+    pub notifications_expired: u64,
+    /// Counter: notifications that went with their session.
+    pub notifications_abandoned: u64,
+    /// Counter: gaps told.
+    pub gaps_told: u64,
+    /// Counter: matches for sessions that are not here.
+    pub targets_unknown: u64,
+    /// Counter: matches by subscriptions of an earlier life of their session.
+    pub targets_outlived: u64,
+    /// Counter: bytes of content copied out of frames because a notification stays.
+    pub copied_bytes: u64,
+    /// Counter: sessions created.
+    pub sessions_created: u64,
+    /// Counter: attachments to sessions that existed.
+    pub sessions_resumed: u64,
+    /// Counter: attachments superseded by a newer one.
+    pub sessions_superseded: u64,
+    /// Counter: attachments ended because the session was slow.
+    pub sessions_slow: u64,
+    /// Counter: sessions ended by their client.
+    pub sessions_ended: u64,
+    /// Counter: sessions that expired while nobody was attached.
+    pub sessions_expired: u64,
+    /// Counter: attaches refused.
+    pub attaches_refused: u64,
+    /// Counter: times merging began to wait for slow sessions.
+    pub holds: u64,
+    /// Counter: microseconds that merging waited for slow sessions.
+    pub held_microseconds: u64,
+    /// Gauge: sessions.
+    pub sessions: u64,
+    /// Gauge: sessions with an attachment.
+    pub sessions_attached: u64,
+    /// Gauge: sessions that matchers have yet to forget.
+    pub sessions_forgetting: u64,
+    /// Gauge: bytes in outboxes.
+    pub outbox_bytes: u64,
+    /// Gauge: notifications in outboxes.
+    pub outbox_notifications: u64,
+    /// Gauge: frames that wait for a hole before them to be filled.
+    pub frames_held: u64,
+    /// Gauge: the most that a lane's furthest slice is ahead of its last merged position, in positions.
+    pub coverage_lag: u64,
+}
