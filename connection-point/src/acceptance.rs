@@ -1,30 +1,21 @@
 //! Makes a publication of the cluster out of what a publisher handed in: key, time of acceptance, expiry, and the attributes
-//! that the system adds (`gomera.publisher`, `gomera.time`). Three allocations a publication: the attributes, their shared
-//! box, the envelope.
+//! that the system adds. Three allocations a publication: the attributes, their shared box, the envelope.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::identity::Tenant;
-use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey};
-use gomera_model::attributes::{Attributes, RESERVED_PREFIX, is_reserved};
+use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey, SystemAttributes};
+use gomera_model::attributes::is_reserved;
 use gomera_model::timestamp::Timestamp;
-use gomera_model::value::Value;
 
 use crate::client::{Failure, PublishItem};
 use crate::failure;
 
-/// The system's attribute names, shared by all publications. In order of name.
-#[derive(Debug)]
+/// Accepts publications.
+#[derive(Debug, Default)]
 pub(crate) struct Acceptance {
-    publisher: Arc<str>,
-    time: Arc<str>,
-}
-
-impl Default for Acceptance {
-    fn default() -> Self {
-        Self { publisher: Arc::from("gomera.publisher"), time: Arc::from("gomera.time") }
-    }
+    system: SystemAttributes,
 }
 
 impl Acceptance {
@@ -37,7 +28,10 @@ impl Acceptance {
         item: PublishItem,
         accepted_at: Timestamp,
     ) -> Result<Arc<Envelope>, Failure> {
-        let attributes = self.stamp(item.attributes, publisher, item.time.unwrap_or(accepted_at))?;
+        if let Some((name, _)) = item.attributes.iter().find(|(name, _)| is_reserved(name)) {
+            return Err(failure::reserved_attribute(name));
+        }
+        let time = item.time.unwrap_or(accepted_at);
         Ok(Arc::new(Envelope {
             tenant: tenant.clone(),
             publisher: publisher.clone(),
@@ -45,29 +39,8 @@ impl Acceptance {
             accepted_at,
             expires_at: item.expires_after.map(|after| later(accepted_at, after)),
             content: item.content,
-            attributes: AttributeBlock::Decoded(Arc::new(attributes)),
+            attributes: AttributeBlock::Decoded(Arc::new(self.system.stamp(item.attributes, publisher, time))),
         }))
-    }
-
-    /// Puts the system's attributes where they belong in the order of names, so that nothing has to be sorted.
-    fn stamp(&self, given: Attributes, publisher: &Arc<str>, time: Timestamp) -> Result<Attributes, Failure> {
-        let mut entries = Vec::with_capacity(given.len() + 2);
-        let mut given = given.into_iter();
-        let mut next = given.next();
-        while let Some(entry) = next.take_if(|(name, _)| &**name < RESERVED_PREFIX) {
-            entries.push(entry);
-            next = given.next();
-        }
-        if let Some((name, _)) = &next
-            && is_reserved(name)
-        {
-            return Err(failure::reserved_attribute(name));
-        }
-        entries.push((self.publisher.clone(), Value::String(publisher.clone())));
-        entries.push((self.time.clone(), Value::Timestamp(time)));
-        entries.extend(next);
-        entries.extend(given);
-        Ok(entries.into_iter().collect())
     }
 }
 
@@ -80,6 +53,7 @@ pub(crate) fn later(moment: Timestamp, after: Duration) -> Timestamp {
 mod tests {
     use bytes::Bytes;
     use gomera_cluster::identity::{Instance, PublisherKey, Sequence};
+    use gomera_model::value::Value;
 
     use super::*;
     use crate::client::FailureKind;

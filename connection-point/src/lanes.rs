@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, SendCredit};
+use gomera_cluster::identity::{ConnectionId, Instance, PublisherKey, Sequence};
 use gomera_cluster::layout::Layout;
 use gomera_cluster::message::connection_point::LaneCredit;
 use gomera_cluster::position::LaneId;
@@ -29,7 +30,7 @@ pub(crate) struct Flow {
 
 impl Flow {
     /// The next connection to send, if credit is open, and how many bytes it is to send at most (the last thing may go over).
-    pub fn next(&mut self) -> Option<(gomera_cluster::identity::ConnectionId, u64)> {
+    pub fn next(&mut self) -> Option<(ConnectionId, u64)> {
         if !self.credit.is_open() {
             return None;
         }
@@ -47,6 +48,8 @@ pub(crate) struct Lane {
     pub writer: Address,
     /// Publications.
     pub publications: Flow,
+    /// Publishers that have left, with the last sequence that nobody will ever send again. Sent at the end of each batch.
+    pub left: Vec<(PublisherKey, Instance, Sequence)>,
     /// Operations.
     pub operations: Flow,
 }
@@ -70,6 +73,7 @@ impl Lanes {
             self.lanes.entry(id).or_insert_with(|| Lane {
                 writer,
                 publications: Flow::default(),
+                left: Vec::new(),
                 operations: Flow::default(),
             });
         }
@@ -102,13 +106,6 @@ impl Lanes {
             Class::Replay | Class::Control => return false,
         }
         true
-    }
-
-    /// Gives back a place among those that wait to publish; the lane may be gone.
-    pub fn leave_publications(&mut self, id: LaneId, ticket: Ticket) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.publications.turns.leave(ticket);
-        }
     }
 
     /// Gives back a place among those that wait to send operations; the lane may be gone.

@@ -225,7 +225,8 @@ impl Publishers {
 
     /// Sends to a lane what waits for it, as far as its credit goes: one frame, or more if it would become too large.
     pub fn send(&mut self, around: &mut Surroundings, id: LaneId, lane: &mut Lane) {
-        let (mut submissions, mut acknowledged_through, mut bytes) = (Vec::<Submission>::new(), Vec::new(), 0);
+        let (mut submissions, mut bytes) = (Vec::<Submission>::new(), 0);
+        let mut acknowledged_through = std::mem::take(&mut lane.left);
         while let Some((connection, share)) = lane.publications.next() {
             let publisher = self.by_connection.get_mut(&connection).expect("who goes gives its turn back");
             publisher.turn = None;
@@ -261,8 +262,16 @@ impl Publishers {
         if self.by_instance.get(&instance) == Some(&connection) {
             self.by_instance.remove(&instance);
         }
-        if let (Some(lane), Some(turn)) = (publisher.standing.lane(), publisher.turn) {
-            lanes.leave_publications(lane, turn);
+        if let Standing::Open(lane, _) = publisher.standing
+            && let Some(lane) = lanes.get_mut(lane)
+        {
+            if let Some(turn) = publisher.turn {
+                lane.publications.turns.leave(turn);
+            }
+            let final_through = publisher.final_through();
+            if final_through > publisher.seen_told {
+                lane.left.push((publisher.key, publisher.instance, final_through));
+            }
         }
         if let Some(room) = publisher.room {
             self.waiting.leave(room);

@@ -244,7 +244,7 @@ impl Bench {
         taken
     }
 
-    fn to_exit_point(&mut self) -> Vec<ToExitPoint> {
+    fn told_exit_point(&mut self) -> Vec<ToExitPoint> {
         self.take(|action| match action {
             Action::Send(Send { to, message: Message::ExitPoint(message) }) if *to == EXIT_POINT => {
                 Some(message.clone())

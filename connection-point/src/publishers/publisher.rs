@@ -134,6 +134,14 @@ impl Publisher {
         }
         self.window.acknowledge(through)
     }
+
+    /// What nobody will ever send again once this connection is gone: the access point need not know it any longer.
+    pub fn final_through(&self) -> Sequence {
+        match self.numbering {
+            Numbering::Here => self.highest,
+            Numbering::Client => self.seen,
+        }
+    }
 }
 
 #[cfg(test)]

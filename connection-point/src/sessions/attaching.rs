@@ -1,6 +1,6 @@
 //! How a session gets attached: where its exit point is, asking it, asking again, and what it answers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +81,7 @@ impl Sessions {
                 options,
                 resume,
                 asked: Asked::Nobody,
+                unanswered: BTreeMap::new(),
                 attempts: 0,
                 drafts: VecDeque::new(),
             }),
@@ -131,6 +132,7 @@ impl Sessions {
         }
         around.timers.cancel(Timer::Retry(connection));
         attaching.asked = asked;
+        *attaching.unanswered.entry(exit_point).or_default() += 1;
         let attach = Attach {
             connection,
             tenant: session.tenant.clone(),
@@ -219,8 +221,15 @@ impl Sessions {
             around.statistics.messages_stale += 1;
             return;
         };
-        match (reason, attaching.asked) {
-            (AttachRefusal::NotActive, Asked::ExitPoint(asked, _)) if asked == from => {
+        let unanswered = attaching.unanswered.entry(from).or_default();
+        *unanswered = unanswered.saturating_sub(1);
+        let about_the_last = *unanswered == 0 && matches!(attaching.asked, Asked::ExitPoint(asked, _) if asked == from);
+        if !about_the_last {
+            around.statistics.messages_stale += 1;
+            return;
+        }
+        match reason {
+            AttachRefusal::NotActive => {
                 attaching.attempts += 1;
                 let attempts = attaching.attempts;
                 if attempts >= around.config.attach_attempts_max {
@@ -231,12 +240,9 @@ impl Sessions {
                     around.timers.set(Timer::Retry(connection), around.now + RETRY_AFTER);
                 }
             }
-            (AttachRefusal::Sessions(limit), Asked::ExitPoint(asked, _)) if asked == from => {
+            AttachRefusal::Sessions(limit) => {
                 let failure = failure::exit_point_sessions(limit);
                 self.close(around, lanes, connection, Some(failure), Farewell::NotTold);
-            }
-            (AttachRefusal::NotActive | AttachRefusal::Sessions(_), Asked::ExitPoint(..) | Asked::Nobody) => {
-                around.statistics.messages_stale += 1;
             }
         }
     }

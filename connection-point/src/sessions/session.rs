@@ -9,7 +9,7 @@
 //! ```
 //! Operations, acknowledgements and credit are taken in both states and go on their way in the second.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
@@ -42,8 +42,11 @@ pub(crate) struct Attaching {
     pub options: SessionOptions,
     /// The client's `W`.
     pub resume: Option<Vector>,
-    /// Whom it was sent to.
+    /// Whom it was sent to last.
     pub asked: Asked,
+    /// How many attaches each exit point has not answered. Answers come in order, so only the one that leaves none unanswered is
+    /// about the last: were it asked again before, it would attach twice, and the second supersede the first.
+    pub unanswered: BTreeMap<Address, u32>,
     /// How often it was refused because the machine was not active.
     pub attempts: u32,
     /// Operations that came meanwhile.

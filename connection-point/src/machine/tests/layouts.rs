@@ -1,6 +1,7 @@
 //! Claims about layouts: waiting for one, following one.
 
 use gomera_cluster::layout::{Lane, LaneState, Replica, Role};
+use gomera_cluster::message::connection_point::{AttachRefusal, AttachRefused};
 
 use super::*;
 
@@ -194,4 +195,24 @@ fn messages_of_machines_the_layout_does_not_name_are_refused() {
     bench.hear(address(99), ToConnectionPoint::Acknowledged(acknowledged));
     assert!(bench.replies(1).is_empty());
     assert_eq!(bench.statistics().messages_refused, 1);
+}
+
+#[test]
+fn a_late_refusal_of_an_earlier_attach_does_not_attach_twice() {
+    let mut bench = Bench::new(Config::default());
+    bench.begin_session(1, "s");
+    let mut renewed = Layout { epoch: Epoch(2), ..layout(1) };
+    for placement in &mut renewed.session {
+        placement.term = Term(2);
+    }
+    bench.layout(renewed);
+    let asked = bench.attaches();
+    assert_eq!(asked.iter().map(|attach| attach.term).collect::<Vec<_>>(), [Term(1), Term(2)]);
+    let refused =
+        AttachRefused { connection: connection(1), session: asked[0].session, reason: AttachRefusal::NotActive };
+    bench.hear(EXIT_POINT, ToConnectionPoint::AttachRefused(refused));
+    bench.pass(Duration::from_secs(1));
+    assert!(bench.attaches().is_empty(), "the second is still to be answered");
+    bench.hear(EXIT_POINT, ToConnectionPoint::Attached(attached(&asked[1], 5)));
+    assert!(matches!(bench.replies(1)[..], [ClientReply::Attached { .. }]));
 }

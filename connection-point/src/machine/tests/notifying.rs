@@ -6,11 +6,12 @@ use super::*;
 use crate::client::Delivery;
 
 fn numbers(replies: &[ClientReply]) -> Vec<u64> {
-    let deliveries = replies.iter().flat_map(|reply| match reply {
-        ClientReply::Notifications(deliveries) => deliveries.as_slice(),
-        _ => &[],
+    let deliveries = replies.iter().filter_map(|reply| {
+        let ClientReply::Notifications(deliveries) = reply else { return None };
+        Some(deliveries)
     });
     deliveries
+        .flatten()
         .map(|delivery| match delivery {
             Delivery::Notification { position, .. } => position.number.0,
             Delivery::Gap(gap) => 1_000 + gap.dropped,

@@ -369,3 +369,22 @@ fn frames_stay_near_a_mebibyte() {
     assert!(published.len() > 1);
     assert!(published.iter().all(|publish| publish.cost() <= (1 << 20) + 1024));
 }
+
+#[test]
+fn when_a_publisher_leaves_the_access_point_hears_what_nobody_will_send_again() {
+    let mut bench = Bench::without_layout(Config::default());
+    bench.layout(layout(1));
+    bench.credit(Class::Live, 1);
+    bench.begin_publisher(1, "p", None);
+    let own = bench.open_publisher(1, 0, 0);
+    bench.publish(1, [0]);
+    bench.published();
+    bench.disconnect(1);
+    let told = bench.published().pop().expect("needs no credit");
+    assert!(told.submissions.is_empty());
+    assert_eq!(told.acknowledged_through, [(own.publisher, own.instance, Sequence(1))]);
+
+    bench.publisher(2, "q", 9);
+    bench.disconnect(2);
+    assert!(bench.published().is_empty(), "a client may send again what it has not seen acknowledged");
+}
