@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
+use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
@@ -21,6 +22,9 @@ pub(super) enum Outcome {
     Members,
 }
 
+/// Attributes that a usual publication has at most; more only cost a reallocation.
+const EXPECTED: usize = 16;
+
 /// Why reading stopped.
 enum Fault {
     TooDeep { limit: usize },
@@ -34,11 +38,22 @@ pub(super) struct State<'a> {
     fault: Option<Fault>,
     /// Segments of the place of an error, innermost first.
     place: Vec<String>,
+    /// Member names of the open objects one after the other, and where each ends; see [`Names`].
+    names: String,
+    name_ends: Vec<usize>,
 }
 
 impl<'a> State<'a> {
     pub(super) fn new(limits: &'a FlattenLimits) -> Self {
-        Self { limits, path: String::new(), found: Vec::new(), fault: None, place: Vec::new() }
+        Self {
+            limits,
+            path: String::new(),
+            found: Vec::with_capacity(EXPECTED),
+            fault: None,
+            place: Vec::new(),
+            names: String::new(),
+            name_ends: Vec::new(),
+        }
     }
 
     /// Records a value for the present path.
@@ -188,14 +203,9 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         self.check_depth()?;
         let Self { state, depth } = self;
         let start = state.found.len();
-        let mut names = Names::default();
-        while let Some(name) = members.next_key::<String>()? {
-            if name.is_empty() {
-                return Err(state.refuse(AttributesError::EmptyName));
-            }
-            let length = state.enter(&name);
-            let repeated = names.has(&name);
-            if repeated {
+        let mut names = Names::new(state);
+        while let Some(member) = members.next_key_seed(Name { state: &mut *state, names: &mut names })? {
+            if member.repeated {
                 state.forget(start);
             }
             let read =
@@ -206,15 +216,14 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
                     },
                 );
             if let Err(error) = read {
-                state.place.push(name);
+                state.place.push(state.path[member.name].to_owned());
                 return Err(error);
             }
-            state.leave(length);
-            if !repeated {
-                names.add(name);
-            }
+            state.leave(member.path_before);
         }
-        match point(state, start, names.count) {
+        let count = names.count;
+        names.leave(state);
+        match point(state, start, count) {
             Some(point) => {
                 state.found.truncate(start);
                 Ok(Outcome::Value(Value::GeoPoint(point)))
@@ -319,10 +328,55 @@ fn point(state: &State<'_>, start: usize, member_count: usize) -> Option<GeoPoin
     GeoPoint::new(degrees(1)?, degrees(0)?).ok()
 }
 
-/// The member names of one object, to notice repeats: a list while there are few, a set beyond.
-#[derive(Default)]
+/// A member whose name has just been read and appended to the path.
+struct Member {
+    /// The path's length to go back to.
+    path_before: usize,
+    /// Where the name stands in the path.
+    name: Range<usize>,
+    /// Whether the object had a member of this name before.
+    repeated: bool,
+}
+
+/// Reads a member's name straight into the path.
+struct Name<'s, 'a, 'n> {
+    state: &'s mut State<'a>,
+    names: &'n mut Names,
+}
+
+impl<'de> DeserializeSeed<'de> for Name<'_, '_, '_> {
+    type Value = Member;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Member, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_, '_, '_> {
+    type Value = Member;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a member name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Member, E> {
+        if name.is_empty() {
+            return Err(self.state.refuse(AttributesError::EmptyName));
+        }
+        let repeated = self.names.has_or_add(self.state, name);
+        let path_before = self.state.enter(name);
+        let end = self.state.path.len();
+        Ok(Member { path_before, name: end - name.len()..end, repeated })
+    }
+}
+
+/// The member names of one object, to notice repeats: while there are few, ends in a buffer that all open objects
+/// share (nothing is allocated for them); beyond, a set.
 struct Names {
-    few: Vec<String>,
+    /// Where this object's names begin in the buffer.
+    text_start: usize,
+    /// Where their ends begin in the list of ends.
+    first: usize,
     many: BTreeSet<String>,
     count: usize,
 }
@@ -331,16 +385,34 @@ struct Names {
 const FEW: usize = 16;
 
 impl Names {
-    fn has(&self, name: &str) -> bool {
-        self.few.iter().any(|other| other == name) || self.many.contains(name)
+    fn new(state: &State<'_>) -> Self {
+        Self { text_start: state.names.len(), first: state.name_ends.len(), many: BTreeSet::new(), count: 0 }
     }
 
-    fn add(&mut self, name: String) {
-        self.count += 1;
-        if self.few.len() < FEW {
-            self.few.push(name);
-        } else {
-            self.many.insert(name);
+    fn has_or_add(&mut self, state: &mut State<'_>, name: &str) -> bool {
+        let mut start = self.text_start;
+        for end in &state.name_ends[self.first..] {
+            if state.names[start..*end] == *name {
+                return true;
+            }
+            start = *end;
         }
+        if self.many.contains(name) {
+            return true;
+        }
+        self.count += 1;
+        if self.count <= FEW {
+            state.names.push_str(name);
+            state.name_ends.push(state.names.len());
+        } else {
+            self.many.insert(name.to_owned());
+        }
+        false
+    }
+
+    /// The object is read.
+    fn leave(self, state: &mut State<'_>) {
+        state.names.truncate(self.text_start);
+        state.name_ends.truncate(self.first);
     }
 }
