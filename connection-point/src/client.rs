@@ -39,7 +39,7 @@ pub enum ClientEvent {
     Taken {
         /// Whose.
         connection: ConnectionId,
-        /// Sum of [`Delivery::cost`].
+        /// Sum of the `cost` of each [`Delivery::Notification`].
         cost: u64,
     },
     /// The connection is gone, for whatever reason.
@@ -64,7 +64,8 @@ pub enum ClientRequest {
         /// is the publisher instance itself.
         instance: Option<Instance>,
     },
-    /// Publications, in order.
+    /// Publications, in order; at most some 2000 at once, so that other clients wait for less than a millisecond (a larger
+    /// request of a client is handed in as several).
     Publish {
         /// The publications.
         items: Vec<PublishItem>,

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use gomera_cluster::address::Address;
 use gomera_cluster::gate::{Gate, Passage};
 use gomera_cluster::identity::{ConnectionId, Tenant};
+use gomera_cluster::layout::Epoch;
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::ToConnectionPoint;
 use gomera_cluster::time::Instant;
@@ -83,6 +84,12 @@ impl ConnectionPoint {
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.around.statistics
+    }
+
+    /// The layout it acts on, 0 before the first.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.gate.epoch()
     }
 
     fn connections(&self) -> usize {

@@ -6,6 +6,7 @@ mod limits;
 mod notifying;
 mod operating;
 mod publishing;
+mod storm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

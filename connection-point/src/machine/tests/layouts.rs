@@ -93,7 +93,9 @@ fn a_newer_layout_with_the_same_places_changes_nothing() {
     bench.publish(1, [1]);
     bench.operate(2, 1, ClientOperation::Get(Arc::from("id")));
     bench.actions.clear();
+    assert_eq!(bench.machine.epoch(), Epoch(1));
     bench.layout(Layout { epoch: Epoch(2), ..layout(1) });
+    assert_eq!(bench.machine.epoch(), Epoch(2));
     assert!(bench.actions.is_empty());
     bench.publish(1, [2]);
     assert_eq!(sequences(&bench.published()), [2], "credit and generation stand");

@@ -106,6 +106,8 @@ fn who_publishes_faster_than_it_may_is_paused_and_loses_nothing() {
     assert_eq!(bench.brakes(1), [false]);
     bench.publish(1, 201..=202);
     assert_eq!(bench.brakes(1), [true]);
+    bench.disconnect(1);
+    assert_eq!(bench.machine.poll_timeout(), None, "nobody waits for a rate any more");
 }
 
 #[test]
