@@ -1,7 +1,7 @@
 //! Filters: parse, print, normalise, evaluate.
 //!
 //! `docs/filter-language.md` is the specification. A [`Filter`] is immutable, within its caps, and canonical:
-//! `Filter::parse(&filter.to_string()) == filter`. [`evaluate`] is the plain evaluator, the oracle that every index is
+//! `Filter::parse(&filter.to_string()) == filter`. [`evaluate()`] is the plain evaluator, the oracle that every index is
 //! tested against; it allocates nothing.
 
 use std::cmp::Ordering;

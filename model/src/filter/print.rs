@@ -160,8 +160,9 @@ impl fmt::Display for Operand {
                 write_name(formatter, name)
             }
             Self::Negate(inner) => {
-                formatter.write_str("-")?;
-                write_operand(formatter, inner, 3)
+                // No parentheses round another sign: each would cost a level that the tree does not have.
+                formatter.write_str(if matches!(**inner, Self::Negate(_)) { "- " } else { "-" })?;
+                write_operand(formatter, inner, 2)
             }
             Self::Arithmetic(arithmetic) => {
                 let Arithmetic { left, operator, right } = &**arithmetic;

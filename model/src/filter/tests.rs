@@ -54,7 +54,7 @@ fn the_canonical_text_has_upper_case_words_and_only_needed_parentheses() {
         ("a = -(b + 1) * 2", "a = -(b + 1) * 2"),
         ("a - (b - c) - d > (a + b) * c", "a - (b - c) - d > (a + b) * c"),
         ("a - (-b) = a / (b % c)", "a - -b = a / (b % c)"),
-        ("a = -(-b)", "a = -(-b)"),
+        ("a = -(-b)", "a = - -b"),
         ("\"a.b\" = 1 or a.\"b\" = 1 or [a.b] = 1", "a.b = 1 OR a.b = 1 OR a.b = 1"),
         ("\"a b\".c = 1 or \"say \"\"hi\"\"\" = 1", "\"a b.c\" = 1 OR \"say \"\"hi\"\"\" = 1"),
         ("[a]]b] = 1 or \"NOT\" = 1 or in.x = 1", "\"a]b\" = 1 OR \"NOT\" = 1 OR in.x = 1"),
@@ -214,6 +214,11 @@ fn deep_texts_do_not_overflow_the_stack_whatever_the_limits() {
     ] {
         let error = Filter::parse(&text, &limits).expect_err("too deep").to_string();
         assert!(error.contains("depth_max = 96"), "{error}");
+    }
+    // Printing must not nest deeper than what was read.
+    for text in ["a = ".to_owned() + &"- ".repeat(94) + "b", "NOT ".repeat(94) + "a = b"] {
+        let filter = Filter::parse(&text, &limits).expect("at the cap");
+        assert_eq!(Filter::parse(&filter.to_string(), &limits), Ok(filter));
     }
     let wide = "a = 1".to_owned() + &" OR a = 1".repeat(100_000);
     assert_eq!(Filter::parse(&wide, &limits).expect("wide is not deep").disjuncts().len(), 100_001);
