@@ -86,7 +86,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn new(field: &'static str, value: impl Display, right: impl Into<String>) -> Self {
+    /// `field is value, must be right`.
+    pub fn new(field: &'static str, value: impl Display, right: impl Into<String>) -> Self {
         Self { field, value: value.to_string(), right: right.into() }
     }
 }

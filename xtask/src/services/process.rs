@@ -53,7 +53,8 @@ impl Guarded {
         let mut line = String::new();
         let output = guard.stdout.take().ok_or_else(|| ServiceError::new(format!("{attempt}: no output pipe")))?;
         BufReader::new(output).read_line(&mut line).map_err(fail)?;
-        let id = line.trim().parse().map_err(|_| ServiceError::new(format!("{attempt}: the shell printed «{line}»")))?;
+        let id =
+            line.trim().parse().map_err(|_| ServiceError::new(format!("{attempt}: the shell printed «{line}»")))?;
         Ok(Self { guard, pipe, id })
     }
 

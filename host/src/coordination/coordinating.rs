@@ -1,0 +1,297 @@
+//! Runs the coordinator's machine over a coordination service: stands for election, reads everything there is to know after
+//! each hint, tells the machine, and does the writes it asks for under the term. All decisions are the machine's.
+
+use std::time::Duration;
+
+use gomera_cluster::layout::Settings;
+use gomera_cluster::machine::Machine as _;
+use gomera_cluster::time::Instant;
+use gomera_coordinator::config::{Config, ConfigError, validate_settings};
+use gomera_coordinator::coordinator::Statistics;
+use gomera_coordinator::registration::validate_name;
+use gomera_coordinator::{Action, Coordinator, Event, Observation, Status};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::store::Session;
+use super::{Candidate, Coordination, CoordinationError, Hints, LayoutReader, Reign, Topic};
+
+/// Before trying again what failed.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long resigning may take when the service does not answer.
+const RESIGN_WITHIN: Duration = Duration::from_secs(2);
+/// Writes after one reading. A first layout takes two; more can only be others interfering, who cause hints.
+const WRITES_MAX: usize = 8;
+
+/// How one coordinator stands and what it has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoordinatorReport {
+    /// Whether it leads, and what it waits for.
+    pub status: Status,
+    /// Counters and gauges.
+    pub statistics: Statistics,
+}
+
+/// A coordinator that runs. Dropping it ends it as a crash would, but for the session.
+#[derive(Debug)]
+pub struct Coordinating {
+    report: watch::Receiver<CoordinatorReport>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Coordinating {
+    /// Begins to stand for election and to coordinate when elected. `settings` are those that the cluster was settled with
+    /// ([`Coordination::settle`]).
+    ///
+    /// # Errors
+    /// If a setting is out of range.
+    pub fn start(
+        coordination: Coordination,
+        candidate: Candidate,
+        config: Config,
+        settings: Settings,
+    ) -> Result<Self, ConfigError> {
+        config.validate()?;
+        validate_settings(&settings)?;
+        validate_name("name", &candidate.name)?;
+        let (report_sender, report) = watch::channel(CoordinatorReport::default());
+        let (stop, stopped) = watch::channel(false);
+        let topics = [
+            Topic::Members,
+            Topic::Layout,
+            Topic::Proposed,
+            Topic::Acknowledgements,
+            Topic::Desired,
+            Topic::Leadership,
+        ];
+        let session = coordination.session();
+        let known = *session.borrow();
+        let task = Task {
+            hints: coordination.hints(&topics),
+            known,
+            session,
+            layout_reader: coordination.layout_reader(),
+            proposal_reader: coordination.proposal_reader(),
+            begun: tokio::time::Instant::now(),
+            standing: Standing::Following,
+            machine: Coordinator::new(config.clone(), settings),
+            report: report_sender,
+            stop: stopped,
+            coordination,
+            candidate,
+            config,
+        };
+        Ok(Self { report, stop, task: tokio::spawn(task.run()) })
+    }
+
+    /// How it stands; the receiver is told of every change.
+    #[must_use]
+    pub fn report(&self) -> watch::Receiver<CoordinatorReport> {
+        self.report.clone()
+    }
+
+    /// Resigns and ends. Waits for that for two seconds at most.
+    pub async fn resign(mut self) {
+        self.stop.send_replace(true);
+        // Whatever is left then goes with the session.
+        if tokio::time::timeout(RESIGN_WITHIN, &mut self.task).await.is_err() {
+            tracing::warn!("resigned without having been able to say so");
+        }
+    }
+}
+
+impl Drop for Coordinating {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Task {
+    coordination: Coordination,
+    candidate: Candidate,
+    config: Config,
+    hints: Hints,
+    session: watch::Receiver<Session>,
+    /// The session as it stood when last looked at.
+    known: Session,
+    layout_reader: LayoutReader,
+    proposal_reader: LayoutReader,
+    begun: tokio::time::Instant,
+    standing: Standing,
+    machine: Coordinator,
+    report: watch::Sender<CoordinatorReport>,
+    stop: watch::Receiver<bool>,
+}
+
+enum Standing {
+    Following,
+    Leading(Reign),
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut failed = false;
+        loop {
+            let now = self.now();
+            let wake = if failed { Some(now + RETRY) } else { self.machine.poll_timeout() };
+            let timeout = async {
+                match wake {
+                    Some(at) => tokio::time::sleep(at.since(now)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.hints.next() => {}
+                Ok(()) = self.session.changed() => {}
+                () = timeout => {}
+                // Also when the handle is gone.
+                _ = self.stop.changed() => {
+                    self.resign().await;
+                    return;
+                }
+            }
+            let outcome = self.step().await;
+            failed = outcome.is_err();
+            if let Err(error) = outcome {
+                self.complain(&error);
+            }
+            self.tell();
+        }
+    }
+
+    /// Reads everything, tells the machine, and does what it asks for, until it asks for nothing.
+    async fn step(&mut self) -> Result<(), CoordinationError> {
+        self.look_at_session();
+        if let Standing::Leading(reign) = &self.standing
+            && !self.coordination.reigns(reign).await?
+        {
+            self.depose();
+        }
+        let reign = match &self.standing {
+            Standing::Leading(reign) => {
+                let reign = reign.clone();
+                let observation = self.observe().await?;
+                self.machine.handle(self.now(), Event::Observed(observation));
+                reign
+            }
+            Standing::Following => {
+                let Some(reign) = self.coordination.stand(&self.candidate).await? else { return Ok(()) };
+                self.coordination.want_initially(&self.config.desired).await?;
+                let observation = self.observe().await?;
+                tracing::info!(term = reign.term.0, name = %self.candidate.name, "this coordinator leads");
+                self.machine.handle(self.now(), Event::Elected { term: reign.term, observation });
+                self.standing = Standing::Leading(reign.clone());
+                reign
+            }
+        };
+        for _ in 0..WRITES_MAX {
+            let mut actions = Vec::new();
+            self.machine.drain_actions(&mut actions);
+            if actions.is_empty() {
+                break;
+            }
+            self.say(&reign).await?;
+            for action in &actions {
+                self.write(&reign, action).await?;
+            }
+            let observation = self.observe().await?;
+            self.machine.handle(self.now(), Event::Observed(observation));
+        }
+        self.say(&reign).await
+    }
+
+    /// Another session ends the reign; an interruption of the same one is told to the machine.
+    fn look_at_session(&mut self) {
+        let session = *self.session.borrow_and_update();
+        if session.number != self.known.number {
+            self.depose();
+        } else if session.interruptions != self.known.interruptions {
+            self.machine.handle(self.now(), Event::Interrupted);
+        }
+        self.known = session;
+    }
+
+    fn depose(&mut self) {
+        if let Standing::Leading(reign) = &self.standing {
+            tracing::warn!(term = reign.term.0, name = %self.candidate.name, "this coordinator leads no longer");
+            self.machine.handle(self.now(), Event::Deposed);
+            self.standing = Standing::Following;
+        }
+    }
+
+    async fn observe(&mut self) -> Result<Observation, CoordinationError> {
+        Ok(Observation {
+            members: self.coordination.members().await?,
+            desired: self.coordination.desired().await?,
+            layout: self.layout_reader.read(&self.coordination).await?,
+            proposed: self.proposal_reader.read(&self.coordination).await?,
+            acknowledged: self.coordination.acknowledgements().await?,
+        })
+    }
+
+    async fn write(&mut self, reign: &Reign, action: &Action) -> Result<(), CoordinationError> {
+        let (written, layout) = match action {
+            Action::Propose(layout) => (self.coordination.propose(reign, layout).await, layout),
+            Action::Commit(layout) => (self.coordination.commit(reign, layout).await, layout),
+        };
+        let what = match action {
+            Action::Propose(_) => "proposed a layout",
+            Action::Commit(_) => "committed a layout",
+        };
+        match written {
+            Ok(()) => {
+                tracing::info!(term = reign.term.0, epoch = layout.epoch.0, members = layout.members.len(), "{what}");
+                Ok(())
+            }
+            // What stands there is read next.
+            Err(error @ CoordinationError::Superseded { .. }) => {
+                tracing::warn!(%error, "reading again");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells people where things stand, in the coordination service and then here.
+    async fn say(&self, reign: &Reign) -> Result<(), CoordinationError> {
+        self.coordination.publish_status(reign, &self.machine.status()).await?;
+        self.tell();
+        Ok(())
+    }
+
+    fn tell(&self) {
+        let report = CoordinatorReport { status: self.machine.status(), statistics: *self.machine.statistics() };
+        self.report.send_if_modified(|told| {
+            if told.status != report.status {
+                tracing::info!(name = %self.candidate.name, "{}", report.status);
+            }
+            let changed = *told != report;
+            *told = report;
+            changed
+        });
+    }
+
+    fn complain(&mut self, error: &CoordinationError) {
+        match error {
+            CoordinationError::Unavailable { .. } => tracing::debug!(%error, "the coordinator waits"),
+            CoordinationError::Fenced { .. } => self.depose(),
+            CoordinationError::Superseded { .. } => tracing::warn!(%error, "reading again"),
+            CoordinationError::Damaged { .. } | CoordinationError::OtherSettings { .. } => {
+                tracing::error!(%error, "the coordinator can do nothing until this is repaired");
+            }
+        }
+    }
+
+    async fn resign(&mut self) {
+        self.machine.handle(self.now(), Event::Deposed);
+        if let Err(error) = self.coordination.resign(&self.candidate).await {
+            tracing::warn!(%error, "the candidacy goes with the session");
+        }
+        self.tell();
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_start(self.begun.elapsed())
+    }
+}

@@ -1,0 +1,169 @@
+//! The layout in force and the one proposed. A leader writes both under its term and under the version it has read, so that
+//! each epoch is written once and with one content.
+
+use std::sync::Arc;
+
+use gomera_cluster::layout::Layout;
+use gomera_coordinator::document;
+use gomera_coordinator::tree::{Entry, Kind, Operation, Stamp};
+
+use super::election::Reign;
+use super::store::WriteError;
+use super::{ATTEMPTS, Coordination, CoordinationError};
+
+impl Coordination {
+    /// Writes the next layout, for its members to acknowledge. Done if it stands there already.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Fenced`] if the reign has ended, [`CoordinationError::Superseded`] if a proposal or a layout of
+    /// this epoch or a later one stands there, [`CoordinationError::Unavailable`] if nobody knows what became of it.
+    pub async fn propose(&self, reign: &Reign, layout: &Layout) -> Result<(), CoordinationError> {
+        let path = self.paths.proposed();
+        let mut reason = String::new();
+        for _ in 0..ATTEMPTS {
+            let committed = self.read_layout(&self.paths.layout()).await?;
+            let standing = self.read_layout(&path).await?;
+            if standing.as_ref().is_some_and(|(_, standing)| standing == layout) {
+                return Ok(());
+            }
+            refuse_older(layout, committed.as_ref())?;
+            refuse_older(layout, standing.as_ref())?;
+            let operations = [reign.check(self.paths.term()), write(&path, layout, standing.as_ref())];
+            match self.fenced(reign, &operations).await? {
+                Written::Yes => return Ok(()),
+                Written::No(why) => reason = why,
+            }
+        }
+        Err(self.store.unavailable(reason))
+    }
+
+    /// Puts the proposal into force. Done if it is.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Fenced`] if the reign has ended, [`CoordinationError::Superseded`] if another layout is proposed
+    /// or one of this epoch or a later one is in force, [`CoordinationError::Unavailable`] if nobody knows what became of it.
+    pub async fn commit(&self, reign: &Reign, layout: &Layout) -> Result<(), CoordinationError> {
+        let path = self.paths.layout();
+        let mut reason = String::new();
+        for _ in 0..ATTEMPTS {
+            let proposed = self.read_layout(&self.paths.proposed()).await?;
+            let standing = self.read_layout(&path).await?;
+            if standing.as_ref().is_some_and(|(_, standing)| standing == layout) {
+                return Ok(());
+            }
+            refuse_older(layout, standing.as_ref())?;
+            let proposed = match proposed {
+                Some((entry, proposed)) if proposed == *layout => entry,
+                Some((_, other)) => {
+                    return Err(CoordinationError::Superseded { refused: layout.epoch, standing: other.epoch });
+                }
+                None => {
+                    return Err(CoordinationError::Superseded { refused: layout.epoch, standing: Default::default() });
+                }
+            };
+            let same_proposal = Operation::Check { path: self.paths.proposed(), version: proposed.stamp.version };
+            let operations = [reign.check(self.paths.term()), same_proposal, write(&path, layout, standing.as_ref())];
+            match self.fenced(reign, &operations).await? {
+                Written::Yes => return Ok(()),
+                Written::No(why) => reason = why,
+            }
+        }
+        Err(self.store.unavailable(reason))
+    }
+
+    /// The layout in force.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`], or [`CoordinationError::Damaged`] if it cannot be read.
+    pub async fn layout(&self) -> Result<Option<Layout>, CoordinationError> {
+        Ok(self.read_layout(&self.paths.layout()).await?.map(|(_, layout)| layout))
+    }
+
+    /// The layout proposed last, in force by now or not.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`], or [`CoordinationError::Damaged`] if it cannot be read.
+    pub async fn proposed(&self) -> Result<Option<Layout>, CoordinationError> {
+        Ok(self.read_layout(&self.paths.proposed()).await?.map(|(_, layout)| layout))
+    }
+
+    /// Reads the layout in force again and again.
+    #[must_use]
+    pub fn layout_reader(&self) -> LayoutReader {
+        LayoutReader { path: self.paths.layout(), last: None }
+    }
+
+    /// Reads the layout proposed again and again.
+    #[must_use]
+    pub fn proposal_reader(&self) -> LayoutReader {
+        LayoutReader { path: self.paths.proposed(), last: None }
+    }
+
+    async fn read_layout(&self, path: &str) -> Result<Option<(Entry, Layout)>, CoordinationError> {
+        let Some(entry) = self.store.get(path).await? else { return Ok(None) };
+        let layout = document::decode(&entry.bytes).map_err(|error| Self::damaged(path, error))?;
+        Ok(Some((entry, layout)))
+    }
+
+    /// A write whose first operation checks the term.
+    pub(super) async fn fenced(&self, reign: &Reign, operations: &[Operation]) -> Result<Written, CoordinationError> {
+        match self.store.apply(operations).await {
+            Ok(()) => Ok(Written::Yes),
+            Err(error) if error.refused_at(0) => Err(CoordinationError::Fenced { term: reign.term.0 }),
+            Err(WriteError::Unavailable(error)) => Err(error),
+            Err(WriteError::Unknown(what)) => Ok(Written::No(what)),
+            Err(WriteError::Refused(refusal)) => Ok(Written::No(format!("it keeps changing ({:?})", refusal.reason))),
+        }
+    }
+}
+
+/// Whether a fenced write was done.
+pub(super) enum Written {
+    /// It was.
+    Yes,
+    /// Nobody knows, or something else changed meanwhile: read again.
+    No(String),
+}
+
+/// Reads a layout only if it has changed since the last time.
+#[derive(Debug)]
+pub struct LayoutReader {
+    path: String,
+    last: Option<(Stamp, Arc<Layout>)>,
+}
+
+impl LayoutReader {
+    /// What stands there now.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`], or [`CoordinationError::Damaged`] if it cannot be read.
+    pub async fn read(&mut self, coordination: &Coordination) -> Result<Option<Arc<Layout>>, CoordinationError> {
+        let stamp = coordination.store.stamp(&self.path).await?;
+        match (stamp, &self.last) {
+            (None, _) => self.last = None,
+            (Some(stamp), Some((known, _))) if stamp == *known => {}
+            (Some(_), _) => {
+                let read = coordination.read_layout(&self.path).await?;
+                self.last = read.map(|(entry, layout)| (entry.stamp, Arc::new(layout)));
+            }
+        }
+        Ok(self.last.as_ref().map(|(_, layout)| layout.clone()))
+    }
+}
+
+fn refuse_older(layout: &Layout, standing: Option<&(Entry, Layout)>) -> Result<(), CoordinationError> {
+    match standing {
+        Some((_, standing)) if standing.epoch >= layout.epoch => {
+            Err(CoordinationError::Superseded { refused: layout.epoch, standing: standing.epoch })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn write(path: &str, layout: &Layout, standing: Option<&(Entry, Layout)>) -> Operation {
+    let (path, bytes) = (path.to_owned(), document::encode(layout));
+    match standing {
+        Some((entry, _)) => Operation::Set { path, bytes, version: entry.stamp.version },
+        None => Operation::Create { path, bytes, kind: Kind::Persistent },
+    }
+}

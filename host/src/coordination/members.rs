@@ -1,0 +1,194 @@
+//! Nodes that are there, and what they have acknowledged. Both are ephemeral znodes of the node's session, written anew in
+//! every session: the session is a matter of the connection, the incarnation one of the process.
+
+use std::collections::BTreeMap;
+
+use gomera_cluster::address::{Incarnation, Layer};
+use gomera_cluster::layout::Epoch;
+use gomera_coordinator::Registration;
+use gomera_coordinator::registration::incarnation_of_znode;
+use gomera_coordinator::tree::{Entry, Kind, Operation, Reason, Refusal};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::store::WriteError;
+use super::{ATTEMPTS, Coordination, CoordinationError};
+
+/// What an acknowledgement contains.
+#[derive(Serialize, Deserialize)]
+struct Acknowledgement {
+    epoch: Epoch,
+}
+
+impl Coordination {
+    /// Makes sure that this node stands there, as described, in the present session. Cheap if it does already.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`].
+    pub async fn register(&self, registration: &Registration) -> Result<(), CoordinationError> {
+        self.hold(&self.paths.member(registration), &json(registration)).await
+    }
+
+    /// Says that this node has the proposal of `epoch`, in the present session.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`].
+    pub async fn acknowledge(&self, registration: &Registration, epoch: Epoch) -> Result<(), CoordinationError> {
+        self.hold(&self.paths.ack(registration), &json(&Acknowledgement { epoch })).await
+    }
+
+    /// Takes this node and its acknowledgement away: it leaves by itself.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`].
+    pub async fn withdraw(&self, registration: &Registration) -> Result<(), CoordinationError> {
+        self.release(&self.paths.member(registration)).await?;
+        self.release(&self.paths.ack(registration)).await
+    }
+
+    /// Who is registered. What is not a registration is left out, and logged.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`].
+    pub async fn members(&self) -> Result<BTreeMap<Incarnation, Registration>, CoordinationError> {
+        let mut paths = Vec::new();
+        for layer in Layer::ALL {
+            let folder = self.paths.members(layer);
+            let names = self.store.children(&folder).await?;
+            paths.extend(names.into_iter().map(|name| format!("{folder}/{name}")));
+        }
+        let mut members = BTreeMap::new();
+        for (path, entry) in self.present(paths).await? {
+            let registration = parse::<Registration>(&path, &entry).and_then(|registration| {
+                registration.validate().map_err(|error| Self::damaged(&path, error))?;
+                Ok(registration)
+            });
+            match registration {
+                Ok(registration) => {
+                    members.insert(registration.incarnation, registration);
+                }
+                Err(error) => tracing::warn!(%error, "a member is left out"),
+            }
+        }
+        Ok(members)
+    }
+
+    /// The last proposal that each node says it has.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`].
+    pub async fn acknowledgements(&self) -> Result<BTreeMap<Incarnation, Epoch>, CoordinationError> {
+        let folder = self.paths.acks();
+        let names = self.store.children(&folder).await?;
+        let paths = names.iter().map(|name| format!("{folder}/{name}")).collect();
+        let mut acknowledgements = BTreeMap::new();
+        for (path, entry) in self.present(paths).await? {
+            let node = incarnation_of_znode(&path).ok_or_else(|| Self::damaged(&path, "its name has no incarnation"));
+            match node.and_then(|node| Ok((node, parse::<Acknowledgement>(&path, &entry)?.epoch))) {
+                Ok((node, epoch)) => {
+                    acknowledgements.insert(node, epoch);
+                }
+                Err(error) => tracing::warn!(%error, "an acknowledgement is left out"),
+            }
+        }
+        Ok(acknowledgements)
+    }
+
+    /// Those of `paths` that exist.
+    async fn present(&self, paths: Vec<String>) -> Result<Vec<(String, Entry)>, CoordinationError> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries = self.store.get_all(&paths).await?;
+        Ok(paths.into_iter().zip(entries).filter_map(|(path, entry)| Some((path, entry?))).collect())
+    }
+
+    /// Makes sure that an ephemeral znode of the present session contains `bytes`. One of an earlier session of ours, which
+    /// the service has not given up yet, is replaced: it would vanish under us.
+    pub(super) async fn hold(&self, path: &str, bytes: &[u8]) -> Result<(), CoordinationError> {
+        let (path_owned, owned) = (|| path.to_owned(), || bytes.to_vec());
+        let create = || Operation::Create { path: path_owned(), bytes: owned(), kind: Kind::Ephemeral };
+        let mut reason = String::new();
+        for _ in 0..ATTEMPTS {
+            let operations = match self.store.get(path).await? {
+                None => vec![create()],
+                Some(entry) if entry.stamp.owner == Some(self.store.session_id()) => {
+                    if *entry.bytes == *bytes {
+                        return Ok(());
+                    }
+                    vec![Operation::Set { path: path_owned(), bytes: owned(), version: entry.stamp.version }]
+                }
+                Some(entry) => {
+                    vec![Operation::Delete { path: path_owned(), version: entry.stamp.version }, create()]
+                }
+            };
+            match self.store.apply(&operations).await {
+                Ok(()) => return Ok(()),
+                Err(WriteError::Unavailable(error)) => return Err(error),
+                Err(WriteError::Unknown(what)) => reason = what,
+                Err(WriteError::Refused(Refusal { reason: why, .. })) => {
+                    reason = format!("{path} keeps changing ({why:?})");
+                    if why == Reason::Absent {
+                        // Somebody removed the tree under us.
+                        self.prepare().await?;
+                    }
+                }
+            }
+        }
+        Err(self.store.unavailable(reason))
+    }
+
+    /// Makes sure that a znode does not exist.
+    pub(super) async fn release(&self, path: &str) -> Result<(), CoordinationError> {
+        let mut reason = String::new();
+        for _ in 0..ATTEMPTS {
+            let Some(stamp) = self.store.stamp(path).await? else { return Ok(()) };
+            let delete = Operation::Delete { path: path.to_owned(), version: stamp.version };
+            match self.store.apply(&[delete]).await {
+                Ok(()) => return Ok(()),
+                Err(WriteError::Unavailable(error)) => return Err(error),
+                Err(WriteError::Unknown(what)) => reason = what,
+                Err(WriteError::Refused(refusal)) => reason = format!("{path} keeps changing ({:?})", refusal.reason),
+            }
+        }
+        Err(self.store.unavailable(reason))
+    }
+
+    /// Makes the znodes that hold the others.
+    pub(super) async fn prepare(&self) -> Result<(), CoordinationError> {
+        let folders = self.paths.folders();
+        let there = self.store.get_all(&folders).await?;
+        for (path, entry) in folders.into_iter().zip(there) {
+            if entry.is_none() {
+                self.create_if_absent(&path, b"").await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a persistent znode unless it exists.
+    pub(super) async fn create_if_absent(&self, path: &str, bytes: &[u8]) -> Result<(), CoordinationError> {
+        let create = [Operation::Create { path: path.to_owned(), bytes: bytes.to_vec(), kind: Kind::Persistent }];
+        let mut reason = String::new();
+        for _ in 0..ATTEMPTS {
+            match self.store.apply(&create).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.exists() => return Ok(()),
+                Err(WriteError::Unavailable(error)) => return Err(error),
+                Err(WriteError::Unknown(what)) => reason = what,
+                Err(WriteError::Refused(refusal)) => reason = format!("{path} cannot be made ({:?})", refusal.reason),
+            }
+        }
+        Err(self.store.unavailable(reason))
+    }
+}
+
+/// What a znode contains.
+pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("what we write has string keys and finite numbers")
+}
+
+/// Reads what a znode contains.
+pub(super) fn parse<T: DeserializeOwned>(path: &str, entry: &Entry) -> Result<T, CoordinationError> {
+    serde_json::from_slice(&entry.bytes).map_err(|error| Coordination::damaged(path, error))
+}

@@ -1,0 +1,104 @@
+//! Where everything stands: the tree of `DESIGN.md` section 5.
+
+use std::sync::Arc;
+
+use gomera_cluster::address::Layer;
+use gomera_coordinator::Registration;
+
+use super::hints::Topic;
+
+/// The znode that holds all clusters.
+pub(super) const ROOT: &str = "/gomera";
+
+/// The paths of one cluster.
+#[derive(Debug)]
+pub(super) struct Paths {
+    name: Arc<str>,
+    base: String,
+}
+
+impl Paths {
+    pub(super) fn new(cluster: &str) -> Self {
+        Self { name: Arc::from(cluster), base: format!("{ROOT}/{cluster}") }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    pub(super) fn cluster(&self) -> String {
+        self.base.clone()
+    }
+
+    /// Everything that must exist before anything else does, parents first.
+    pub(super) fn folders(&self) -> Vec<String> {
+        let mut folders = vec![String::from(ROOT), self.base.clone(), self.below("members")];
+        folders.extend(Layer::ALL.map(|layer| self.members(layer)));
+        folders.extend([self.below("coordinator"), self.candidates(), self.acks()]);
+        folders.extend([self.below("operations"), self.below("desired")]);
+        folders
+    }
+
+    pub(super) fn members(&self, layer: Layer) -> String {
+        format!("{}/members/{layer}", self.base)
+    }
+
+    pub(super) fn member(&self, registration: &Registration) -> String {
+        format!("{}/{}", self.members(registration.layer), registration.znode())
+    }
+
+    pub(super) fn acks(&self) -> String {
+        self.below("acks")
+    }
+
+    pub(super) fn ack(&self, registration: &Registration) -> String {
+        format!("{}/acks/{}", self.base, registration.znode())
+    }
+
+    pub(super) fn term(&self) -> String {
+        self.below("coordinator/term")
+    }
+
+    pub(super) fn candidates(&self) -> String {
+        self.below("coordinator/candidates")
+    }
+
+    pub(super) fn status(&self) -> String {
+        self.below("coordinator/status")
+    }
+
+    pub(super) fn layout(&self) -> String {
+        self.below("layout")
+    }
+
+    pub(super) fn proposed(&self) -> String {
+        self.below("proposed")
+    }
+
+    pub(super) fn config(&self) -> String {
+        self.below("config")
+    }
+
+    pub(super) fn desired(&self, layer: Layer) -> String {
+        format!("{}/desired/{layer}", self.base)
+    }
+
+    pub(super) fn of_topic(&self, topic: Topic) -> Vec<String> {
+        match topic {
+            Topic::Members => vec![self.below("members")],
+            Topic::Layout => vec![self.layout()],
+            Topic::Proposed => vec![self.proposed()],
+            Topic::Acknowledgements => vec![self.acks()],
+            Topic::Desired => vec![self.below("desired")],
+            Topic::Leadership => vec![self.candidates(), self.term()],
+        }
+    }
+
+    fn below(&self, relative: &str) -> String {
+        format!("{}/{relative}", self.base)
+    }
+}
