@@ -16,6 +16,7 @@ use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::identity::Generation;
 use gomera_cluster::machine::Send;
+use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{Forget, OpenPublisher, Operate, Progress, Publish, Submission};
 use gomera_cluster::message::connection_point::{
     Acknowledged, AcknowledgedThrough, Completed, LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused,
@@ -23,7 +24,6 @@ use gomera_cluster::message::connection_point::{
 };
 use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, ToMatcher};
-use gomera_cluster::message::Message;
 use gomera_cluster::operation::{Change, Operation, Version};
 use gomera_cluster::position::{LaneId, Number, Position};
 use gomera_cluster::time::Instant;
@@ -252,6 +252,8 @@ impl Lane {
             self.append_forget(from, &forget, output);
         }
         self.send_entries(output);
+        // A matcher without slices is waited for as well: exit points may have merged what it is sent only now.
+        self.trim();
         self.send_acknowledgements(output);
         for grant in self.sources.grants() {
             let credit = LaneCredit { lane: self.id, class: grant.class, total: grant.total };
