@@ -94,11 +94,6 @@ impl Log {
         Number(self.trimmed.0 + self.len())
     }
 
-    /// The last number let go.
-    pub fn trimmed(&self) -> Number {
-        self.trimmed
-    }
-
     /// How many entries are retained.
     pub fn len(&self) -> u64 {
         u64::try_from(self.entries.len()).expect("a length fits 64 bits")

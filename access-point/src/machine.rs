@@ -198,3 +198,6 @@ impl Machine for AccessPoint {
         self.lanes.values().filter_map(Lane::next_sweep).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,18 +11,20 @@
 //! Invariants: an instance with something outstanding is never forgotten, so that a [`Slot`] in the log stays valid;
 //! `acknowledged <= sequenced`; sequences and numbers outstanding both rise.
 
+mod forgotten;
+
 use std::collections::VecDeque;
-use std::collections::hash_map::Entry;
-use std::hash::BuildHasher;
+use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::{Generation, Instance, PublisherKey, Sequence};
 use gomera_cluster::message::connection_point::{AcknowledgedThrough, Refusal};
 use gomera_cluster::position::Number;
-use gomera_cluster::table::{Members, Seeded, Table};
+use gomera_cluster::table::{Seeded, Table};
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
+use forgotten::Forgotten;
 
 /// The place of a publisher instance in the table; valid while something of it is outstanding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ struct Publisher {
     generation: Generation,
     /// The connection point of the present attachment.
     from: Address,
+    /// The first that this record knows of, 0 before that: below it nothing is known.
+    first: Sequence,
     sequenced: Sequence,
     acknowledged: Sequence,
     /// The client has seen acknowledgements up to here.
@@ -119,7 +123,7 @@ pub struct Submitted {
 #[derive(Debug)]
 pub struct Publishers {
     limit: u32,
-    idle: std::time::Duration,
+    idle: Duration,
     by_name: Table<Name, Slot>,
     slots: Vec<Option<Publisher>>,
     free: Vec<Slot>,
@@ -131,36 +135,8 @@ pub struct Publishers {
     announced: Vec<Slot>,
     forgotten: Forgotten,
     evicted: u64,
-}
-
-/// Fingerprints of instances that were forgotten, the oldest first.
-#[derive(Debug)]
-struct Forgotten {
-    limit: usize,
-    hashing: Seeded,
-    order: VecDeque<u64>,
-    members: Members<u64>,
-}
-
-impl Forgotten {
-    fn insert(&mut self, name: Name) {
-        if self.limit == 0 {
-            return;
-        }
-        let fingerprint = self.hashing.hash_one(name);
-        if self.members.insert(fingerprint) {
-            self.order.push_back(fingerprint);
-        }
-        if self.order.len() > self.limit
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.members.remove(&oldest);
-        }
-    }
-
-    fn contains(&self, name: Name) -> bool {
-        self.members.contains(&self.hashing.hash_one(name))
-    }
+    /// The highest attachment of which something was refused for lack of room.
+    refused_through: Generation,
 }
 
 impl Publishers {
@@ -177,13 +153,9 @@ impl Publishers {
             sweep: VecDeque::new(),
             expendable: VecDeque::new(),
             announced: Vec::new(),
-            forgotten: Forgotten {
-                limit: usize::try_from(config.forgotten_max).expect("32 bits fit a usize"),
-                hashing,
-                order: VecDeque::new(),
-                members: Members::with_hasher(hashing),
-            },
+            forgotten: Forgotten::new(config.forgotten_max, hashing),
             evicted: 0,
+            refused_through: Generation(0),
         }
     }
 
@@ -213,8 +185,21 @@ impl Publishers {
 
     /// Finds the record that a submission belongs to, making one if there is none. The slot is good for
     /// [`Publishers::judge`] until something else is called.
+    ///
+    /// What an attachment sent behind something that was refused for lack of room is refused as well, even if there is room
+    /// by then: acknowledged, it would seem to acknowledge what was refused before it.
     pub fn find(&mut self, now: Instant, submitted: &Submitted) -> Option<Slot> {
-        self.enter(now, submitted.name, submitted.from)
+        if let Some(&slot) = self.by_name.get(&submitted.name) {
+            return Some(slot);
+        }
+        if submitted.generation <= self.refused_through {
+            return None;
+        }
+        let slot = self.enter(now, submitted.name, submitted.from);
+        if slot.is_none() {
+            self.refused_through = submitted.generation;
+        }
+        slot
     }
 
     /// Decides about a submission of the instance at `slot`.
@@ -238,11 +223,12 @@ impl Publishers {
         }
         match publisher.outstanding.binary_search_by_key(&submitted.sequence, |&(sequence, _)| sequence) {
             Ok(index) => Verdict::Outstanding(publisher.outstanding[index].1),
-            Err(_) if submitted.sequence <= publisher.acknowledged => {
+            Err(_) if (publisher.first..=publisher.acknowledged).contains(&submitted.sequence) => {
                 self.announce(slot);
                 Verdict::Acknowledged
             }
-            // Passed over earlier, and what came after it is not settled yet: it would break the order.
+            // Passed over earlier, and what came after it is not settled yet: it would break the order. Or from before this
+            // record: it may have been refused then, and must not be acknowledged for what came later.
             Err(_) => Verdict::Refuse(Refusal::OutOfRange),
         }
     }
@@ -252,6 +238,9 @@ impl Publishers {
         let publisher = self.get_mut(slot);
         debug_assert!(sequence > publisher.sequenced, "sequences rise");
         publisher.history = History::Whole;
+        if publisher.sequenced == Sequence(0) {
+            publisher.first = sequence;
+        }
         publisher.sequenced = sequence;
         publisher.outstanding.push_back((sequence, number));
     }
@@ -343,6 +332,7 @@ impl Publishers {
             history,
             generation: Generation(0),
             from,
+            first: Sequence(0),
             sequenced: Sequence(0),
             acknowledged: Sequence(0),
             confirmed: Sequence(0),
@@ -362,10 +352,7 @@ impl Publishers {
         }
         self.sweep.push_back((at, slot, publisher.life));
         self.slots[slot.index()] = Some(publisher);
-        match self.by_name.entry(name) {
-            Entry::Vacant(vacant) => vacant.insert(slot),
-            Entry::Occupied(_) => unreachable!("looked up above"),
-        };
+        self.by_name.insert(name, slot);
         Some(slot)
     }
 

@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The matcher: judges publications against the subscriptions it holds, in the order of each lane, and tells exit points what
+//! they satisfied.
+//!
+//! `docs/protocols/matcher.md` draws the states. [`machine::Matcher`] is the machine. What it holds is in [`subscriptions`]
+//! (versions, tombstones, contexts, sessions), found through an [`index`]; each [`lane`](mod@lane) is an input worked off in
+//! steps and one output for each exit point.
+
+pub mod config;
+pub mod index;
+mod lane;
+pub mod machine;
+mod output;
+mod ownership;
+mod serving;
+pub mod statistics;
+mod subscriptions;
+
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,104 @@
+//! Claims about the shard as a whole: the gate, its lanes, generations.
+
+use gomera_cluster::identity::{ConnectionId, Instance};
+use gomera_cluster::message::Message;
+use gomera_cluster::message::matcher::{Entry, ToMatcher};
+use gomera_cluster::position::Number;
+
+use super::*;
+use crate::fixture::{CONNECTION_POINT, WRITER, address, layout, publisher, submission};
+use gomera_cluster::credit::{Class, Total};
+
+fn told(machine: &mut AccessPoint) -> Vec<(Address, Message)> {
+    let mut actions = Vec::new();
+    machine.drain_actions(&mut actions);
+    actions.into_iter().map(|Send { to, message }| (to, message)).collect()
+}
+
+fn tell(machine: &mut AccessPoint, from: Address, epoch: u64, message: ToAccessPoint) {
+    machine.handle(Instant::ZERO, NodeEvent::Received(Received { from, epoch: Epoch(epoch), message }));
+}
+
+fn publish(lane: u32, sequence: u64) -> ToAccessPoint {
+    let submissions = vec![submission("p", sequence, 1)];
+    ToAccessPoint::Publish(Publish { lane: LaneId(lane), submissions, acknowledged_through: Vec::new() })
+}
+
+fn open(lane: u32) -> ToAccessPoint {
+    let (publisher, instance, connection) = (publisher("p"), Instance(1), ConnectionId(1));
+    ToAccessPoint::OpenPublisher(OpenPublisher { lane: LaneId(lane), publisher, instance, connection })
+}
+
+#[test]
+fn nothing_is_done_before_the_first_layout_and_what_came_early_is_done_then() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    tell(&mut machine, CONNECTION_POINT, 1, publish(1, 1));
+    assert!(told(&mut machine).is_empty());
+    assert_eq!(machine.poll_timeout(), None);
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1)));
+    assert_eq!((machine.statistics().held, machine.statistics().publications), (1, 1));
+    told(&mut machine);
+    assert_eq!((machine.statistics().lanes, machine.statistics().retained_entries), (2, 3));
+}
+
+#[test]
+fn a_newer_layout_with_the_same_members_puts_a_barrier_into_every_lane() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1)));
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(3)));
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(2)));
+    for lane in [1, 2] {
+        let credit = EntriesCredit { lane: LaneId(lane), class: Class::Live, total: Total(u64::MAX) };
+        tell(&mut machine, address(3, 0), 1, ToAccessPoint::EntriesCredit(credit));
+    }
+    let mut barriers = Vec::new();
+    for (_, message) in told(&mut machine) {
+        if let Message::Matcher(ToMatcher::Entries(entries)) = message {
+            for (number, entry) in entries.entries {
+                let Entry::Barrier(epoch) = entry else { panic!("{entry:?}") };
+                barriers.push((entries.lane.0, number, epoch));
+            }
+        }
+    }
+    let (first, second) = (Number(1), Number(2));
+    assert_eq!(barriers, [(1, first, Epoch(1)), (1, second, Epoch(3)), (2, first, Epoch(1)), (2, second, Epoch(3))]);
+}
+
+#[test]
+fn generations_rise_over_all_lanes_of_the_shard() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1)));
+    for lane in [1, 2, 1] {
+        tell(&mut machine, CONNECTION_POINT, 1, open(lane));
+    }
+    let generations = told(&mut machine).into_iter().filter_map(|(_, message)| match message {
+        Message::ConnectionPoint(ToConnectionPoint::PublisherOpened(opened)) => Some(opened.generation.0),
+        _ => None,
+    });
+    assert_eq!(generations.collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn who_asks_for_a_lane_that_is_not_written_here_is_told() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1)));
+    told(&mut machine);
+    tell(&mut machine, CONNECTION_POINT, 1, publish(9, 4));
+    tell(&mut machine, CONNECTION_POINT, 1, open(9));
+    let refused = told(&mut machine).into_iter().map(|(to, message)| match message {
+        Message::ConnectionPoint(ToConnectionPoint::Refused(refused)) => {
+            assert_eq!((to, refused.reason), (CONNECTION_POINT, Refusal::Lane));
+            (refused.lane.0, refused.sequence.0, refused.generation.0)
+        }
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(refused.collect::<Vec<_>>(), [(9, 4, 1), (9, 0, 0)]);
+}
+
+#[test]
+fn a_sender_that_the_layout_does_not_name_is_refused() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1)));
+    tell(&mut machine, address(77, 0), 1, publish(1, 1));
+    assert_eq!((machine.statistics().misdirected, machine.statistics().publications), (1, 0));
+}

@@ -1,0 +1,174 @@
+//! Claims about the table of publishers.
+
+use super::*;
+use crate::fixture::{CONNECTION_POINT, address, publisher};
+
+struct Bench {
+    table: Publishers,
+    now: Instant,
+    number: u64,
+}
+
+impl Bench {
+    fn new(config: &Config) -> Self {
+        Self { table: Publishers::new(config), now: Instant::ZERO, number: 0 }
+    }
+
+    fn name(name: &str) -> Name {
+        (publisher(name), Instance(1))
+    }
+
+    fn open(&mut self, name: &str, generation: u64) -> Opened {
+        self.table.open(self.now, Self::name(name), CONNECTION_POINT, Generation(generation))
+    }
+
+    fn submit(&mut self, name: &str, sequence: u64, generation: u64, resent: bool) -> Option<Verdict> {
+        let submitted = Submitted {
+            name: Self::name(name),
+            generation: Generation(generation),
+            sequence: Sequence(sequence),
+            resent,
+            from: CONNECTION_POINT,
+        };
+        let slot = self.table.find(self.now, &submitted)?;
+        let verdict = self.table.judge(slot, &submitted);
+        if let Verdict::Take(slot) = verdict {
+            self.number += 1;
+            self.table.taken(slot, Sequence(sequence), Number(self.number));
+        }
+        Some(verdict)
+    }
+
+    fn took(&mut self, name: &str, sequence: u64) -> Slot {
+        match self.submit(name, sequence, 1, false) {
+            Some(Verdict::Take(slot)) => slot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn acknowledged(&mut self) -> Vec<u64> {
+        self.table.acknowledgements().map(|(_, through)| through.sequence.0).collect()
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+        self.table.sweep(self.now);
+    }
+}
+
+fn config(publishers_max: u32) -> Config {
+    Config { publishers_max, publisher_idle: Duration::from_secs(10), ..Config::default() }
+}
+
+#[test]
+fn repeats_are_told_from_what_is_new_and_from_what_would_break_the_order() {
+    let mut bench = Bench::new(&config(10));
+    bench.open("p", 1);
+    let slot = bench.took("p", 1);
+    bench.took("p", 3);
+    assert_eq!(bench.submit("p", 1, 1, true), Some(Verdict::Outstanding(Number(1))));
+    assert_eq!(bench.submit("p", 2, 1, false), Some(Verdict::Refuse(Refusal::OutOfRange)), "passed over");
+    bench.table.merged(slot, Sequence(1));
+    assert_eq!(bench.acknowledged(), [1]);
+    assert_eq!(bench.submit("p", 1, 1, true), Some(Verdict::Acknowledged));
+    assert_eq!(bench.submit("p", 1, 1, false), Some(Verdict::Acknowledged));
+    assert_eq!(bench.acknowledged(), [1], "once for both");
+    bench.table.merged(slot, Sequence(3));
+    assert_eq!(bench.submit("p", 2, 1, false), Some(Verdict::Acknowledged), "below the window all are repeats");
+    assert_eq!(bench.acknowledged(), [3]);
+}
+
+#[test]
+fn the_newest_attachment_alone_is_answered() {
+    let mut bench = Bench::new(&config(10));
+    assert_eq!(bench.open("p", 1).superseded, None);
+    bench.took("p", 1);
+    let elsewhere = address(5, 0);
+    let opened = bench.table.open(bench.now, Bench::name("p"), elsewhere, Generation(2));
+    assert_eq!(opened.superseded, Some((CONNECTION_POINT, Generation(1))));
+    assert_eq!((opened.sequenced, opened.acknowledged), (Sequence(1), Sequence(0)));
+    assert_eq!(bench.submit("p", 2, 1, false), Some(Verdict::Superseded));
+    assert!(matches!(bench.submit("p", 2, 2, false), Some(Verdict::Take(_))));
+    let slot = bench.table.by_name[&Bench::name("p")];
+    bench.table.merged(slot, Sequence(1));
+    let told = bench.table.acknowledgements().map(|(to, through)| (to, through.generation)).collect::<Vec<_>>();
+    assert_eq!(told, [(elsewhere, Generation(2))]);
+}
+
+#[test]
+fn an_idle_publisher_is_forgotten_and_its_flagged_re_sends_are_out_of_range_until_it_publishes_anew() {
+    let mut bench = Bench::new(&config(10));
+    bench.open("p", 1);
+    let slot = bench.took("p", 5);
+    for _ in 0..5 {
+        bench.pass(10);
+    }
+    assert_eq!(bench.table.len(), 1, "what is outstanding keeps it");
+    bench.table.merged(slot, Sequence(5));
+    bench.acknowledged();
+    bench.pass(10);
+    bench.pass(10);
+    assert_eq!((bench.table.len(), bench.table.evicted()), (0, 1));
+    let opened = bench.open("p", 2);
+    assert_eq!((opened.sequenced, opened.superseded), (Sequence(0), None));
+    assert_eq!(bench.submit("p", 5, 2, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
+    assert!(matches!(bench.submit("p", 7, 2, false), Some(Verdict::Take(_))));
+    assert!(
+        matches!(bench.submit("p", 8, 2, true), Some(Verdict::Take(_))),
+        "sent after something new: never taken before"
+    );
+}
+
+#[test]
+fn a_flagged_re_send_of_an_instance_never_seen_here_is_taken() {
+    let mut bench = Bench::new(&config(10));
+    bench.open("moved here", 1);
+    assert!(matches!(bench.submit("moved here", 40, 1, true), Some(Verdict::Take(_))));
+}
+
+#[test]
+fn a_full_table_lets_go_whom_nobody_waits_for_and_refuses_otherwise() {
+    let mut bench = Bench::new(&config(2));
+    let first = bench.took("first", 1);
+    let second = bench.took("second", 1);
+    assert_eq!(bench.submit("third", 1, 1, false), None);
+    assert_eq!(bench.open("third", 1).sequenced, Sequence(0), "answered, though not entered");
+    for slot in [first, second] {
+        bench.table.merged(slot, Sequence(1));
+    }
+    assert_eq!(bench.submit("third", 1, 1, false), None, "their clients may still ask");
+    bench.acknowledged();
+    bench.table.confirmed(Bench::name("second"), Sequence(1));
+    assert!(bench.submit("third", 1, 1, false).is_some());
+    assert_eq!(bench.table.len(), 2);
+    assert_eq!(bench.submit("first", 1, 1, true), Some(Verdict::Acknowledged), "the other stayed");
+}
+
+#[test]
+fn queues_of_records_stay_bounded_however_many_come_and_go() {
+    let mut bench = Bench::new(&config(4));
+    for index in 0..2000 {
+        let name = format!("p{index}");
+        let slot = bench.took(&name, 1);
+        bench.table.merged(slot, Sequence(1));
+        bench.acknowledged();
+        bench.table.confirmed(Bench::name(&name), Sequence(1));
+    }
+    assert_eq!(bench.table.len(), 4);
+    assert!(bench.table.slots.len() <= 4);
+    assert!(bench.table.sweep.len() <= 100 && bench.table.expendable.len() <= 100);
+}
+
+#[test]
+fn those_remembered_as_forgotten_are_bounded_and_the_oldest_goes_first() {
+    let mut bench = Bench::new(&Config { forgotten_max: 1, ..config(10) });
+    for name in ["first", "second"] {
+        let slot = bench.took(name, 5);
+        bench.table.merged(slot, Sequence(5));
+        bench.acknowledged();
+        bench.pass(10);
+        bench.pass(10);
+    }
+    assert_eq!(bench.submit("second", 5, 1, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
+    assert!(matches!(bench.submit("first", 5, 1, true), Some(Verdict::Take(_))));
+}

@@ -1,0 +1,112 @@
+//! What can be tuned about a matcher, and what must hold of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Configuration of one matcher shard. Limits count on this shard: a session's subscriptions are spread over all shards by
+/// their slices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Bytes of entries that each lane's writer may have under way to this shard. When it is used up, the writer retains. At
+    /// least 1.
+    pub lane_window_bytes: u64,
+    /// Bytes of matches that may wait for credit of one exit-point shard on one lane. When one has that much waiting, entries
+    /// of the lane wait. At least 1.
+    pub output_bytes_max: u64,
+    /// Bytes of matches after which a frame to an exit point ends; the matches of one publication may exceed it. At least 1.
+    pub frame_bytes_max: u64,
+    /// Entries of a lane worked off in one step; what is left over waits for the next timeout, due at once. At least 1.
+    pub step_entries_max: u32,
+    /// Subscriptions. Further ones are `LimitExceeded`. At least 1.
+    pub subscriptions_max: u32,
+    /// Subscriptions of one tenant. Further ones are `LimitExceeded`. At least 1.
+    pub subscriptions_per_tenant_max: u32,
+    /// Subscriptions of one session. Further ones are `LimitExceeded`. At least 1.
+    pub subscriptions_per_session_max: u32,
+    /// Sessions with a subscription, a context or a trace of either. The first subscription and the context of further ones
+    /// are `LimitExceeded`. At least 1.
+    pub sessions_max: u32,
+    /// Tombstones of removed subscriptions. When there are so many, a removal instead refuses all lower versions of its
+    /// session in its slice. 0 is allowed.
+    pub tombstones_max: u32,
+    /// How long an ended session is remembered, so that operations that its end overtook are refused.
+    pub forgotten_for: Duration,
+    /// Ended sessions remembered; the oldest goes first.
+    pub forgotten_max: u32,
+    /// How long after its expiry a subscription is removed. It stops to match at its expiry.
+    pub expiry_slack: Duration,
+    /// Seed of look-up tables: the driver supplies it (random, or fixed in simulation).
+    #[serde(skip)]
+    pub hash_seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lane_window_bytes: 4 << 20,
+            output_bytes_max: 8 << 20,
+            frame_bytes_max: 256 << 10,
+            step_entries_max: 256,
+            subscriptions_max: 4_000_000,
+            subscriptions_per_tenant_max: 4_000_000,
+            subscriptions_per_session_max: 200_000,
+            sessions_max: 2_000_000,
+            tombstones_max: 262_144,
+            forgotten_for: Duration::from_secs(600),
+            forgotten_max: 262_144,
+            expiry_slack: Duration::from_secs(60),
+            hash_seed: 0,
+        }
+    }
+}
+
+/// A value that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value}, must be {must}")]
+pub struct ConfigError {
+    /// The field.
+    pub field: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// What would be right.
+    pub must: &'static str,
+}
+
+impl Config {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// For the first field whose value cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("lane_window_bytes", self.lane_window_bytes),
+            ("output_bytes_max", self.output_bytes_max),
+            ("frame_bytes_max", self.frame_bytes_max),
+            ("step_entries_max", u64::from(self.step_entries_max)),
+            ("subscriptions_max", u64::from(self.subscriptions_max)),
+            ("subscriptions_per_tenant_max", u64::from(self.subscriptions_per_tenant_max)),
+            ("subscriptions_per_session_max", u64::from(self.subscriptions_per_session_max)),
+            ("sessions_max", u64::from(self.sessions_max)),
+        ];
+        for (field, value) in positive {
+            if value == 0 {
+                return Err(ConfigError { field, value: value.to_string(), must: "at least 1" });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_an_error_names_field_value_and_remedy() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let error = Config { sessions_max: 0, ..Config::default() }.validate().expect_err("zero");
+        assert_eq!(error.to_string(), "sessions_max is 0, must be at least 1");
+    }
+}

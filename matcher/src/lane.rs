@@ -1,0 +1,192 @@
+//! One lane as a matcher sees it: an input of entries, worked off strictly in order and in steps, and an output for each
+//! exit-point shard.
+//!
+//! ```text
+//!   writer ──Entries──▶ queue ──next──▶ judged, applied ──▶ outputs ──Matches──▶ exit points
+//!          ◀──credit──  (a frame is freed when it is worked off)
+//!          ◀─Progress─
+//! ```
+//! Invariants: `processed <= received`, both rise; while an output is full nothing is worked off, so what is queued is
+//! bounded by the credit granted to the writer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::coverage::SliceSet;
+use gomera_cluster::credit::{Class, ReceiveCredit};
+use gomera_cluster::machine::Send;
+use gomera_cluster::message::Message;
+use gomera_cluster::message::access_point::{EntriesCredit, Progress, ToAccessPoint};
+use gomera_cluster::message::exit_point::Target;
+use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
+use gomera_cluster::operation::Outcome;
+use gomera_cluster::position::{LaneId, Number};
+use gomera_cluster::publication::Envelope;
+
+use crate::config::Config;
+use crate::output::Output;
+use crate::ownership::{ExitIndex, Ownership};
+
+#[derive(Debug)]
+struct Run {
+    to: Number,
+    cost: u64,
+    entries: std::vec::IntoIter<(Number, Entry)>,
+}
+
+/// One lane.
+#[derive(Debug)]
+pub struct Lane {
+    id: LaneId,
+    writer: Address,
+    credit: ReceiveCredit,
+    queue: VecDeque<Run>,
+    received: Number,
+    processed: Number,
+    reported: Number,
+    outcomes: Vec<(Number, Outcome)>,
+    outputs: Vec<Output>,
+    output_bytes_max: u64,
+}
+
+impl Lane {
+    /// A lane that begins.
+    pub fn new(id: LaneId, writer: Address, config: &Config, ownership: &Ownership) -> Self {
+        let output = |&to| Output::new(to, id, config.frame_bytes_max);
+        Self {
+            id,
+            writer,
+            credit: ReceiveCredit::new(config.lane_window_bytes),
+            queue: VecDeque::new(),
+            received: Number::ZERO,
+            processed: Number::ZERO,
+            reported: Number::ZERO,
+            outcomes: Vec::new(),
+            outputs: ownership.exit_points.iter().map(output).collect(),
+            output_bytes_max: config.output_bytes_max,
+        }
+    }
+
+    /// Who writes it.
+    pub fn writer(&self) -> Address {
+        self.writer
+    }
+
+    /// The last number worked off.
+    pub fn processed(&self) -> Number {
+        self.processed
+    }
+
+    /// Frames that wait.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Bytes of matches that wait for credit.
+    pub fn output_bytes(&self) -> u64 {
+        self.outputs.iter().map(Output::bytes).sum()
+    }
+
+    /// Entries come in. A run that is not the next one is a repeat, and dropped.
+    ///
+    /// # Panics
+    /// If it leaves a hole: links lose nothing.
+    pub fn receive(&mut self, entries: Entries) {
+        let cost = entries.cost();
+        let Entries { lane: _, class: _, from, to, entries } = entries;
+        assert!(from <= self.received, "lane {} goes from {} to {}", self.id, self.received.0, from.0);
+        if to <= self.received {
+            self.credit.consume(cost);
+            return;
+        }
+        assert!(from == self.received, "runs of lane {} overlap at {}", self.id, from.0);
+        self.received = to;
+        self.queue.push_back(Run { to, cost, entries: entries.into_iter() });
+    }
+
+    /// An exit point grants credit.
+    pub fn grant(&mut self, from: Address, credit: MatchesCredit) {
+        match credit.class {
+            Class::Live => {
+                if let Some(output) = self.outputs.iter_mut().find(|output| output.address() == from) {
+                    output.grant(credit.total);
+                }
+            }
+            // Granted for what is never sent first-time; nothing uses it as long as nothing is replayed.
+            Class::Replay | Class::Operation | Class::Control => {}
+        }
+    }
+
+    /// Whether [`Lane::next_entry`] would give something.
+    pub fn is_runnable(&self) -> bool {
+        !self.queue.is_empty() && self.outputs.iter().all(|output| output.bytes() < self.output_bytes_max)
+    }
+
+    /// The next entry to work off, if outputs have room. At the end of a run its credit is freed.
+    pub fn next_entry(&mut self) -> Option<(Number, Entry)> {
+        while self.is_runnable() {
+            let run = self.queue.front_mut()?;
+            if let Some((number, entry)) = run.entries.next() {
+                debug_assert!(number > self.processed && number <= run.to, "entries stand in order within their run");
+                self.processed = number;
+                return Some((number, entry));
+            }
+            self.processed = run.to;
+            self.credit.consume(run.cost);
+            self.queue.pop_front();
+        }
+        None
+    }
+
+    /// Adds what came of the operation at `number`.
+    pub fn report(&mut self, number: Number, outcome: Outcome) {
+        self.outcomes.push((number, outcome));
+    }
+
+    /// Adds a session with satisfied subscriptions to the outputs of its exit points.
+    pub fn push(
+        &mut self,
+        number: Number,
+        envelope: &Arc<Envelope>,
+        exits: &[ExitIndex],
+        target: Target,
+        slices: &Arc<SliceSet>,
+    ) {
+        let Some((last, others)) = exits.split_last() else { return };
+        for exit in others {
+            self.outputs[exit.index()].push(number, envelope, target.clone(), slices);
+        }
+        self.outputs[last.index()].push(number, envelope, target, slices);
+    }
+
+    /// The outputs, to be marked.
+    pub fn outputs_mut(&mut self) -> impl Iterator<Item = &mut Output> {
+        self.outputs.iter_mut()
+    }
+
+    /// Sends what can be sent now; says how many frames of matches. `slices` is what everything up to here was judged
+    /// against; without any there is nothing to say to exit points.
+    pub fn flush(&mut self, slices: &Arc<SliceSet>, actions: &mut Vec<Send>) -> u64 {
+        let mut frames = 0;
+        if !slices.is_empty() {
+            for output in &mut self.outputs {
+                output.reach(self.processed, slices);
+                frames += output.flush(actions);
+            }
+        }
+        let mut tell = |message| actions.push(Send { to: self.writer, message: Message::AccessPoint(message) });
+        if self.processed > self.reported {
+            self.reported = self.processed;
+            let outcomes = std::mem::take(&mut self.outcomes);
+            tell(ToAccessPoint::Progress(Progress { lane: self.id, through: self.processed, outcomes }));
+        }
+        if let Some(total) = self.credit.grant() {
+            tell(ToAccessPoint::EntriesCredit(EntriesCredit { lane: self.id, class: Class::Live, total }));
+        }
+        frames
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! The machine of one matcher shard: lets messages through the gate, and has lanes worked off in steps.
+//!
+//! ```text
+//!   waiting ──first Layout──▶ serving ──newer Layout, same replicas──▶ serving
+//!   (all held)
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::gate::{Gate, Passage};
+use gomera_cluster::layout::{Epoch, Layout};
+use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
+use gomera_cluster::message::ToMatcher;
+use gomera_cluster::time::{Instant, WallClock};
+
+use crate::config::Config;
+use crate::serving::Serving;
+use crate::statistics::Statistics;
+
+/// What a matcher shard can be told.
+pub type Event = NodeEvent<ToMatcher>;
+
+/// What it can ask for.
+pub type Action = Send;
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Serving(Box<Serving>),
+}
+
+/// One matcher shard.
+#[derive(Debug)]
+pub struct Matcher {
+    address: Address,
+    config: Config,
+    gate: Gate<ToMatcher>,
+    state: State,
+    clock: Option<WallClock>,
+    now: Instant,
+    statistics: Statistics,
+}
+
+impl Matcher {
+    /// The shard at `address`; it waits for a layout.
+    ///
+    /// # Panics
+    /// If the configuration is not valid.
+    #[must_use]
+    pub fn new(address: Address, config: Config) -> Self {
+        config.validate().expect("a configuration is validated before a machine is made");
+        Self {
+            address,
+            config,
+            gate: Gate::default(),
+            state: State::Waiting,
+            clock: None,
+            now: Instant::ZERO,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// What it counts about itself; gauges as of the last drain.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The layout it acts on, 0 before the first.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.gate.epoch()
+    }
+
+    fn install(&mut self, layout: Arc<Layout>) {
+        if !self.gate.install(layout.clone()) {
+            return;
+        }
+        match &mut self.state {
+            State::Waiting => {
+                self.state = State::Serving(Box::new(Serving::new(layout, self.address, &self.config)));
+            }
+            State::Serving(serving) => serving.govern(layout, self.address),
+        }
+        for received in self.gate.release() {
+            self.receive(received);
+        }
+    }
+
+    fn receive(&mut self, received: Received<ToMatcher>) {
+        let State::Serving(serving) = &mut self.state else {
+            unreachable!("the gate lets nothing through before the first layout");
+        };
+        let directed = match received.message {
+            ToMatcher::Entries(entries) => serving.receive(received.from, entries),
+            ToMatcher::MatchesCredit(credit) => serving.grant(received.from, credit),
+        };
+        if !directed {
+            self.statistics.misdirected += 1;
+        }
+    }
+
+    fn work(&mut self) {
+        if let State::Serving(serving) = &mut self.state {
+            let wall = self.clock.map(|clock| clock.at(self.now));
+            serving.work(self.now, wall, &mut self.statistics);
+        }
+    }
+}
+
+impl Machine for Matcher {
+    type Event = Event;
+    type Action = Action;
+
+    fn handle(&mut self, now: Instant, event: Event) {
+        self.now = now;
+        match event {
+            NodeEvent::Received(received) => match self.gate.admit(received) {
+                Passage::Pass(received) => self.receive(received),
+                Passage::Held { .. } => self.statistics.held += 1,
+                Passage::Refused => self.statistics.misdirected += 1,
+            },
+            NodeEvent::Layout(layout) => self.install(layout),
+            NodeEvent::Clock(clock) => self.clock = Some(clock),
+        }
+        self.work();
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        self.work();
+    }
+
+    fn drain_actions(&mut self, into: &mut Vec<Action>) {
+        if let State::Serving(serving) = &mut self.state {
+            serving.flush(&mut self.statistics, into);
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let State::Serving(serving) = &self.state else { return None };
+        if serving.is_runnable() {
+            return Some(self.now);
+        }
+        let removal = serving.next_removal().zip(self.clock).map(|(at, clock)| {
+            let ahead = u64::try_from(at.0.saturating_sub(clock.showed.0)).unwrap_or(0);
+            // The wall clock is read in whole microseconds: one more, and it has surely come.
+            clock.at + Duration::from_micros(ahead.saturating_add(1))
+        });
+        [removal, serving.next_forgetting()].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

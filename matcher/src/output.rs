@@ -1,0 +1,140 @@
+//! What a lane has for one exit-point shard: frames of matches that follow each other without a hole, the last one still open,
+//! until its credit lets them go.
+//!
+//! ```text
+//!   sent … │ frame │ frame │ open frame ← matches, marks, and ranges without either
+//!          covered by what was sent     reached
+//! ```
+//! Invariant: the ranges of the frames follow each other, and each was judged against one set of slices.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::coverage::SliceSet;
+use gomera_cluster::credit::{Class, SendCredit, Total};
+use gomera_cluster::machine::Send;
+use gomera_cluster::message::Message;
+use gomera_cluster::message::exit_point::{Mark, Matched, Matches, Target, ToExitPoint};
+use gomera_cluster::position::{LaneId, Number};
+use gomera_cluster::publication::Envelope;
+
+#[derive(Debug)]
+struct Pending {
+    matches: Matches,
+    bytes: u64,
+}
+
+/// One exit-point shard's share of a lane.
+#[derive(Debug)]
+pub struct Output {
+    to: Address,
+    lane: LaneId,
+    credit: SendCredit,
+    pending: VecDeque<Pending>,
+    bytes: u64,
+    frame_bytes_max: u64,
+    reached: Number,
+}
+
+impl Output {
+    /// An output of a lane that begins.
+    pub fn new(to: Address, lane: LaneId, frame_bytes_max: u64) -> Self {
+        Self {
+            to,
+            lane,
+            credit: SendCredit::default(),
+            pending: VecDeque::new(),
+            bytes: 0,
+            frame_bytes_max,
+            reached: Number::ZERO,
+        }
+    }
+
+    /// Whose it is.
+    pub fn address(&self) -> Address {
+        self.to
+    }
+
+    /// Bytes that wait for credit.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The exit point lets so much be sent.
+    pub fn grant(&mut self, total: Total) {
+        self.credit.grant(total);
+    }
+
+    /// Everything up to `through` is judged against `slices`.
+    pub fn reach(&mut self, through: Number, slices: &Arc<SliceSet>) {
+        if through > self.reached {
+            self.open(through, slices);
+        }
+    }
+
+    /// A session has satisfied subscriptions for the publication at `number`, which is the last one judged.
+    pub fn push(&mut self, number: Number, envelope: &Arc<Envelope>, target: Target, slices: &Arc<SliceSet>) {
+        /// A target with one handle, as [`Matches::cost`] counts it.
+        const TARGET_BYTES: u64 = 48;
+        let mut bytes = TARGET_BYTES + 8 * u64::try_from(target.handles.len()).expect("a length fits 64 bits");
+        let pending = self.open(number, slices);
+        match pending.matches.matched.last_mut() {
+            Some(matched) if matched.number == number => matched.targets.push(target),
+            Some(_) | None => {
+                bytes += envelope.cost();
+                pending.matches.matched.push(Matched { number, envelope: envelope.clone(), targets: vec![target] });
+            }
+        }
+        pending.bytes += bytes;
+        self.bytes += bytes;
+    }
+
+    /// A barrier or a close stands at `number`. What comes after it may be judged against other slices.
+    pub fn mark(&mut self, number: Number, mark: Mark, slices: &Arc<SliceSet>) {
+        self.open(number, slices).matches.marks.push((number, mark));
+    }
+
+    /// Sends what credit allows.
+    pub fn flush(&mut self, actions: &mut Vec<Send>) -> u64 {
+        let mut frames = 0;
+        while self.credit.is_open()
+            && let Some(Pending { matches, bytes }) = self.pending.pop_front()
+        {
+            self.bytes -= bytes;
+            self.credit.spend(matches.cost());
+            frames += 1;
+            actions.push(Send { to: self.to, message: Message::ExitPoint(ToExitPoint::Matches(matches)) });
+        }
+        frames
+    }
+
+    /// The frame that `number` belongs to, the last one.
+    fn open(&mut self, number: Number, slices: &Arc<SliceSet>) -> &mut Pending {
+        let goes_on = number == self.reached;
+        let fits = self.pending.back().is_some_and(|last| {
+            // The matches of one publication are never split: a range is covered whole.
+            goes_on || (last.bytes < self.frame_bytes_max && Arc::ptr_eq(&last.matches.slices, slices))
+        });
+        if !fits {
+            assert!(!goes_on, "what is reached and sent takes nothing more in");
+            let matches = Matches {
+                lane: self.lane,
+                class: Class::Live,
+                slices: slices.clone(),
+                from: self.reached,
+                to: number,
+                matched: Vec::new(),
+                marks: Vec::new(),
+            };
+            self.pending.push_back(Pending { matches, bytes: 0 });
+        }
+        self.reached = number;
+        let last = self.pending.back_mut().expect("pushed if there was none");
+        last.matches.to = number;
+        last
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! What a matcher shard counts about itself, for metrics.
+
+/// Counters since the start, and gauges as of the last drain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Publications judged.
+    pub publications: u64,
+    /// Filters evaluated for them, after the index.
+    pub evaluations: u64,
+    /// Subscriptions they satisfied.
+    pub matches: u64,
+    /// Operations applied or refused.
+    pub operations: u64,
+    /// Frames sent to exit points.
+    pub frames: u64,
+    /// Subscriptions removed because they had expired.
+    pub expired: u64,
+    /// Messages that waited for their layout.
+    pub held: u64,
+    /// Messages from senders that the layout does not name, or about lanes that they do not write.
+    pub misdirected: u64,
+    /// Gauge: subscriptions, paused and expired ones included.
+    pub subscriptions: u64,
+    /// Gauge: sessions with a subscription, a context or a trace of either.
+    pub sessions: u64,
+    /// Gauge: tombstones.
+    pub tombstones: u64,
+    /// Gauge: subscriptions of ended sessions that wait to be removed; they match nothing.
+    pub doomed: u64,
+    /// Gauge: bytes of matches that wait for credit.
+    pub output_bytes: u64,
+    /// Gauge: frames of entries that wait.
+    pub input_frames: u64,
+}

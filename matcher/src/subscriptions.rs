@@ -1,0 +1,431 @@
+//! The subscriptions, contexts and sessions that a matcher shard holds, and what operations do to them.
+//!
+//! An operation carries a version; the highest version of each thing wins, in whatever order operations come and however often:
+//!
+//! ```text
+//!                      Put                       Put, SetPaused of a higher version
+//!   no subscription ─────────▶ subscription ───────────────────────────────────────┐
+//!         ▲                     │        ▲─────────────────────────────────────────┘
+//!         │ floor passes it     │ Remove
+//!         └─── tombstone ◀──────┘          Forget(g), from any state: everything of generation <= g is gone,
+//!                                          and what comes late with such a generation is Superseded
+//! ```
+//! Versions are compared per subscription and per context, never per session on this shard: replicas of a slice on other
+//! shards see the same operations of the slice, but not the same operations of the session, and must come to the same state.
+//!
+//! Invariants: a row is in the index exactly if its slice is judged here, it is not paused and its session has not ended;
+//! `Forget` takes effect at once, and the rows it dooms are removed in steps.
+
+mod doomed;
+mod rows;
+mod sessions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gomera_cluster::identity::{Generation, Handle, SessionKey, SubscriptionKey, Tenant};
+use gomera_cluster::layout::MatcherSlice;
+use gomera_cluster::operation::{Change, Description, Existing, Operation, Outcome, Subscription, Version};
+use gomera_cluster::position::Vector;
+use gomera_cluster::publication::Envelope;
+use gomera_cluster::time::Instant;
+use gomera_model::attributes::Attributes;
+use gomera_model::timestamp::Timestamp;
+
+use crate::config::Config;
+use crate::index::{Contexts, Index, RowId};
+use crate::ownership::Standing;
+use doomed::{Doomed, Step};
+use rows::{Row, Rows};
+use sessions::{SessionId, Sessions};
+
+/// A subscription that a publication satisfied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hit {
+    /// Whose it is.
+    pub session: SessionKey,
+    /// What stands for it.
+    pub handle: Handle,
+    /// The attachment that put it.
+    pub generation: Generation,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub struct Subscriptions {
+    config: Config,
+    rows: Rows,
+    sessions: Sessions,
+    index: Index,
+    per_tenant: BTreeMap<Tenant, u32>,
+    expiries: BTreeSet<(Timestamp, RowId)>,
+    doomed: Doomed,
+    satisfied: Vec<RowId>,
+}
+
+/// The contexts of rows, for the index.
+struct ContextsOf<'a> {
+    rows: &'a Rows,
+    sessions: &'a Sessions,
+}
+
+impl Contexts for ContextsOf<'_> {
+    fn context(&self, row: RowId) -> Option<&Attributes> {
+        self.sessions.get(self.rows.get(row).session).context()
+    }
+}
+
+impl Subscriptions {
+    /// None yet.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            config: config.clone(),
+            rows: Rows::new(config.hash_seed),
+            sessions: Sessions::new(config),
+            index: Index::new(config.hash_seed),
+            per_tenant: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            doomed: Doomed::default(),
+            satisfied: Vec::new(),
+        }
+    }
+
+    /// How many subscriptions, those of ended sessions included as long as they are not removed.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many sessions.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many tombstones.
+    pub fn tombstones(&self) -> usize {
+        self.sessions.tombstones()
+    }
+
+    /// How many subscriptions of ended sessions wait to be removed.
+    pub fn doomed(&self) -> usize {
+        self.doomed.rows()
+    }
+
+    /// Filters that the last [`Subscriptions::judge`] evaluated.
+    pub fn evaluated(&self) -> usize {
+        self.index.evaluated()
+    }
+
+    /// What a publication satisfies, in order of session and handle.
+    pub fn judge(&mut self, envelope: &Envelope, attributes: &Attributes, hits: &mut Vec<Hit>) {
+        hits.clear();
+        self.satisfied.clear();
+        let contexts = ContextsOf { rows: &self.rows, sessions: &self.sessions };
+        self.index.matches(&envelope.tenant, attributes, &contexts, &mut self.satisfied);
+        for &row in &self.satisfied {
+            let row = self.rows.get(row);
+            if row.options.expires_at.is_some_and(|expires_at| envelope.accepted_at >= expires_at) {
+                continue;
+            }
+            let session = self.sessions.get(row.session);
+            if !session.has_forgotten(row.generation) {
+                hits.push(Hit { session: session.key, handle: row.handle, generation: row.generation });
+            }
+        }
+        hits.sort_unstable();
+    }
+
+    /// Applies an operation on one subscription.
+    pub fn apply_to_slice(
+        &mut self,
+        operation: &Operation,
+        slice: MatcherSlice,
+        standing: Standing,
+        in_force_after: impl FnOnce() -> Vector,
+    ) -> Outcome {
+        let applied = match &operation.change {
+            Change::Get(key) => return self.describe_one(*key),
+            Change::Put(subscription, existing) => self.put(operation, slice, standing, subscription, *existing),
+            Change::Remove(key) => self.remove(operation, slice, *key),
+            Change::SetPaused(key, paused) => self.set_paused(operation, slice, standing, *key, *paused),
+            Change::List { .. } | Change::SetContext(_) | Change::Forget => {
+                unreachable!("an operation on no single subscription has no slice")
+            }
+        };
+        match applied {
+            Ok(handle) => Outcome::Applied { handle: Some(handle), in_force_after: in_force_after() },
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Applies an operation that goes to every matcher.
+    pub fn apply_to_all(
+        &mut self,
+        now: Instant,
+        operation: &Operation,
+        in_force_after: impl FnOnce() -> Vector,
+    ) -> Outcome {
+        let applied = match &operation.change {
+            Change::List { after, limit } => return self.list(operation.session, *after, *limit),
+            Change::SetContext(context) => self.sessions.set_context(operation, context),
+            Change::Forget => {
+                self.forget(now, operation);
+                Ok(())
+            }
+            Change::Put(..) | Change::Remove(_) | Change::SetPaused(..) | Change::Get(_) => {
+                unreachable!("an operation on one subscription has a slice")
+            }
+        };
+        match applied {
+            Ok(()) => Outcome::Applied { handle: None, in_force_after: in_force_after() },
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Whether ended sessions wait for [`Subscriptions::remove_doomed`].
+    pub fn has_doomed(&self) -> bool {
+        !self.doomed.is_empty()
+    }
+
+    /// Removes some of the subscriptions of ended sessions.
+    pub fn remove_doomed(&mut self) {
+        /// Rows in one step: a few hundred microseconds.
+        const STEP: usize = 256;
+        for _ in 0..STEP {
+            match self.doomed.next_step() {
+                Some(Step::Remove { key, row, through }) => {
+                    if self.rows.find(key) == Some(row) && self.rows.get(row).generation <= through {
+                        self.remove_row(row);
+                    }
+                }
+                Some(Step::Finished(session)) => self.sessions.doomed_removed(session),
+                None => return,
+            }
+        }
+    }
+
+    /// Removes subscriptions that expired by `until`, some of them; says how many.
+    pub fn remove_expired(&mut self, until: Timestamp) -> u64 {
+        /// Rows in one step: a few hundred microseconds.
+        const STEP: u64 = 256;
+        let mut removed = 0;
+        while removed < STEP
+            && let Some(&(at, id)) = self.expiries.first()
+            && at <= until
+        {
+            self.remove_row(id);
+            removed += 1;
+        }
+        removed
+    }
+
+    /// When the first subscription expires.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.expiries.first().map(|&(at, _)| at)
+    }
+
+    /// When [`Subscriptions::forget_sessions`] has something to do.
+    pub fn next_forgetting(&self) -> Option<Instant> {
+        self.sessions.next_forgetting()
+    }
+
+    /// Drops the traces of sessions that ended long enough ago, some of them.
+    pub fn forget_sessions(&mut self, now: Instant) {
+        self.sessions.drop_forgotten(now);
+    }
+
+    fn put(
+        &mut self,
+        operation: &Operation,
+        slice: MatcherSlice,
+        standing: Standing,
+        subscription: &Subscription,
+        existing: Existing,
+    ) -> Result<Handle, Outcome> {
+        let key = subscription.key;
+        let session = self.sessions.admit(operation, slice, key)?;
+        if let Some(id) = self.find(key) {
+            self.check_version(id, operation.version)?;
+            let row = self.rows.get_mut(id);
+            let expires_before = std::mem::replace(&mut row.options, subscription.options.clone()).expires_at;
+            row.version = operation.version;
+            row.generation = operation.version.generation;
+            row.filter = subscription.filter.clone();
+            let handle = row.handle;
+            self.sessions.note_put(session, operation.version.generation);
+            self.note_expiry(id, expires_before, subscription.options.expires_at);
+            self.index_again(id, &operation.tenant, standing);
+            return Ok(handle);
+        }
+        match existing {
+            Existing::Any => {}
+            Existing::Required => return Err(Outcome::NotFound),
+        }
+        self.check_limits(&operation.tenant, session)?;
+        let id = self.rows.insert(Row {
+            key,
+            session,
+            version: operation.version,
+            generation: operation.version.generation,
+            handle: subscription.handle,
+            id: subscription.id.clone(),
+            filter: subscription.filter.clone(),
+            options: subscription.options.clone(),
+        });
+        *self.per_tenant.entry(operation.tenant.clone()).or_default() += 1;
+        self.sessions.insert_row(session, subscription.handle, key, id);
+        self.sessions.note_put(session, operation.version.generation);
+        self.sessions.bury_tombstone(key);
+        self.note_expiry(id, None, subscription.options.expires_at);
+        self.index_again(id, &operation.tenant, standing);
+        Ok(subscription.handle)
+    }
+
+    fn remove(&mut self, operation: &Operation, slice: MatcherSlice, key: SubscriptionKey) -> Result<Handle, Outcome> {
+        let session = self.sessions.admit(operation, slice, key).map_err(unless_limited)?;
+        let found = self.find(key);
+        let removed = match found {
+            None => None,
+            Some(id) => {
+                self.check_version(id, operation.version)?;
+                let handle = self.rows.get(id).handle;
+                self.remove_row(id);
+                Some(handle)
+            }
+        };
+        self.sessions.leave_tombstone(session, operation.version, slice, key);
+        removed.ok_or(Outcome::NotFound)
+    }
+
+    fn set_paused(
+        &mut self,
+        operation: &Operation,
+        slice: MatcherSlice,
+        standing: Standing,
+        key: SubscriptionKey,
+        paused: bool,
+    ) -> Result<Handle, Outcome> {
+        self.sessions.admit(operation, slice, key).map_err(unless_limited)?;
+        let id = self.find(key).ok_or(Outcome::NotFound)?;
+        self.check_version(id, operation.version)?;
+        let row = self.rows.get_mut(id);
+        row.version = operation.version;
+        let handle = row.handle;
+        if row.options.paused != paused {
+            row.options.paused = paused;
+            self.index_again(id, &operation.tenant, standing);
+        }
+        Ok(handle)
+    }
+
+    fn forget(&mut self, now: Instant, operation: &Operation) {
+        let through = operation.version.generation;
+        if let Some((session, rows)) = self.sessions.forget(now, operation, |id| self.rows.get(id).generation) {
+            self.doomed.push(session, through, rows);
+        }
+    }
+
+    fn describe_one(&self, key: SubscriptionKey) -> Outcome {
+        match self.rows.find(key).filter(|&id| !self.is_doomed(id)) {
+            None => Outcome::NotFound,
+            Some(id) => Outcome::Found(vec![describe(self.rows.get(id))]),
+        }
+    }
+
+    fn list(&self, session: SessionKey, after: Option<Handle>, limit: u16) -> Outcome {
+        let Some(session) = self.sessions.find(session) else { return Outcome::Found(Vec::new()) };
+        let rows = self.sessions.get(session).rows_after(after);
+        Outcome::Found(rows.take(usize::from(limit)).map(|id| describe(self.rows.get(id))).collect())
+    }
+
+    /// The row of a subscription; one of an ended session is removed here and now instead.
+    fn find(&mut self, key: SubscriptionKey) -> Option<RowId> {
+        let id = self.rows.find(key)?;
+        if self.is_doomed(id) {
+            self.remove_row(id);
+            return None;
+        }
+        Some(id)
+    }
+
+    fn is_doomed(&self, id: RowId) -> bool {
+        let row = self.rows.get(id);
+        self.sessions.get(row.session).has_forgotten(row.generation)
+    }
+
+    fn check_version(&self, id: RowId, version: Version) -> Result<(), Outcome> {
+        if self.rows.get(id).version > version { Err(Outcome::Superseded) } else { Ok(()) }
+    }
+
+    fn check_limits(&self, tenant: &Tenant, session: SessionId) -> Result<(), Outcome> {
+        let of_session = self.sessions.get(session).rows_len();
+        let of_tenant = self.per_tenant.get(tenant).copied().unwrap_or(0);
+        let of_tenant = usize::try_from(of_tenant).expect("32 bits fit a usize");
+        for (have, limit) in [
+            (of_session, self.config.subscriptions_per_session_max),
+            (of_tenant, self.config.subscriptions_per_tenant_max),
+            (self.rows.len(), self.config.subscriptions_max),
+        ] {
+            if have >= usize::try_from(limit).expect("32 bits fit a usize") {
+                return Err(Outcome::LimitExceeded { limit: u64::from(limit) });
+            }
+        }
+        Ok(())
+    }
+
+    fn note_expiry(&mut self, id: RowId, before: Option<Timestamp>, after: Option<Timestamp>) {
+        if let Some(before) = before {
+            self.expiries.remove(&(before, id));
+        }
+        if let Some(after) = after {
+            self.expiries.insert((after, id));
+        }
+    }
+
+    fn index_again(&mut self, id: RowId, tenant: &Tenant, standing: Standing) {
+        self.index.remove(id, tenant);
+        let row = self.rows.get(id);
+        match standing {
+            Standing::Judging if !row.options.paused => self.index.insert(id, tenant, &row.filter),
+            Standing::Judging | Standing::Keeping => {}
+        }
+    }
+
+    fn remove_row(&mut self, id: RowId) {
+        let row = self.rows.remove(id);
+        let tenant = self.sessions.get(row.session).tenant.clone();
+        self.index.remove(id, &tenant);
+        self.note_expiry(id, row.options.expires_at, None);
+        self.sessions.remove_row(row.session, row.handle, row.key);
+        let count = self.per_tenant.get_mut(&tenant).expect("a tenant with a subscription is counted");
+        *count -= 1;
+        if *count == 0 {
+            self.per_tenant.remove(&tenant);
+        }
+    }
+}
+
+/// How long the wall clock must have passed an expiry before the subscription is removed.
+pub fn removable_until(now: Timestamp, slack: Duration) -> Timestamp {
+    Timestamp(now.0.saturating_sub(i64::try_from(slack.as_micros()).unwrap_or(i64::MAX)))
+}
+
+/// With the table of sessions full, what a session unknown here asks of a subscription finds none.
+fn unless_limited(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::LimitExceeded { .. } => Outcome::NotFound,
+        Outcome::Applied { .. } | Outcome::NotFound | Outcome::Superseded | Outcome::Found(_) => outcome,
+    }
+}
+
+fn describe(row: &Row) -> Description {
+    Description {
+        id: Arc::clone(&row.id),
+        handle: row.handle,
+        filter: row.filter.clone(),
+        options: row.options.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! The sessions: their contexts, their rows by handle, and per slice what still refuses late operations: a floor below which
+//! every version is settled, and tombstones above it.
+//!
+//! A session's record lasts until the session is forgotten, and as a trace for some time after, so that operations that its
+//! end overtook find it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gomera_cluster::identity::{Generation, Handle, SessionKey, SubscriptionKey, Tenant};
+use gomera_cluster::layout::MatcherSlice;
+use gomera_cluster::operation::{Operation, Outcome, Version};
+use gomera_cluster::table::{Seeded, Table};
+use gomera_cluster::time::Instant;
+use gomera_model::attributes::Attributes;
+
+use crate::config::Config;
+use crate::index::RowId;
+
+/// Tombstones of one session in one slice; beyond it the oldest becomes the floor.
+const TOMBSTONES_PER_SLICE_MAX: usize = 64;
+
+/// Rows of a session, in order of handle.
+pub type RowsByHandle = BTreeMap<(Handle, SubscriptionKey), RowId>;
+
+/// The place of a session in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionId(u32);
+
+impl SessionId {
+    fn index(self) -> usize {
+        usize::try_from(self.0).expect("32 bits fit a usize")
+    }
+}
+
+/// What refuses late operations of a session on a slice.
+#[derive(Debug)]
+struct Settled {
+    /// Lower versions are refused.
+    floor: Version,
+    /// Removed subscriptions, nearly in order of version.
+    tombstones: VecDeque<(Version, SubscriptionKey)>,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    /// Its key.
+    pub key: SessionKey,
+    /// Whose it is.
+    pub tenant: Tenant,
+    context: Option<(Version, Arc<Attributes>)>,
+    /// Everything of this generation and below is gone.
+    forgotten: Option<Generation>,
+    /// The highest generation that put a row.
+    put: Generation,
+    rows: RowsByHandle,
+    settled: BTreeMap<MatcherSlice, Settled>,
+    /// Batches of rows that wait to be removed and refer to this record.
+    doomed: u32,
+    /// Entries in the queue of ended sessions.
+    remembered: u32,
+}
+
+impl Session {
+    /// Its context, if it set one.
+    pub fn context(&self) -> Option<&Attributes> {
+        self.context.as_ref().map(|(_, context)| &**context)
+    }
+
+    /// Whether what this generation made is gone.
+    pub fn has_forgotten(&self, generation: Generation) -> bool {
+        self.forgotten.is_some_and(|forgotten| generation <= forgotten)
+    }
+
+    /// How many subscriptions.
+    pub fn rows_len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Its subscriptions with a handle above `after`, in order of handle.
+    pub fn rows_after(&self, after: Option<Handle>) -> impl Iterator<Item = RowId> + '_ {
+        let first = after.map_or(Some(Handle(0)), |after| after.0.checked_add(1).map(Handle));
+        let range = first.map(|first| self.rows.range((first, SubscriptionKey(0))..));
+        range.into_iter().flatten().map(|(_, &id)| id)
+    }
+
+    /// Whether nothing needs it any more: it was forgotten, holds nothing, and is remembered no longer.
+    fn is_over(&self) -> bool {
+        let empty = self.rows.is_empty() && self.context.is_none() && self.settled.is_empty();
+        empty && self.doomed == 0 && self.remembered == 0
+    }
+}
+
+/// All sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    sessions_max: u32,
+    tombstones_max: usize,
+    forgotten_for: Duration,
+    forgotten_max: usize,
+    sessions: Vec<Option<Session>>,
+    free: Vec<SessionId>,
+    by_key: Table<SessionKey, SessionId>,
+    tombstones: Table<SubscriptionKey, Version>,
+    /// Ended sessions, in the order in which they ended.
+    forgotten: VecDeque<(Instant, SessionId)>,
+}
+
+impl Sessions {
+    /// None yet.
+    pub fn new(config: &Config) -> Self {
+        let size = |limit: u32| usize::try_from(limit).expect("32 bits fit a usize");
+        let hashing = Seeded::new(config.hash_seed);
+        Self {
+            sessions_max: config.sessions_max,
+            tombstones_max: size(config.tombstones_max),
+            forgotten_for: config.forgotten_for,
+            forgotten_max: size(config.forgotten_max),
+            sessions: Vec::new(),
+            free: Vec::new(),
+            by_key: Table::with_hasher(hashing),
+            tombstones: Table::with_hasher(hashing),
+            forgotten: VecDeque::new(),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// How many tombstones.
+    pub fn tombstones(&self) -> usize {
+        self.tombstones.len()
+    }
+
+    /// The place of a session.
+    pub fn find(&self, key: SessionKey) -> Option<SessionId> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// A session.
+    pub fn get(&self, id: SessionId) -> &Session {
+        self.sessions[id.index()].as_ref().expect("an id in use names a session")
+    }
+
+    /// The session of an operation, made if need be.
+    pub fn find_or_create(&mut self, operation: &Operation) -> Result<SessionId, Outcome> {
+        if let Some(id) = self.find(operation.session) {
+            return Ok(id);
+        }
+        if self.len() >= usize::try_from(self.sessions_max).expect("32 bits fit a usize") {
+            return Err(Outcome::LimitExceeded { limit: u64::from(self.sessions_max) });
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.sessions.push(None);
+            SessionId(u32::try_from(self.sessions.len() - 1).expect("sessions_max fits 32 bits"))
+        });
+        self.sessions[id.index()] = Some(Session {
+            key: operation.session,
+            tenant: operation.tenant.clone(),
+            context: None,
+            forgotten: None,
+            put: Generation(0),
+            rows: RowsByHandle::new(),
+            settled: BTreeMap::new(),
+            doomed: 0,
+            remembered: 0,
+        });
+        self.by_key.insert(operation.session, id);
+        Ok(id)
+    }
+
+    /// Whether an operation on the subscription `key` may change it: neither settled long ago, nor overtaken by a removal,
+    /// nor by the end of the session. Takes note of what the operation says is settled, whatever comes of it, so that all
+    /// replicas of the slice know the same. Gives the session.
+    pub fn admit(
+        &mut self,
+        operation: &Operation,
+        slice: MatcherSlice,
+        key: SubscriptionKey,
+    ) -> Result<SessionId, Outcome> {
+        let id = self.find_or_create(operation)?;
+        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        if session.has_forgotten(operation.version.generation) {
+            return Err(Outcome::Superseded);
+        }
+        let settled = session.settled.entry(slice).or_default();
+        settled.raise(operation.low, &mut self.tombstones);
+        let buried = self.tombstones.get(&key).is_some_and(|&removed| removed > operation.version);
+        if buried || operation.version < settled.floor { Err(Outcome::Superseded) } else { Ok(id) }
+    }
+
+    /// A subscription is removed, or was not there: lower versions of it are refused from now on.
+    pub fn leave_tombstone(&mut self, id: SessionId, version: Version, slice: MatcherSlice, key: SubscriptionKey) {
+        let full = self.tombstones.len() >= self.tombstones_max;
+        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        let settled = session.settled.entry(slice).or_default();
+        if full {
+            settled.raise(version, &mut self.tombstones);
+            return;
+        }
+        self.tombstones.insert(key, version);
+        settled.tombstones.push_back((version, key));
+        if settled.tombstones.len() > TOMBSTONES_PER_SLICE_MAX
+            && let Some(&(oldest, _)) = settled.tombstones.front()
+        {
+            let above = Version { counter: oldest.counter.saturating_add(1), ..oldest };
+            settled.raise(above, &mut self.tombstones);
+        }
+    }
+
+    /// A subscription is put again: its tombstone has done its work.
+    pub fn bury_tombstone(&mut self, key: SubscriptionKey) {
+        self.tombstones.remove(&key);
+    }
+
+    /// A context is set, unless by an operation that a later one has overtaken.
+    pub fn set_context(&mut self, operation: &Operation, context: &Arc<Attributes>) -> Result<(), Outcome> {
+        let id = self.find_or_create(operation)?;
+        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        let overtaken = session.context.as_ref().is_some_and(|(version, _)| *version > operation.version);
+        if overtaken || session.has_forgotten(operation.version.generation) {
+            return Err(Outcome::Superseded);
+        }
+        session.context = Some((operation.version, context.clone()));
+        Ok(())
+    }
+
+    /// A row is there.
+    pub fn insert_row(&mut self, id: SessionId, handle: Handle, key: SubscriptionKey, row: RowId) {
+        self.get_mut(id).rows.insert((handle, key), row);
+    }
+
+    /// An attachment has put a row.
+    pub fn note_put(&mut self, id: SessionId, generation: Generation) {
+        let session = self.get_mut(id);
+        session.put = session.put.max(generation);
+    }
+
+    /// A row is gone.
+    pub fn remove_row(&mut self, id: SessionId, handle: Handle, key: SubscriptionKey) {
+        self.get_mut(id).rows.remove(&(handle, key));
+    }
+
+    /// The session has ended, up to the operation's generation. Gives the rows that are to be removed; they match nothing
+    /// from now on.
+    pub fn forget(
+        &mut self,
+        now: Instant,
+        operation: &Operation,
+        generation_of: impl Fn(RowId) -> Generation,
+    ) -> Option<(SessionId, RowsByHandle)> {
+        let through = operation.version.generation;
+        let id = self.find_or_create(operation).ok()?;
+        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        if session.has_forgotten(through) {
+            return None;
+        }
+        session.forgotten = Some(through);
+        if session.context.as_ref().is_some_and(|(version, _)| version.generation <= through) {
+            session.context = None;
+        }
+        session.settled.retain(|_, settled| settled.forget(through, &mut self.tombstones));
+        let rows = if session.put <= through {
+            std::mem::take(&mut session.rows)
+        } else {
+            // The session began anew before its end came here: few rows stay, and they are of the new life.
+            session.rows.extract_if(.., |_, &mut row| generation_of(row) <= through).collect()
+        };
+        session.doomed += 1;
+        session.remembered += 1;
+        self.forgotten.push_back((now + self.forgotten_for, id));
+        while self.forgotten.len() > self.forgotten_max {
+            self.drop_oldest_forgotten();
+        }
+        Some((id, rows))
+    }
+
+    /// A batch of rows that [`Sessions::forget`] gave is removed.
+    pub fn doomed_removed(&mut self, id: SessionId) {
+        self.get_mut(id).doomed -= 1;
+        self.drop_if_over(id);
+    }
+
+    /// When [`Sessions::drop_forgotten`] has something to do.
+    pub fn next_forgetting(&self) -> Option<Instant> {
+        self.forgotten.front().map(|&(at, _)| at)
+    }
+
+    /// Drops the traces of sessions that ended long enough ago, some of them.
+    pub fn drop_forgotten(&mut self, now: Instant) {
+        /// Sessions in one step: some tens of microseconds.
+        const STEP: usize = 256;
+        for _ in 0..STEP {
+            if self.forgotten.front().is_none_or(|&(at, _)| at > now) {
+                return;
+            }
+            self.drop_oldest_forgotten();
+        }
+    }
+
+    fn drop_oldest_forgotten(&mut self) {
+        let Some((_, id)) = self.forgotten.pop_front() else { return };
+        self.get_mut(id).remembered -= 1;
+        self.drop_if_over(id);
+    }
+
+    fn drop_if_over(&mut self, id: SessionId) {
+        let session = self.get(id);
+        if session.is_over() {
+            let key = session.key;
+            self.by_key.remove(&key);
+            self.sessions[id.index()] = None;
+            self.free.push(id);
+        }
+    }
+
+    fn get_mut(&mut self, id: SessionId) -> &mut Session {
+        self.sessions[id.index()].as_mut().expect("an id in use names a session")
+    }
+}
+
+/// Below every version that is given.
+const LOWEST: Version = Version { generation: Generation(0), counter: 0 };
+
+impl Default for Settled {
+    fn default() -> Self {
+        Self { floor: LOWEST, tombstones: VecDeque::new() }
+    }
+}
+
+impl Settled {
+    /// Refuses versions below `floor` from now on, and drops the tombstones that did so.
+    fn raise(&mut self, floor: Version, tombstones: &mut Table<SubscriptionKey, Version>) {
+        self.floor = self.floor.max(floor);
+        while let Some(&(version, key)) = self.tombstones.front()
+            && version < self.floor
+        {
+            self.tombstones.pop_front();
+            remove_if(tombstones, key, version);
+        }
+    }
+
+    /// The end of the session refuses all versions up to this generation: what else did so can go. Says whether something
+    /// is left.
+    fn forget(&mut self, through: Generation, tombstones: &mut Table<SubscriptionKey, Version>) -> bool {
+        self.tombstones.retain(|&(version, key)| {
+            let stays = version.generation > through;
+            if !stays {
+                remove_if(tombstones, key, version);
+            }
+            stays
+        });
+        self.floor.generation > through || !self.tombstones.is_empty()
+    }
+}
+
+/// Removes the tombstone of exactly this version; a later one of the same subscription stays.
+fn remove_if(tombstones: &mut Table<SubscriptionKey, Version>, key: SubscriptionKey, version: Version) {
+    if tombstones.get(&key) == Some(&version) {
+        tombstones.remove(&key);
+    }
+}

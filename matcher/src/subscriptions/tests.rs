@@ -1,0 +1,291 @@
+//! Claims about versions, tombstones, contexts, sessions that end, and limits.
+
+use std::time::Duration;
+
+use gomera_model::value::Value;
+
+use super::*;
+use crate::fixture::{attributes, envelope, filter, key, operation, put, put_with, session, version};
+use gomera_cluster::operation::SubscriptionOptions;
+
+const SLICE: MatcherSlice = MatcherSlice(0);
+
+fn apply(subscriptions: &mut Subscriptions, operation: &Operation) -> Outcome {
+    match operation.change.subscription() {
+        Some(_) => subscriptions.apply_to_slice(operation, SLICE, Standing::Judging, Vector::default),
+        None => subscriptions.apply_to_all(Instant::ZERO, operation, Vector::default),
+    }
+}
+
+fn new() -> Subscriptions {
+    Subscriptions::new(&Config::default())
+}
+
+fn handles(subscriptions: &mut Subscriptions, entries: &[(&str, Value)]) -> Vec<u64> {
+    handles_at(subscriptions, 0, entries)
+}
+
+fn handles_at(subscriptions: &mut Subscriptions, accepted_at: i64, entries: &[(&str, Value)]) -> Vec<u64> {
+    let mut hits = Vec::new();
+    subscriptions.judge(&envelope(1, accepted_at, entries), &attributes(entries), &mut hits);
+    hits.into_iter().map(|hit| hit.handle.0).collect()
+}
+
+fn applied(outcome: &Outcome) -> Option<u64> {
+    match outcome {
+        Outcome::Applied { handle, .. } => handle.map(|handle| handle.0),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn remove(name: &str, id: &str, version: Version) -> Operation {
+    operation(name, version, Change::Remove(key(name, id)))
+}
+
+fn forget(name: &str, generation: u64) -> Operation {
+    operation(name, version(generation, u64::MAX), Change::Forget)
+}
+
+#[test]
+fn an_update_replaces_the_filter_and_keeps_the_handle() {
+    let mut subscriptions = new();
+    assert_eq!(applied(&apply(&mut subscriptions, &put("s", "x", version(1, 1), 7, "a = 1"))), Some(7));
+    assert_eq!(applied(&apply(&mut subscriptions, &put("s", "x", version(1, 2), 8, "a = 2"))), Some(7));
+    assert!(handles(&mut subscriptions, &[("a", Value::from(1_i64))]).is_empty());
+    assert_eq!(handles(&mut subscriptions, &[("a", Value::from(2_i64))]), [7]);
+}
+
+#[test]
+fn an_update_of_what_is_not_there_is_not_found() {
+    let mut subscriptions = new();
+    let mut update = put("s", "x", version(1, 1), 7, "a = 1");
+    if let Change::Put(_, existing) = &mut update.change {
+        *existing = Existing::Required;
+    }
+    assert!(matches!(apply(&mut subscriptions, &update), Outcome::NotFound));
+    assert_eq!(subscriptions.len(), 0);
+}
+
+#[test]
+fn the_same_operations_in_every_order_and_doubled_come_to_the_same_state() {
+    let pause = operation("s", version(1, 4), Change::SetPaused(key("s", "y"), true));
+    let operations = [
+        put("s", "x", version(1, 1), 1, "a = 1"),
+        remove("s", "x", version(1, 2)),
+        put("s", "x", version(2, 1), 2, "a = 2"),
+        put("s", "y", version(1, 3), 3, "a = 1"),
+        remove("s", "y", version(2, 2)),
+        pause,
+    ];
+    for order in permutations(operations.len()) {
+        let mut subscriptions = new();
+        for &index in order.iter().chain(&order[..3]) {
+            apply(&mut subscriptions, &operations[index]);
+        }
+        assert!(handles(&mut subscriptions, &[("a", Value::from(1_i64))]).is_empty(), "{order:?}");
+        assert_eq!(handles(&mut subscriptions, &[("a", Value::from(2_i64))]).len(), 1, "{order:?}");
+        assert_eq!(subscriptions.len(), 1, "{order:?}");
+    }
+}
+
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new()];
+    for next in 0..count {
+        all = all
+            .into_iter()
+            .flat_map(|order: Vec<usize>| {
+                (0..=order.len()).map(move |at| {
+                    let mut order = order.clone();
+                    order.insert(at, next);
+                    order
+                })
+            })
+            .collect();
+    }
+    all
+}
+
+#[test]
+fn a_tombstone_goes_when_its_version_is_settled_and_late_operations_are_still_refused() {
+    let mut subscriptions = new();
+    apply(&mut subscriptions, &put("s", "x", version(1, 1), 1, "TRUE"));
+    apply(&mut subscriptions, &remove("s", "x", version(1, 2)));
+    assert_eq!(subscriptions.tombstones(), 1);
+    let mut next = put("s", "y", version(1, 3), 2, "TRUE");
+    next.low = version(1, 3);
+    apply(&mut subscriptions, &next);
+    assert_eq!(subscriptions.tombstones(), 0);
+    let late = apply(&mut subscriptions, &put("s", "x", version(1, 1), 1, "TRUE"));
+    assert!(matches!(late, Outcome::Superseded), "{late:?}");
+    assert_eq!(handles(&mut subscriptions, &[]), [2]);
+}
+
+#[test]
+fn with_no_room_for_tombstones_a_removal_still_holds() {
+    let mut subscriptions = Subscriptions::new(&Config { tombstones_max: 0, ..Config::default() });
+    apply(&mut subscriptions, &put("s", "x", version(1, 2), 1, "TRUE"));
+    apply(&mut subscriptions, &remove("s", "x", version(1, 3)));
+    assert_eq!(subscriptions.tombstones(), 0);
+    assert!(matches!(apply(&mut subscriptions, &put("s", "x", version(1, 1), 1, "TRUE")), Outcome::Superseded));
+    assert_eq!(applied(&apply(&mut subscriptions, &put("s", "x", version(1, 4), 5, "TRUE"))), Some(5));
+}
+
+#[test]
+fn tombstones_of_a_session_that_settles_nothing_are_bounded() {
+    let mut subscriptions = new();
+    for counter in 1..1000 {
+        apply(&mut subscriptions, &remove("s", &format!("x{counter}"), version(1, counter)));
+    }
+    assert!(subscriptions.tombstones() <= 64, "{}", subscriptions.tombstones());
+    assert!(matches!(apply(&mut subscriptions, &put("s", "x5", version(1, 4), 1, "TRUE")), Outcome::Superseded));
+}
+
+#[test]
+fn a_paused_subscription_matches_nothing_and_comes_back() {
+    let mut subscriptions = new();
+    apply(&mut subscriptions, &put("s", "x", version(1, 1), 1, "TRUE"));
+    let set = |counter, paused| operation("s", version(1, counter), Change::SetPaused(key("s", "x"), paused));
+    assert_eq!(applied(&apply(&mut subscriptions, &set(3, true))), Some(1));
+    assert!(handles(&mut subscriptions, &[]).is_empty());
+    assert!(matches!(apply(&mut subscriptions, &set(2, false)), Outcome::Superseded));
+    apply(&mut subscriptions, &set(4, false));
+    assert_eq!(handles(&mut subscriptions, &[]), [1]);
+}
+
+#[test]
+fn a_subscription_stops_at_its_expiry_and_is_removed_later() {
+    let mut subscriptions = new();
+    let options = SubscriptionOptions { paused: false, expires_at: Some(Timestamp(100)) };
+    apply(&mut subscriptions, &put_with("s", "x", version(1, 1), 1, "TRUE", options));
+    assert_eq!(handles_at(&mut subscriptions, 99, &[]), [1]);
+    assert!(handles_at(&mut subscriptions, 100, &[]).is_empty());
+    let slack = Duration::from_micros(50);
+    assert_eq!(subscriptions.remove_expired(removable_until(Timestamp(149), slack)), 0);
+    assert_eq!(subscriptions.remove_expired(removable_until(Timestamp(150), slack)), 1);
+    assert_eq!((subscriptions.len(), subscriptions.next_expiry()), (0, None));
+}
+
+#[test]
+fn a_context_decides_from_its_operation_on_and_the_latest_wins() {
+    let mut subscriptions = new();
+    apply(&mut subscriptions, &put("s", "x", version(1, 1), 1, "a = $here"));
+    apply(&mut subscriptions, &put("t", "x", version(1, 1), 2, "a = $here"));
+    let set = |counter, here: i64| {
+        let context = Arc::new(attributes(&[("here", Value::from(here))]));
+        operation("s", version(1, counter), Change::SetContext(context))
+    };
+    assert!(handles(&mut subscriptions, &[("a", Value::from(5_i64))]).is_empty());
+    apply(&mut subscriptions, &set(3, 5));
+    assert_eq!(handles(&mut subscriptions, &[("a", Value::from(5_i64))]), [1]);
+    assert!(matches!(apply(&mut subscriptions, &set(2, 6)), Outcome::Superseded));
+    assert!(handles(&mut subscriptions, &[("a", Value::from(6_i64))]).is_empty());
+}
+
+#[test]
+fn an_ended_session_matches_nothing_at_once_and_its_rows_go_in_steps() {
+    let mut subscriptions = new();
+    for counter in 1..=1000 {
+        apply(&mut subscriptions, &put("s", &format!("x{counter}"), version(3, counter), counter, "TRUE"));
+    }
+    apply(&mut subscriptions, &put("t", "x", version(4, 1), 5000, "TRUE"));
+    assert_eq!(applied(&apply(&mut subscriptions, &forget("s", 3))), None);
+    assert_eq!(handles(&mut subscriptions, &[]), [5000]);
+    assert!(matches!(
+        apply(&mut subscriptions, &operation("s", version(3, 1001), Change::Get(key("s", "x1")))),
+        Outcome::NotFound
+    ));
+    let list = Change::List { after: None, limit: 10 };
+    assert!(
+        matches!(apply(&mut subscriptions, &operation("s", version(3, 1001), list)), Outcome::Found(found) if found.is_empty())
+    );
+    let mut steps = 0;
+    while subscriptions.has_doomed() {
+        subscriptions.remove_doomed();
+        steps += 1;
+    }
+    assert!(steps > 1, "a thousand are not removed at once");
+    assert_eq!((subscriptions.len(), subscriptions.doomed()), (1, 0));
+}
+
+#[test]
+fn what_the_end_of_a_session_overtook_is_refused_and_its_new_life_stands() {
+    let mut subscriptions = new();
+    apply(&mut subscriptions, &put("s", "old", version(3, 1), 1, "TRUE"));
+    apply(&mut subscriptions, &put("s", "both", version(3, 2), 2, "TRUE"));
+    apply(&mut subscriptions, &put("s", "both", version(5, 1), 9, "TRUE"));
+    apply(&mut subscriptions, &put("s", "new", version(5, 2), 3, "TRUE"));
+    apply(&mut subscriptions, &forget("s", 4));
+    assert_eq!(handles(&mut subscriptions, &[]), [2, 3], "put again by a later attachment: it stands");
+    assert!(matches!(apply(&mut subscriptions, &put("s", "late", version(3, 9), 4, "TRUE")), Outcome::Superseded));
+    let context = Change::SetContext(Arc::default());
+    assert!(matches!(apply(&mut subscriptions, &operation("s", version(4, 1), context)), Outcome::Superseded));
+    assert_eq!(applied(&apply(&mut subscriptions, &put("s", "old", version(5, 3), 11, "TRUE"))), Some(11), "as if new");
+    while subscriptions.has_doomed() {
+        subscriptions.remove_doomed();
+    }
+    assert_eq!(handles(&mut subscriptions, &[]), [2, 3, 11], "removal in steps spares what was put again");
+}
+
+#[test]
+fn traces_of_ended_sessions_go_after_a_while_or_when_they_are_too_many() {
+    let mut subscriptions = Subscriptions::new(&Config { forgotten_max: 3, ..Config::default() });
+    for index in 0..10 {
+        apply(&mut subscriptions, &put(&format!("s{index}"), "x", version(1, 1), 1, "TRUE"));
+        apply(&mut subscriptions, &forget(&format!("s{index}"), 1));
+        subscriptions.remove_doomed();
+    }
+    assert_eq!(subscriptions.sessions(), 3);
+    let at = subscriptions.next_forgetting().expect("traces have a time");
+    subscriptions.forget_sessions(at);
+    assert_eq!(subscriptions.sessions(), 0);
+    assert_eq!(subscriptions.next_forgetting(), None);
+}
+
+#[test]
+fn each_limit_is_named_when_it_is_met_and_room_is_given_back() {
+    let config = Config {
+        subscriptions_max: 3,
+        subscriptions_per_tenant_max: 3,
+        subscriptions_per_session_max: 2,
+        sessions_max: 2,
+        ..Config::default()
+    };
+    let mut subscriptions = Subscriptions::new(&config);
+    let exceeded = |outcome: Outcome| match outcome {
+        Outcome::LimitExceeded { limit } => limit,
+        other => panic!("{other:?}"),
+    };
+    for counter in 1..=2 {
+        applied(&apply(&mut subscriptions, &put("s", &format!("x{counter}"), version(1, counter), counter, "TRUE")));
+    }
+    assert_eq!(exceeded(apply(&mut subscriptions, &put("s", "x3", version(1, 3), 3, "TRUE"))), 2);
+    applied(&apply(&mut subscriptions, &put("s", "x2", version(1, 4), 3, "FALSE")));
+    applied(&apply(&mut subscriptions, &put("t", "x1", version(1, 1), 1, "TRUE")));
+    assert_eq!(exceeded(apply(&mut subscriptions, &put("t", "x2", version(1, 2), 2, "TRUE"))), 3);
+    assert_eq!(exceeded(apply(&mut subscriptions, &put("u", "x1", version(1, 1), 1, "TRUE"))), 2);
+    assert!(matches!(apply(&mut subscriptions, &remove("u", "x1", version(1, 2))), Outcome::NotFound));
+    apply(&mut subscriptions, &remove("s", "x1", version(1, 5)));
+    applied(&apply(&mut subscriptions, &put("t", "x2", version(1, 3), 2, "TRUE")));
+}
+
+#[test]
+fn a_list_goes_on_after_a_handle() {
+    let mut subscriptions = new();
+    for counter in 1..=5 {
+        apply(&mut subscriptions, &put("s", &format!("x{counter}"), version(1, counter), counter * 10, "a = 1"));
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let list = operation("s", version(1, 9), Change::List { after, limit: 2 });
+        let Outcome::Found(found) = apply(&mut subscriptions, &list) else { panic!("a list finds") };
+        let Some(last) = found.last() else { break };
+        after = Some(last.handle);
+        seen.extend(found.iter().map(|description| description.handle.0));
+    }
+    assert_eq!(seen, [10, 20, 30, 40, 50]);
+    let get = operation("s", version(1, 9), Change::Get(key("s", "x3")));
+    let Outcome::Found(found) = apply(&mut subscriptions, &get) else { panic!("it is there") };
+    assert_eq!((&*found[0].id, &found[0].filter), ("x3", &filter("a = 1")));
+    assert_eq!(session("s"), get.session);
+}
