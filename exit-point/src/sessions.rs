@@ -32,7 +32,6 @@ use crate::limits::Accounts;
 use crate::notify::{FrameSize, Notifier};
 use crate::outbox::Freed;
 use crate::schedule::Schedule;
-use crate::session::patience::Patience;
 use crate::session::{Attached, Attachment, Flush, Session, SessionId};
 use crate::statistics::Statistics;
 
@@ -175,13 +174,10 @@ impl Sessions {
         if freed.notifications == 0 {
             return;
         }
-        let session = &mut self.table[id.0];
+        let session = &self.table[id.0];
         self.accounts.free(session.tenant, freed);
-        if session.patience.is_waiting() {
-            self.stirred = true;
-        } else if session.outbox.is_relieved(session.terms.limits) {
-            session.patience = Patience::CALM;
-        }
+        // Merging looks again, and ends the wait if there is room now.
+        self.stirred |= session.patience.is_waiting();
     }
 
     fn queue(&mut self, id: SessionId) {

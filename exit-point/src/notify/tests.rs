@@ -64,6 +64,20 @@ fn a_frame_is_closed_by_its_contents_and_the_session_goes_on_in_the_next() {
 }
 
 #[test]
+fn each_frame_brings_the_publications_it_refers_to() {
+    let mut notifier = notifier(2 * envelope(1).cost(), 1 << 20);
+    let (first, second) = (envelope(1), envelope(2));
+    for (name, envelopes) in [("a", vec![&first, &second]), ("b", vec![&second])] {
+        let mut writer = notifier.write(CONNECTION_POINT, heading(name));
+        for envelope in envelopes {
+            writer.notification(told(envelope, Audience::Several, Satisfied::One(Handle(1))));
+        }
+    }
+    let sizes = drained(&mut notifier).iter().map(|(_, frame)| frame.publications.len()).collect::<Vec<_>>();
+    assert_eq!(sizes, [2, 1]);
+}
+
+#[test]
 fn a_frame_is_closed_by_its_handles() {
     let mut notifier = notifier(1 << 30, 64);
     let (first, second) = (envelope(1), envelope(2));

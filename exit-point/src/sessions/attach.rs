@@ -120,7 +120,6 @@ impl Sessions {
             Attachment::Detached(Detached { expires }) => self.expiry.cancel(expires, id),
         }
         let session = &mut self.table[id.0];
-        session.patience.go(now);
         session.outbox.rewind();
         let start = match resume {
             Some(through) => {

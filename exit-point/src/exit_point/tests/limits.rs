@@ -191,6 +191,31 @@ fn an_episode_ends_when_the_outbox_is_half_empty() {
 }
 
 #[test]
+fn the_lane_that_was_held_goes_on_first() {
+    let mut rig = Rig::new(Config::default());
+    let blocking = options(1, SlowPolicy::Block { wait_max: SECOND });
+    let (mut s, t) = (rig.attach_with("s", blocking.clone()), rig.attach_with("t", blocking));
+    rig.matches(run(1, 1, &[&t]));
+    rig.matches(Matches { lane: LANES[1], ..run(1, 2, &[&s]) });
+    rig.matches(run(2, 2, &[&t]));
+    s.read(&rig);
+    rig.acknowledge(&s, &s.vector.clone());
+    assert_eq!(s.read(&rig), 1, "its wait is over, whoever is next to be waited for");
+    assert_eq!(rig.exit.poll_timeout(), Some(rig.now + SECOND));
+}
+
+#[test]
+fn ending_after_a_disconnection_leaves_nothing_behind() {
+    let mut rig = Rig::new(Config::default());
+    let client = rig.attach_with("s", options(1, SlowPolicy::Disconnect));
+    rig.matches(run(1, 2, &[&client]));
+    assert_eq!(rig.ended().len(), 1);
+    rig.end(&client);
+    assert_eq!((rig.exit.statistics().sessions, rig.exit.poll_timeout()), (0, None));
+    rig.wait(100 * SECOND);
+}
+
+#[test]
 fn merging_goes_on_when_a_blocking_session_leaves() {
     for leave in [Rig::detach as fn(&mut Rig, &Client), Rig::end] {
         let mut rig = Rig::new(Config::default());

@@ -256,6 +256,24 @@ fn expired_notifications_are_dropped_without_a_gap() {
 }
 
 #[test]
+fn each_expiry_is_swept_in_its_time() {
+    let mut rig = Rig::new(Config::default());
+    let client = rig.attach("s");
+    rig.detach(&client);
+    let mut matches = run(ONE, 1, 3, &client);
+    for (index, seconds) in [(0, 7), (1, 3), (2, 5)] {
+        let number = matches.matched[index].number.0;
+        matches.matched[index].envelope = expiring(number, Some(Timestamp(seconds * 1_000_000 - 1)));
+    }
+    rig.matches(matches);
+    let left = [4, 2, 2].map(|seconds| {
+        rig.wait(Duration::from_secs(seconds));
+        rig.exit.statistics().outbox_notifications
+    });
+    assert_eq!(left, [2, 1, 0]);
+}
+
+#[test]
 fn what_expires_between_merging_and_sending_is_not_sent() {
     let mut rig = Rig::new(Config::default());
     let attach = Attach { credit: gomera_cluster::credit::Total(0), ..rig.attach_message("s") };
