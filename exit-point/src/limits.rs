@@ -36,7 +36,7 @@ pub(crate) struct Account {
     by_size: BTreeSet<(Class, SessionId)>,
 }
 
-/// A size class: 0 below [`SMALL_BYTES`], then eight to a power of two.
+/// A size class: 0 below two to the [`SMALL_BYTES_LOG`], then eight to a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Class(u16);
 
