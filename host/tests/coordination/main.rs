@@ -2,6 +2,7 @@
 //! ZooKeeper. What only a real service can do to us (not being there, dying, holding nonsense) is claimed in `real`.
 
 mod claims;
+mod partition;
 mod real;
 mod world;
 
