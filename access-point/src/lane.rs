@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, Total};
-use gomera_cluster::identity::Generation;
+use gomera_cluster::identity::{Generation, Sequence};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{Forget, OpenPublisher, Operate, Progress, Publish, Submission};
@@ -116,7 +116,14 @@ impl Lane {
         output: &mut Output,
     ) {
         let OpenPublisher { lane, publisher, instance, connection } = open;
-        let opened = self.publishers.open(now, (publisher, instance), from, generation);
+        let Some(opened) = self.publishers.open(now, (publisher, instance), from, generation) else {
+            output.statistics.refused += 1;
+            let reason = self.full();
+            let (generation, sequence) = (Generation(0), Sequence(0));
+            let refused = Refused { lane, publisher, instance, generation, sequence, reason };
+            output.tell(from, ToConnectionPoint::Refused(refused));
+            return;
+        };
         if let Some((previous, generation)) = opened.superseded
             && self.sources.serves(previous)
         {
@@ -149,7 +156,7 @@ impl Lane {
             };
             latest = slot.map(|slot| (name, slot));
             let verdict = match slot {
-                None => Verdict::Refuse(Refusal::Publishers(u64::from(self.config.publishers_max))),
+                None => Verdict::Refuse(self.full()),
                 Some(slot) => self.publishers.judge(slot, &submitted),
             };
             let refusal = match verdict {
@@ -240,7 +247,6 @@ impl Lane {
         assert!(through <= last, "{from} has merged {} of lane {}, which ends at {}", through.0, self.id, last.0);
         if let Some(merged) = self.merged.get_mut(&from) {
             *merged = (*merged).max(through);
-            self.trim();
         }
     }
 
@@ -252,7 +258,7 @@ impl Lane {
             self.append_forget(from, &forget, output);
         }
         self.send_entries(output);
-        // A matcher without slices is waited for as well: exit points may have merged what it is sent only now.
+        // After sending: exit points may have merged what a matcher without slices is sent only now.
         self.trim();
         self.send_acknowledgements(output);
         for grant in self.sources.grants() {
@@ -281,6 +287,10 @@ impl Lane {
         statistics.forgets_waiting += count(self.forgets.len());
         statistics.publishers += count(self.publishers.len());
         statistics.publishers_forgotten += self.publishers.evicted();
+    }
+
+    fn full(&self) -> Refusal {
+        Refusal::Publishers(u64::from(self.config.publishers_max))
     }
 
     fn append_operation(&mut self, operation: &Arc<Operation>, origin: Origin, output: &mut Output) -> Number {

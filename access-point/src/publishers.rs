@@ -7,6 +7,9 @@
 //!     ▲                 │                             │ enter: known, but flagged re-sends
 //!     └─────────────────┘                             ▼ are OutOfRange until something new
 //!       table full and all acknowledgements confirmed  known
+//!
+//!  sequences of one that is known:  below first taken │ up to acknowledged │ up to sequenced │ above
+//!                                   OutOfRange        │ acknowledged again │ outstanding     │ taken
 //! ```
 //! Invariants: an instance with something outstanding is never forgotten, so that a [`Slot`] in the log stays valid;
 //! `acknowledged <= sequenced`; sequences and numbers outstanding both rise.
@@ -169,18 +172,15 @@ impl Publishers {
         self.evicted
     }
 
-    /// An attachment begins. With the table full it is answered as if nothing were known of the instance; its publications
-    /// will be refused unless there is room by then.
-    pub fn open(&mut self, now: Instant, name: Name, from: Address, generation: Generation) -> Opened {
-        let Some(slot) = self.enter(now, name, from) else {
-            return Opened { sequenced: Sequence(0), acknowledged: Sequence(0), superseded: None };
-        };
+    /// An attachment begins; `None` if the table is full.
+    pub fn open(&mut self, now: Instant, name: Name, from: Address, generation: Generation) -> Option<Opened> {
+        let slot = self.enter(now, name, from)?;
         let publisher = self.get_mut(slot);
         let superseded = (publisher.generation > Generation(0)).then_some((publisher.from, publisher.generation));
         publisher.generation = generation;
         publisher.from = from;
         publisher.used = true;
-        Opened { sequenced: publisher.sequenced, acknowledged: publisher.acknowledged, superseded }
+        Some(Opened { sequenced: publisher.sequenced, acknowledged: publisher.acknowledged, superseded })
     }
 
     /// Finds the record that a submission belongs to, making one if there is none. The slot is good for

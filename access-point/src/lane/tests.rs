@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gomera_cluster::identity::{ConnectionId, Instance, Sequence};
+use gomera_cluster::identity::{ConnectionId, Instance};
 use gomera_cluster::message::exit_point::ToExitPoint;
 use gomera_cluster::operation::Outcome;
 
@@ -316,6 +316,11 @@ fn a_full_table_of_publishers_refuses_with_its_limit() {
     bench.flush();
     assert_eq!(bench.refused(), [(1, Refusal::Publishers(1))]);
     assert_eq!(bench.output.statistics.publications, 2);
+    let (publisher, instance, connection) = (publisher("r"), Instance(1), ConnectionId(1));
+    let open = OpenPublisher { lane: LANE, publisher, instance, connection };
+    bench.lane.open_publisher(Instant::ZERO, CONNECTION_POINT, open, Generation(7), &mut bench.output);
+    bench.flush();
+    assert_eq!(bench.refused(), [(0, Refusal::Publishers(1))], "an attachment is refused as sequence 0");
 }
 
 #[test]

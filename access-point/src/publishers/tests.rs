@@ -19,7 +19,8 @@ impl Bench {
     }
 
     fn open(&mut self, name: &str, generation: u64) -> Opened {
-        self.table.open(self.now, Self::name(name), CONNECTION_POINT, Generation(generation))
+        let opened = self.table.open(self.now, Self::name(name), CONNECTION_POINT, Generation(generation));
+        opened.expect("there is room")
     }
 
     fn submit(&mut self, name: &str, sequence: u64, generation: u64, resent: bool) -> Option<Verdict> {
@@ -79,12 +80,22 @@ fn repeats_are_told_from_what_is_new_and_from_what_would_break_the_order() {
 }
 
 #[test]
+fn what_was_never_taken_is_never_acknowledged() {
+    let mut bench = Bench::new(&config(10));
+    let slot = bench.took("p", 5);
+    assert_eq!(bench.submit("p", 3, 1, true), Some(Verdict::Refuse(Refusal::OutOfRange)), "before all that is known");
+    bench.table.merged(slot, Sequence(5));
+    assert_eq!(bench.submit("p", 3, 1, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
+    assert_eq!(bench.submit("p", 5, 1, true), Some(Verdict::Acknowledged));
+}
+
+#[test]
 fn the_newest_attachment_alone_is_answered() {
     let mut bench = Bench::new(&config(10));
     assert_eq!(bench.open("p", 1).superseded, None);
     bench.took("p", 1);
     let elsewhere = address(5, 0);
-    let opened = bench.table.open(bench.now, Bench::name("p"), elsewhere, Generation(2));
+    let opened = bench.table.open(bench.now, Bench::name("p"), elsewhere, Generation(2)).expect("known");
     assert_eq!(opened.superseded, Some((CONNECTION_POINT, Generation(1))));
     assert_eq!((opened.sequenced, opened.acknowledged), (Sequence(1), Sequence(0)));
     assert_eq!(bench.submit("p", 2, 1, false), Some(Verdict::Superseded));
@@ -132,14 +143,16 @@ fn a_full_table_lets_go_whom_nobody_waits_for_and_refuses_otherwise() {
     let first = bench.took("first", 1);
     let second = bench.took("second", 1);
     assert_eq!(bench.submit("third", 1, 1, false), None);
-    assert_eq!(bench.open("third", 1).sequenced, Sequence(0), "answered, though not entered");
+    assert_eq!(bench.table.open(bench.now, Bench::name("third"), CONNECTION_POINT, Generation(1)), None);
     for slot in [first, second] {
         bench.table.merged(slot, Sequence(1));
     }
     assert_eq!(bench.submit("third", 1, 1, false), None, "their clients may still ask");
     bench.acknowledged();
     bench.table.confirmed(Bench::name("second"), Sequence(1));
-    assert!(bench.submit("third", 1, 1, false).is_some());
+    assert_eq!(bench.submit("third", 2, 1, false), None, "behind what was refused");
+    bench.open("third", 2);
+    assert!(matches!(bench.submit("third", 1, 2, true), Some(Verdict::Take(_))));
     assert_eq!(bench.table.len(), 2);
     assert_eq!(bench.submit("first", 1, 1, true), Some(Verdict::Acknowledged), "the other stayed");
 }
