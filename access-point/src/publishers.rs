@@ -48,6 +48,8 @@ enum History {
     Whole,
     /// It was forgotten once, and has published nothing new since.
     Lost,
+    /// It was forgotten once, and is known from its first publication since.
+    Doubtful,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,8 @@ struct Publisher {
     from: Address,
     /// The first that this record knows of, 0 before that: below it nothing is known.
     first: Sequence,
+    /// The highest that the present attachment has handed in.
+    submitted: Sequence,
     sequenced: Sequence,
     acknowledged: Sequence,
     /// The client has seen acknowledgements up to here.
@@ -78,6 +82,23 @@ struct Publisher {
 impl Publisher {
     fn is_confirmed(&self) -> bool {
         self.outstanding.is_empty() && self.confirmed >= self.sequenced
+    }
+
+    /// What can be said to be acknowledged, cumulatively. An attachment of an instance that was forgotten may not know yet that
+    /// sequences below the first known one are refused: it hands them in before those that are known, so that nothing is
+    /// acknowledged that it has not handed in.
+    fn settled(&self) -> Sequence {
+        match self.history {
+            History::Whole => self.acknowledged,
+            History::Lost | History::Doubtful if self.submitted < self.first => Sequence(0),
+            History::Lost | History::Doubtful => self.acknowledged.min(self.submitted),
+        }
+    }
+
+    fn attach(&mut self, from: Address, generation: Generation) {
+        self.generation = generation;
+        self.from = from;
+        self.submitted = Sequence(0);
     }
 }
 
@@ -177,10 +198,9 @@ impl Publishers {
         let slot = self.enter(now, name, from)?;
         let publisher = self.get_mut(slot);
         let superseded = (publisher.generation > Generation(0)).then_some((publisher.from, publisher.generation));
-        publisher.generation = generation;
-        publisher.from = from;
+        publisher.attach(from, generation);
         publisher.used = true;
-        Some(Opened { sequenced: publisher.sequenced, acknowledged: publisher.acknowledged, superseded })
+        Some(Opened { sequenced: publisher.sequenced, acknowledged: publisher.settled(), superseded })
     }
 
     /// Finds the record that a submission belongs to, making one if there is none. The slot is good for
@@ -211,14 +231,14 @@ impl Publishers {
         }
         if submitted.generation > publisher.generation {
             // Its record was forgotten while it was attached, and another attachment's was made since.
-            publisher.generation = submitted.generation;
-            publisher.from = submitted.from;
+            publisher.attach(submitted.from, submitted.generation);
         }
         publisher.used = true;
+        publisher.submitted = publisher.submitted.max(submitted.sequence);
         if submitted.sequence > publisher.sequenced {
             return match publisher.history {
                 History::Lost if submitted.resent => Verdict::Refuse(Refusal::OutOfRange),
-                History::Lost | History::Whole => Verdict::Take(slot),
+                History::Lost | History::Doubtful | History::Whole => Verdict::Take(slot),
             };
         }
         match publisher.outstanding.binary_search_by_key(&submitted.sequence, |&(sequence, _)| sequence) {
@@ -237,7 +257,9 @@ impl Publishers {
     pub fn taken(&mut self, slot: Slot, sequence: Sequence, number: Number) {
         let publisher = self.get_mut(slot);
         debug_assert!(sequence > publisher.sequenced, "sequences rise");
-        publisher.history = History::Whole;
+        if publisher.history == History::Lost {
+            publisher.history = History::Doubtful;
+        }
         if publisher.sequenced == Sequence(0) {
             publisher.first = sequence;
         }
@@ -275,13 +297,9 @@ impl Publishers {
             let publisher = slots[slot.index()].as_mut()?;
             publisher.announced = false;
             let (key, instance) = publisher.name;
-            let through = AcknowledgedThrough {
-                publisher: key,
-                instance,
-                generation: publisher.generation,
-                sequence: publisher.acknowledged,
-            };
-            Some((publisher.from, through))
+            let sequence = publisher.settled();
+            let through = AcknowledgedThrough { publisher: key, instance, generation: publisher.generation, sequence };
+            (sequence > Sequence(0)).then_some((publisher.from, through))
         })
     }
 
@@ -333,6 +351,7 @@ impl Publishers {
             generation: Generation(0),
             from,
             first: Sequence(0),
+            submitted: Sequence(0),
             sequenced: Sequence(0),
             acknowledged: Sequence(0),
             confirmed: Sequence(0),

@@ -131,6 +131,28 @@ fn an_idle_publisher_is_forgotten_and_its_flagged_re_sends_are_out_of_range_unti
 }
 
 #[test]
+fn what_a_forgotten_publisher_was_refused_is_not_acknowledged_to_its_next_attachment() {
+    let mut bench = Bench::new(&config(10));
+    let slot = bench.took("p", 5);
+    bench.table.merged(slot, Sequence(5));
+    bench.acknowledged();
+    bench.pass(10);
+    bench.pass(10);
+    bench.open("p", 2);
+    assert_eq!(bench.submit("p", 5, 2, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
+    let Some(Verdict::Take(slot)) = bench.submit("p", 7, 2, false) else { panic!("it is new") };
+    // The connection breaks before its client hears of the refusal.
+    let opened = bench.open("p", 3);
+    assert_eq!((opened.sequenced, opened.acknowledged), (Sequence(7), Sequence(0)));
+    bench.table.merged(slot, Sequence(7));
+    assert_eq!(bench.acknowledged(), [0; 0], "it would seem to acknowledge 5 as well");
+    assert_eq!(bench.submit("p", 5, 3, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
+    assert_eq!(bench.acknowledged(), [0; 0]);
+    assert_eq!(bench.submit("p", 7, 3, true), Some(Verdict::Acknowledged));
+    assert_eq!(bench.acknowledged(), [7]);
+}
+
+#[test]
 fn a_flagged_re_send_of_an_instance_never_seen_here_is_taken() {
     let mut bench = Bench::new(&config(10));
     bench.open("moved here", 1);
