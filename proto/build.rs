@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
 
     generate(&out.join("link"), compile(&[LINK])?, |builder| {
-        builder.bytes(".").extern_path(".gomera.v1", "crate::v1")
+        builder.bytes(".").extern_path(".gomera.v1", "crate::v1").codec_path(CODEC)
     })?;
     Ok(())
 }

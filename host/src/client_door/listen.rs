@@ -1,0 +1,87 @@
+//! One subscription in one call: a session of its own, acknowledged as it is handed over.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::vec::IntoIter;
+
+use gomera_cluster::position::{LaneId, Number, Position, Vector};
+use gomera_connection_point::client::ClientRequest;
+use gomera_proto::raw::session_reply::Body;
+use gomera_proto::{door, raw, v1};
+use tokio_stream::Stream;
+use tonic::{Code, Status};
+
+use super::session::{Frames, Out};
+use super::{Door, End};
+
+/// Serves one call.
+pub fn serve(door: &Arc<Door>, request: v1::ListenRequest) -> Result<Notifications, Status> {
+    let requests = door::listen_requests(request, &door.config.limits())
+        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let frames = Frames::new(door.connect());
+    for request in requests {
+        frames.ask(request);
+    }
+    Ok(Notifications { frames, notifications: Vec::new().into_iter(), is_ended: false })
+}
+
+/// What the one subscription of the call is told.
+#[derive(Debug)]
+pub struct Notifications {
+    frames: Frames,
+    notifications: IntoIter<raw::Notification>,
+    is_ended: bool,
+}
+
+impl Stream for Notifications {
+    type Item = Result<raw::Notification, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if this.is_ended {
+                return Poll::Ready(None);
+            }
+            if let Some(notification) = this.notifications.next() {
+                return Poll::Ready(Some(Ok(notification)));
+            }
+            match std::task::ready!(this.frames.poll_out(context)) {
+                Out::Notifications(notifications) => {
+                    this.frames.ask(ClientRequest::Acknowledge(covered(&notifications)));
+                    this.notifications = notifications.into_iter();
+                }
+                Out::Reply(reply) => match reply.body {
+                    // A request of ours failed: there is nothing to listen to.
+                    Some(Body::Failed(failed)) => {
+                        this.is_ended = true;
+                        return Poll::Ready(Some(Err(Status::new(Code::from(failed.code), failed.message))));
+                    }
+                    Some(Body::Goodbye(goodbye)) => {
+                        this.is_ended = true;
+                        return Poll::Ready(Some(Err(Status::unavailable(goodbye.reason))));
+                    }
+                    Some(Body::Attached(_) | Body::Applied(_) | Body::Subscriptions(_) | Body::Notifications(_))
+                    | None => {}
+                },
+                Out::End(end) => {
+                    this.is_ended = true;
+                    if let End::Failed(status) = end {
+                        return Poll::Ready(Some(Err(status)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a client stands that has these.
+fn covered(notifications: &[raw::Notification]) -> Vector {
+    let own = notifications
+        .iter()
+        .filter(|notification| notification.gap.is_none())
+        .map(|notification| (notification.lane, notification.number));
+    let others = notifications.iter().filter_map(|notification| notification.merged.as_ref());
+    let others = others.flat_map(|vector| vector.numbers.iter().map(|(&lane, &number)| (lane, number)));
+    own.chain(others).map(|(lane, number)| Position { lane: LaneId(lane), number: Number(number) }).collect()
+}
