@@ -1,0 +1,114 @@
+//! A few runs of the real binaries: processes, ZooKeeper, clients in other languages, and the ceilings on what a publication may
+//! cost. Run by `cargo xtask test` in release; ignored otherwise, since they start what they measure from the same folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use xtask::services::zookeeper::ZooKeeper;
+
+/// Most allocations a publication may cost the server: 10 connections, 100 filters, one match, 20 000/s. About a third above
+/// what was measured when it was set.
+const ALLOCATIONS_MAX: f64 = 40.0;
+
+/// Most system calls a publication may cost the server in the same run.
+const SYSCALLS_MAX: f64 = 6.0;
+
+fn loadtest(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_loadtest")).args(arguments).output().expect("loadtest starts")
+}
+
+fn binary(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_loadtest")).parent().expect("in a folder").join(name)
+}
+
+/// The JSON object a run printed.
+fn report(output: &Output) -> Value {
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(text.lines().last().expect("a line")).expect("the last line is the report")
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn one_process_delivers_everything_once_and_in_order() {
+    let report = report(&loadtest(&["content", "--filters", "10000", "--seconds", "2", "--json"]));
+    assert_eq!(report["valid"], true, "{report}");
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn several_filters_of_one_connection_come_as_one_notification() {
+    let arguments = ["content", "--filters", "300", "--connections", "2", "--matches", "3", "--seconds", "2", "--json"];
+    let report = report(&loadtest(&arguments));
+    assert_eq!(report["valid"], true, "{report}");
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn processes_over_a_real_zookeeper_deliver_everything_once_and_in_order() {
+    let zookeeper = ZooKeeper::start(1).expect("ZooKeeper starts");
+    for shape in ["1-1-1-1", "2-3-4-2"] {
+        let connect = zookeeper.connect_string();
+        let arguments = [
+            "content",
+            "--filters",
+            "1000",
+            "--seconds",
+            "2",
+            "--rate",
+            "2000",
+            "--json",
+            "--processes",
+            shape,
+            "--zookeeper",
+            &connect,
+        ];
+        let report = report(&loadtest(&arguments));
+        assert_eq!(report["valid"], true, "{shape}: {report}");
+    }
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn a_publication_costs_no_more_than_its_ceilings() {
+    let counting = std::env::var("GOMERA_BINARY_COUNTING").ok();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    run.args(["content", "--rate", "20000", "--seconds", "3", "--json"]);
+    if let Some(counting) = &counting {
+        run.env("GOMERA_BINARY_GOMERA", counting);
+    }
+    let report = report(&run.output().expect("loadtest starts"));
+    if let Some(syscalls) = report["syscalls_per_publication"].as_f64() {
+        assert!(syscalls <= SYSCALLS_MAX, "{syscalls} system calls per publication, at most {SYSCALLS_MAX}");
+    }
+    if counting.is_some() {
+        let allocations = report["allocations_per_publication"].as_f64().expect("the binary was built to count");
+        assert!(allocations <= ALLOCATIONS_MAX, "{allocations} allocations per publication, at most {ALLOCATIONS_MAX}");
+    }
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn figures_that_make_no_sense_are_named() {
+    let output = loadtest(&["content", "--filters", "10", "--matches", "3"]);
+    assert_eq!(output.status.code(), Some(70));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("--filters is 10, must be a multiple of --matches (3)"), "{text}");
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn the_demo_keeps_every_promise() {
+    let output = Command::new(binary("gomera")).args(["demo", "--seconds", "5", "--json"]).output().expect("starts");
+    let report = report(&output);
+    for broken in ["missing", "duplicated", "reordered"] {
+        assert_eq!(report[broken], 0, "{report}");
+    }
+    assert!(report["delivered"].as_u64().is_some_and(|delivered| delivered > 100), "{report}");
+}
