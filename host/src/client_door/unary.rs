@@ -76,8 +76,10 @@ impl UnaryPublishers {
             .map_err(|(_, error)| Status::invalid_argument(error.to_string()))?;
         loop {
             let publisher = self.publisher(request.publisher.clone())?;
-            // Should it end meanwhile, sending says so.
-            let _: Result<(), super::Gone> = publisher.connection.readable().await;
+            match publisher.connection.readable().await {
+                // Should it have ended, sending says so.
+                Ok(()) | Err(super::Gone) => {}
+            }
             match publisher.send(item) {
                 Ok(answer) => return answer.await.unwrap_or_else(|_| Err(closed())),
                 Err(Unsent::Idle(returned)) => item = returned,

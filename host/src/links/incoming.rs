@@ -196,8 +196,10 @@ impl Receiving {
             while let Some(frame) = frames.next_if(|frame| frame.to == to) {
                 inputs.push(Input::Frame(frame));
             }
-            // Should the machine be gone, its frames go nowhere.
-            let _: Result<(), mailbox::Closed> = inbox.room().await;
+            match inbox.room().await {
+                // Should the machine be gone, its frames go nowhere.
+                Ok(()) | Err(mailbox::Closed) => {}
+            }
             let weight = inputs.len() * FRAME_WEIGHT;
             inbox.append(&mut inputs, weight);
         }

@@ -57,7 +57,7 @@ pub enum Delivery {
     /// The machine was told.
     Told,
     /// It is for the driver: a layout, or a wish for one.
-    Driver(Frame),
+    Driver(Box<Frame>),
     /// It is for a machine of another layer: dropped.
     Misaddressed,
 }
@@ -106,7 +106,7 @@ impl Hosted {
                 machine.handle(now, NodeEvent::Received(Received { from, epoch, message }));
             }
             (_, message @ (Message::Layout(_) | Message::LayoutWanted(_))) => {
-                return Delivery::Driver(Frame { from, to, epoch, message });
+                return Delivery::Driver(Box::new(Frame { from, to, epoch, message }));
             }
             (
                 _,

@@ -283,7 +283,7 @@ impl Worker {
         match self.hosted[place].frame(now, frame) {
             Delivery::Told => {}
             Delivery::Misaddressed => statistics::frames_unknown().increment(1),
-            Delivery::Driver(frame) => self.gossip(place, frame),
+            Delivery::Driver(frame) => self.gossip(place, *frame),
         }
     }
 

@@ -49,13 +49,11 @@ enum Figure {
 }
 
 /// Frames for machines that are not here, or of another layer.
-#[must_use]
 pub fn frames_unknown() -> Counter {
     metrics::counter!("gomera_frames_unknown_total")
 }
 
 /// Frames for nodes that no layout names.
-#[must_use]
 pub fn frames_unreachable() -> Counter {
     metrics::counter!("gomera_frames_unreachable_total")
 }
@@ -69,7 +67,6 @@ pub fn link_depth(from: Incarnation, to: Incarnation, depth: Depth) {
 }
 
 /// The epoch of a node's layout.
-#[must_use]
 pub fn epoch(node: String) -> Gauge {
     metrics::gauge!("gomera_epoch", "node" => node)
 }

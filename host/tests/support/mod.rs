@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod bytes_codec;
+pub mod proxy;
+pub mod separate;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
