@@ -1,0 +1,135 @@
+//! Runs many seeds of the simulator, or one with everything that happened in it.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use gomera_sim::swarm::{self, Report};
+use gomera_sim::tally::Transition;
+use gomera_sim::transcript::{Keep, Transcript};
+use gomera_sim::verdict::Violation;
+
+/// Whole clusters in one thread each, from one seed each, with faults; checkers that know what Gomera promises.
+#[derive(Debug, Parser)]
+#[command(name = "sim")]
+struct Arguments {
+    /// How many seeds to run, after those of `sim/regressions.txt`.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    start: u64,
+    /// Run this seed alone.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// With --seed: print everything that happened.
+    #[arg(long)]
+    trace: bool,
+    /// Threads.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Stop after so many failures.
+    #[arg(long, default_value_t = 1)]
+    failures: usize,
+    /// Do not fail for transitions that never ran (few seeds cannot reach all of them).
+    #[arg(long)]
+    partial: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.seed {
+        Some(seed) => one(seed, arguments.trace),
+        None => many(&arguments),
+    }
+}
+
+fn one(seed: u64, trace: bool) -> ExitCode {
+    let outcome = swarm::run(seed, Keep::Lines);
+    if trace {
+        for line in outcome.transcript.lines() {
+            println!("{line}");
+        }
+    }
+    println!(
+        "seed {seed}: {} steps, {} ms simulated, {} operations, {} deliveries, hash {:016x}",
+        outcome.steps,
+        outcome.lasted.as_millis(),
+        outcome.operations,
+        outcome.deliveries,
+        outcome.transcript.hash()
+    );
+    match &outcome.violation {
+        None => ExitCode::SUCCESS,
+        Some(violation) => {
+            explain(violation, &outcome.transcript);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn explain(violation: &Violation, transcript: &Transcript) {
+    println!("{violation}");
+    println!("what concerned {} and the last lines before:", violation.subjects.join(", "));
+    for line in transcript.excerpt(&violation.subjects) {
+        println!("  {line}");
+    }
+}
+
+fn many(arguments: &Arguments) -> ExitCode {
+    let began = Instant::now();
+    let seeds = swarm::seeds(arguments.start, arguments.seeds);
+    let report = swarm::swarm(&seeds, arguments.threads, arguments.failures);
+    let seconds = began.elapsed().as_secs_f64();
+    summary(&report, seconds);
+    for (seed, violation) in &report.failures {
+        println!();
+        println!("seed {seed}: {violation}");
+        println!("repeat with: cargo xtask sim --seed {seed} --trace");
+    }
+    if let Some((seed, _)) = report.failures.first() {
+        let seed = *seed;
+        // A machine that panics takes its transcript with it.
+        let repeated = std::panic::catch_unwind(|| swarm::run(seed, Keep::Lines));
+        if let Ok(outcome) = repeated
+            && let Some(violation) = &outcome.violation
+        {
+            println!();
+            explain(violation, &outcome.transcript);
+        }
+        return ExitCode::FAILURE;
+    }
+    let never = report.never();
+    if !never.is_empty() && !arguments.partial {
+        println!("these transitions never ran:");
+        for transition in never {
+            println!("  {}", transition.name());
+        }
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn summary(report: &Report, seconds: f64) {
+    for transition in Transition::all() {
+        println!("{:>12}  {}", report.tally.get(transition), transition.name());
+    }
+    let account = report.account;
+    println!(
+        "{} seeds in {seconds:.1} s ({:.1} a second), {} steps, {} deliveries",
+        report.seeds,
+        report.seeds as f64 / seconds,
+        report.steps,
+        report.deliveries
+    );
+    println!(
+        "{:.1} % of the seeds count (an operation, a fault, {} deliveries)",
+        100.0 * report.counting as f64 / report.seeds.max(1) as f64,
+        swarm::DELIVERIES_MIN
+    );
+    println!(
+        "judged: {} surely owed and received, {} where either was right, {} given up as told, {} expired",
+        account.met, account.either, account.given_up, account.expired
+    );
+}

@@ -1,0 +1,200 @@
+//! How often each transition of the protocol ran. A swarm in which one of them never ran proves nothing about it, and fails.
+
+/// A transition of the protocol, or a thing that clients and the world did to it. Described by [`Transition::name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+#[expect(missing_docs, reason = "the names below say it, once")]
+pub enum Transition {
+    AttachCreated,
+    AttachResumedWithW,
+    AttachResumedWithoutW,
+    AttachSuperseded,
+    AttachRefusedLimit,
+    AttachBeforeLayout,
+    DetachedByLoss,
+    EndedSlow,
+    EndedByClient,
+    SessionExpired,
+    Forgotten,
+    HandlesMany,
+    HandlesCounted,
+    Redelivered,
+    RedeliveredTwice,
+    GapTold,
+    NotificationDropped,
+    TargetOutlived,
+    BlockBegan,
+    BlockRanOut,
+    PublicationExpired,
+    HeldAtGate,
+    LayoutAsked,
+    LayoutChanged,
+    BarrierWritten,
+    PublisherOpened,
+    PublisherResumed,
+    PublisherSuperseded,
+    PublisherRestarted,
+    ResentUnacknowledged,
+    RepeatDropped,
+    SequenceReused,
+    PublishersRefused,
+    PublisherIdle,
+    OutOfRange,
+    SubscribeApplied,
+    UpdateApplied,
+    UnsubscribeApplied,
+    PauseApplied,
+    ContextApplied,
+    ReadOne,
+    ReadSome,
+    OperationNotFound,
+    OperationLimit,
+    OperationSuperseded,
+    OperationUnanswered,
+    SubscriptionExpired,
+    ConnectionPaused,
+    ConnectionResumed,
+    ClientStoppedReading,
+    ClientCredit,
+    ClientDropped,
+    MachineStalled,
+    LinkStalled,
+    LaneCreditUsedUp,
+    EntriesCreditUsedUp,
+    MatchesCreditUsedUp,
+    SessionCreditUsedUp,
+}
+
+/// Every transition with its name, in order.
+const NAMES: &[(Transition, &str)] = &[
+    (Transition::AttachCreated, "attach created the session"),
+    (Transition::AttachResumedWithW, "attach resumed with W"),
+    (Transition::AttachResumedWithoutW, "attach resumed without W"),
+    (Transition::AttachSuperseded, "attach superseded an older attachment"),
+    (Transition::AttachRefusedLimit, "attach refused at the limit of sessions"),
+    (Transition::AttachBeforeLayout, "attach before the first layout"),
+    (Transition::DetachedByLoss, "attachment lost with its connection"),
+    (Transition::EndedSlow, "attachment ended because slow"),
+    (Transition::EndedByClient, "session ended by its client"),
+    (Transition::SessionExpired, "session expired"),
+    (Transition::Forgotten, "matchers forgot a session"),
+    (Transition::HandlesMany, "notification with several handles"),
+    (Transition::HandlesCounted, "notification with a count only"),
+    (Transition::Redelivered, "notification flagged as redelivered"),
+    (Transition::RedeliveredTwice, "notification received again by a new process"),
+    (Transition::GapTold, "gap told"),
+    (Transition::NotificationDropped, "notification given up at a limit of an outbox"),
+    (Transition::TargetOutlived, "match of an earlier life of a session dropped"),
+    (Transition::BlockBegan, "merging waited for a blocking session"),
+    (Transition::BlockRanOut, "a blocking session was given up"),
+    (Transition::PublicationExpired, "publication expired in an outbox"),
+    (Transition::HeldAtGate, "message held at a gate"),
+    (Transition::LayoutAsked, "layout asked for after a frame of a later epoch"),
+    (Transition::LayoutChanged, "a later layout came into force"),
+    (Transition::BarrierWritten, "barrier written into a lane"),
+    (Transition::PublisherOpened, "publisher opened a new instance"),
+    (Transition::PublisherResumed, "publisher resumed an instance"),
+    (Transition::PublisherSuperseded, "publisher attachment superseded"),
+    (Transition::PublisherRestarted, "publisher restarted with a new instance"),
+    (Transition::ResentUnacknowledged, "publication sent again flagged"),
+    (Transition::RepeatDropped, "repeat of a publication dropped"),
+    (Transition::SequenceReused, "sequence reused with other content refused"),
+    (Transition::PublishersRefused, "publication refused at the limit of publishers"),
+    (Transition::PublisherIdle, "idle publisher forgotten"),
+    (Transition::OutOfRange, "re-send refused as too old"),
+    (Transition::SubscribeApplied, "subscribe in force"),
+    (Transition::UpdateApplied, "update in force"),
+    (Transition::UnsubscribeApplied, "unsubscribe in force"),
+    (Transition::PauseApplied, "pause or resume of a subscription in force"),
+    (Transition::ContextApplied, "context change in force"),
+    (Transition::ReadOne, "subscription read"),
+    (Transition::ReadSome, "subscriptions listed"),
+    (Transition::OperationNotFound, "operation found no subscription"),
+    (Transition::OperationLimit, "operation refused at a limit"),
+    (Transition::OperationSuperseded, "operation superseded by a newer attachment"),
+    (Transition::OperationUnanswered, "operation unanswered when the connection broke"),
+    (Transition::SubscriptionExpired, "subscription expired"),
+    (Transition::ConnectionPaused, "reading from a client paused"),
+    (Transition::ConnectionResumed, "reading from a client resumed"),
+    (Transition::ClientStoppedReading, "client stopped reading"),
+    (Transition::ClientCredit, "client granted notifications by number"),
+    (Transition::ClientDropped, "client dropped its connection"),
+    (Transition::MachineStalled, "machine stalled"),
+    (Transition::LinkStalled, "link stalled"),
+    (Transition::LaneCreditUsedUp, "a connection point used up its credit of a lane"),
+    (Transition::EntriesCreditUsedUp, "an access point used up its credit of a matcher"),
+    (Transition::MatchesCreditUsedUp, "a matcher used up its credit of an exit point"),
+    (Transition::SessionCreditUsedUp, "an exit point used up its credit of a session"),
+];
+
+impl Transition {
+    /// All of them, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|&(transition, _)| transition)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NAMES[self as usize].1
+    }
+}
+/// How often each ran.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    counts: Vec<u64>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { counts: vec![0; NAMES.len()] }
+    }
+}
+
+impl Tally {
+    /// Counts one.
+    pub fn count(&mut self, transition: Transition) {
+        self.add(transition, 1);
+    }
+
+    /// Counts several.
+    pub fn add(&mut self, transition: Transition, count: u64) {
+        self.counts[transition as usize] += count;
+    }
+
+    /// How often.
+    #[must_use]
+    pub fn get(&self, transition: Transition) -> u64 {
+        self.counts[transition as usize]
+    }
+
+    /// Takes another tally in.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+    }
+
+    /// How many things that are faults happened.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        const FAULTS: [Transition; 5] = [
+            Transition::ClientDropped,
+            Transition::MachineStalled,
+            Transition::LinkStalled,
+            Transition::ClientStoppedReading,
+            Transition::PublisherRestarted,
+        ];
+        FAULTS.iter().map(|&fault| self.get(fault)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_names_is_whole_and_in_order() {
+        assert!(NAMES.iter().enumerate().all(|(index, &(transition, _))| transition as usize == index));
+    }
+}

@@ -1,0 +1,267 @@
+//! What a subscription or a context may have been at some moment, judged from outside: from when a change was asked for,
+//! when it was answered, and nothing else.
+//!
+//! The changes of one subject are kept in order of version (attachment, then number within it): a later version wins. A
+//! publication that was handed in at `sent` and acknowledged at `acknowledged` is judged at some moment between. So the
+//! change that decides it is no earlier than the last one that was answered before `sent`, and no later than the last one
+//! that was asked for before `acknowledged`. A change without an answer may be in force from its request on, or never.
+
+use gomera_cluster::position::{Position, Vector};
+use gomera_cluster::time::Instant;
+
+/// What a change does to a state.
+pub trait Change {
+    /// What is changed.
+    type State: Clone + PartialEq;
+
+    /// The states that can come of `before` if this change takes effect; none if it cannot take effect there.
+    fn apply(&self, before: &Self::State) -> Option<Self::State>;
+}
+
+/// What came of a change.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// None, or none that says whether it took effect.
+    Unknown,
+    /// It took effect.
+    Applied {
+        /// When the client knew.
+        at: Instant,
+        /// From the next positions on it surely decides.
+        in_force_after: Vector,
+    },
+    /// It had no effect.
+    Without,
+}
+
+/// Names a change within its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// A change that was asked for.
+#[derive(Clone, Debug)]
+pub struct Step<C> {
+    /// Its name.
+    pub ticket: Ticket,
+    /// The attachment's generation.
+    pub generation: u64,
+    /// What it does.
+    pub change: C,
+    /// When the client asked.
+    pub requested: Instant,
+    /// What came of it.
+    pub answer: Answer,
+}
+
+/// Between which moments, and where, a publication was judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The publisher handed it in.
+    pub sent: Instant,
+    /// The publisher saw it acknowledged, or the end of time.
+    pub acknowledged: Instant,
+    /// Where it stands, if known.
+    pub position: Option<Position>,
+}
+
+/// All changes of one subject.
+#[derive(Clone, Debug)]
+pub struct Timeline<C: Change> {
+    initial: C::State,
+    steps: Vec<Step<C>>,
+}
+
+impl<C: Change> Timeline<C> {
+    /// Nothing asked for yet.
+    pub const fn new(initial: C::State) -> Self {
+        Self { initial, steps: Vec::new() }
+    }
+
+    /// Adds a change; tickets grow.
+    pub fn add(&mut self, step: Step<C>) {
+        let key = (step.generation, step.ticket);
+        let at = self.steps.partition_point(|other| (other.generation, other.ticket) < key);
+        self.steps.insert(at, step);
+    }
+
+    /// The change named `ticket`.
+    pub fn step_mut(&mut self, ticket: Ticket) -> Option<&mut Step<C>> {
+        self.steps.iter_mut().find(|step| step.ticket == ticket)
+    }
+
+    /// All changes, in order of version.
+    pub fn steps(&self) -> &[Step<C>] {
+        &self.steps
+    }
+
+    /// After each number of changes, what the state may be.
+    fn stages(&self) -> Vec<Vec<C::State>> {
+        let mut stages = vec![vec![self.initial.clone()]];
+        for step in &self.steps {
+            let before = stages.last().expect("never empty");
+            let applied = before.iter().filter_map(|state| step.change.apply(state));
+            let mut after = match step.answer {
+                Answer::Applied { .. } => applied.collect::<Vec<_>>(),
+                Answer::Unknown => before.iter().cloned().chain(applied).collect(),
+                Answer::Without => before.clone(),
+            };
+            if after.is_empty() {
+                // It took effect where it could not; `impossible` tells.
+                after.clone_from(before);
+            }
+            let mut distinct = Vec::new();
+            for state in after {
+                if !distinct.contains(&state) {
+                    distinct.push(state);
+                }
+            }
+            stages.push(distinct);
+        }
+        stages
+    }
+
+    /// The first change that took effect though it could not.
+    pub fn impossible(&self) -> Option<&Step<C>> {
+        let stages = self.stages();
+        self.steps.iter().zip(&stages).find_map(|(step, before)| {
+            let applied = matches!(step.answer, Answer::Applied { .. });
+            (applied && before.iter().all(|state| step.change.apply(state).is_none())).then_some(step)
+        })
+    }
+
+    /// What the state may be just before the change named `ticket` would take effect, or at the end.
+    pub fn before(&self, generation: u64, ticket: Ticket) -> Vec<C::State> {
+        let at = self.steps.partition_point(|other| (other.generation, other.ticket) < (generation, ticket));
+        self.stages().swap_remove(at)
+    }
+
+    /// Prepares judging of many publications.
+    pub fn judge(&self) -> Judge<'_, C> {
+        Judge { steps: &self.steps, stages: self.stages() }
+    }
+}
+
+/// A timeline with its possible states worked out.
+#[derive(Debug)]
+pub struct Judge<'a, C: Change> {
+    steps: &'a [Step<C>],
+    stages: Vec<Vec<C::State>>,
+}
+
+/// What a judge found.
+#[derive(Debug)]
+pub struct Candidates<'a, S> {
+    stages: &'a [Vec<S>],
+}
+
+impl<S> Candidates<'_, S> {
+    /// The states, perhaps some of them twice.
+    pub fn iter(&self) -> impl Iterator<Item = &S> {
+        self.stages.iter().flatten()
+    }
+}
+
+impl<C: Change> Judge<'_, C> {
+    /// The states that may have decided about a publication; an error if an answer claimed to be in force at the position of
+    /// a publication that had been acknowledged before the change was even asked for.
+    pub fn states(&self, moment: Moment) -> Result<Candidates<'_, C::State>, Ticket> {
+        let mut first = 0;
+        let mut last = 0;
+        for (index, step) in self.steps.iter().enumerate() {
+            if step.requested <= moment.acknowledged {
+                last = index + 1;
+            }
+            let in_force = match &step.answer {
+                Answer::Applied { at, in_force_after } => {
+                    *at < moment.sent
+                        || moment.position.is_some_and(|position| in_force_after.get(position.lane) < position.number)
+                }
+                Answer::Unknown | Answer::Without => false,
+            };
+            if in_force {
+                first = index + 1;
+            }
+        }
+        if first > last {
+            return Err(self.steps[first - 1].ticket);
+        }
+        Ok(Candidates { stages: &self.stages[first..=last] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::micros;
+
+    #[derive(Clone, Debug)]
+    struct Set(u32);
+
+    impl Change for Set {
+        type State = u32;
+
+        fn apply(&self, _: &u32) -> Option<u32> {
+            Some(self.0)
+        }
+    }
+
+    fn at(time: u64) -> Instant {
+        Instant::from_start(micros(time))
+    }
+
+    fn timeline(steps: &[(u64, Option<u64>)]) -> Timeline<Set> {
+        let mut timeline = Timeline::new(0);
+        for (ticket, &(requested, answered)) in (1_u32..).zip(steps) {
+            let answer = answered.map_or(Answer::Unknown, |answered| Answer::Applied {
+                at: at(answered),
+                in_force_after: [Position {
+                    lane: gomera_cluster::position::LaneId(0),
+                    number: gomera_cluster::position::Number(u64::MAX),
+                }]
+                .into_iter()
+                .collect(),
+            });
+            let ticket_id = Ticket(u64::from(ticket));
+            timeline.add(Step {
+                ticket: ticket_id,
+                generation: 1,
+                change: Set(ticket),
+                requested: at(requested),
+                answer,
+            });
+        }
+        timeline
+    }
+
+    fn states(timeline: &Timeline<Set>, sent: u64, acknowledged: u64) -> Vec<u32> {
+        let moment = Moment { sent: at(sent), acknowledged: at(acknowledged), position: None };
+        let judge = timeline.judge();
+        let mut states = judge.states(moment).expect("no claim").iter().copied().collect::<Vec<_>>();
+        states.sort_unstable();
+        states.dedup();
+        states
+    }
+
+    #[test]
+    fn before_between_and_after_a_change() {
+        let timeline = timeline(&[(10, Some(20))]);
+        assert_eq!(states(&timeline, 1, 5), [0]);
+        assert_eq!(states(&timeline, 1, 15), [0, 1]);
+        assert_eq!(states(&timeline, 15, 30), [0, 1]);
+        assert_eq!(states(&timeline, 25, 30), [1]);
+    }
+
+    #[test]
+    fn a_change_without_an_answer_may_count_for_ever() {
+        let timeline = timeline(&[(10, None)]);
+        assert_eq!(states(&timeline, 1, 5), [0]);
+        assert_eq!(states(&timeline, 500, 600), [0, 1]);
+    }
+
+    #[test]
+    fn a_later_answer_ends_the_doubt_about_an_earlier_change() {
+        let timeline = timeline(&[(10, None), (20, Some(30))]);
+        assert_eq!(states(&timeline, 15, 16), [0, 1]);
+        assert_eq!(states(&timeline, 40, 50), [2]);
+    }
+}

@@ -1,0 +1,271 @@
+//! Watches what passes between machines: that nobody sends without credit, where each publication stands, and which
+//! transitions of the protocol run. It decides nothing.
+
+use std::collections::BTreeMap;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::credit::Class;
+use gomera_cluster::identity::{ConnectionId, Generation, SessionKey};
+use gomera_cluster::message::access_point::ToAccessPoint;
+use gomera_cluster::message::connection_point::{Item, ToConnectionPoint};
+use gomera_cluster::message::exit_point::ToExitPoint;
+use gomera_cluster::message::matcher::{Entry, ToMatcher};
+use gomera_cluster::message::{Frame, Message};
+use gomera_cluster::position::{LaneId, Position};
+
+use crate::history::{History, PublicationIndex};
+use crate::tally::{Tally, Transition};
+use crate::verdict::{Promise, Violation};
+
+/// A sender's credit as the watch knows it: what it has sent, and what it has been granted so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mirror {
+    sent: u64,
+    granted: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct LaneKey {
+    sender: Address,
+    receiver: Address,
+    lane: LaneId,
+    class: ClassKey,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ClassKey(Class);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SessionAttachment {
+    exit_point: Address,
+    session: SessionKey,
+    generation: Generation,
+}
+
+/// The watch.
+#[derive(Debug, Default)]
+pub struct Watch {
+    lanes: BTreeMap<LaneKey, Mirror>,
+    sessions: BTreeMap<SessionAttachment, Mirror>,
+    attaching: BTreeMap<(Address, ConnectionId), u64>,
+}
+
+impl Watch {
+    /// A machine sends a frame.
+    pub fn sent(&mut self, frame: &Frame, history: &mut History, tally: &mut Tally) -> Result<(), Violation> {
+        match &frame.message {
+            Message::AccessPoint(ToAccessPoint::Publish(publish)) => {
+                let costs = publish.submissions.iter().map(|submission| submission.envelope.cost());
+                self.spend(frame, publish.lane, Class::Live, costs)
+            }
+            Message::AccessPoint(ToAccessPoint::Operate(operate)) => {
+                let costs = operate.operations.iter().map(|operation| operation.cost());
+                self.spend(frame, operate.lane, Class::Operation, costs)
+            }
+            Message::Matcher(ToMatcher::Entries(entries)) => {
+                for (number, entry) in &entries.entries {
+                    match entry {
+                        Entry::Publication(envelope) => {
+                            stands(history, &envelope.content, Position { lane: entries.lane, number: *number })?;
+                        }
+                        Entry::Barrier(_) => tally.count(Transition::BarrierWritten),
+                        Entry::Operation(_) | Entry::Close => {}
+                    }
+                }
+                // A frame starts only with credit left; it may overdraw by what it holds.
+                self.spend(frame, entries.lane, entries.class, [entries.cost()].into_iter())
+            }
+            Message::ExitPoint(ToExitPoint::Matches(matches)) => {
+                self.spend(frame, matches.lane, matches.class, [matches.cost()].into_iter())
+            }
+            Message::ExitPoint(ToExitPoint::Forgotten(_)) => {
+                tally.count(Transition::Forgotten);
+                Ok(())
+            }
+            Message::ConnectionPoint(message) => self.sent_to_connection_point(frame, message),
+            Message::AccessPoint(
+                ToAccessPoint::OpenPublisher(_)
+                | ToAccessPoint::Progress(_)
+                | ToAccessPoint::EntriesCredit(_)
+                | ToAccessPoint::Merged(_)
+                | ToAccessPoint::Forget(_),
+            )
+            | Message::Matcher(ToMatcher::MatchesCredit(_))
+            | Message::ExitPoint(
+                ToExitPoint::Attach(_)
+                | ToExitPoint::Detach(_)
+                | ToExitPoint::Acknowledge(_)
+                | ToExitPoint::SessionCredit(_)
+                | ToExitPoint::EndSession(_),
+            )
+            | Message::Layout(_)
+            | Message::LayoutWanted(_) => Ok(()),
+        }
+    }
+
+    fn sent_to_connection_point(&mut self, frame: &Frame, message: &ToConnectionPoint) -> Result<(), Violation> {
+        match message {
+            ToConnectionPoint::Attached(attached) => {
+                let granted = self.attaching.remove(&(frame.to, attached.connection)).unwrap_or(0);
+                let key = SessionAttachment {
+                    exit_point: frame.from,
+                    session: attached.session,
+                    generation: attached.generation,
+                };
+                self.sessions.insert(key, Mirror { sent: 0, granted });
+                Ok(())
+            }
+            ToConnectionPoint::Notifications(notifications) => {
+                for batch in &notifications.batches {
+                    let key = SessionAttachment {
+                        exit_point: frame.from,
+                        session: batch.session,
+                        generation: batch.generation,
+                    };
+                    let Some(mirror) = self.sessions.get_mut(&key) else {
+                        return Err(without_credit(frame, "notifications before the attachment".to_owned()));
+                    };
+                    let costs = batch.items.iter().filter_map(|item| match item {
+                        Item::Notification(notification) => Some(notification.cost),
+                        Item::Gap(_) => None,
+                    });
+                    spend(mirror, costs).map_err(|what| without_credit(frame, format!("notifications {what}")))?;
+                }
+                Ok(())
+            }
+            ToConnectionPoint::PublisherOpened(_)
+            | ToConnectionPoint::PublisherSuperseded(_)
+            | ToConnectionPoint::Acknowledged(_)
+            | ToConnectionPoint::Refused(_)
+            | ToConnectionPoint::Completed(_)
+            | ToConnectionPoint::LaneCredit(_)
+            | ToConnectionPoint::AttachRefused(_)
+            | ToConnectionPoint::Ended(_) => Ok(()),
+        }
+    }
+
+    /// A machine works on a frame: what it grants counts from now on.
+    pub fn handled(&mut self, frame: &Frame, tally: &mut Tally) {
+        match &frame.message {
+            Message::ConnectionPoint(ToConnectionPoint::LaneCredit(credit)) => {
+                let used_up = self.grant(frame, credit.lane, credit.class, credit.total.0);
+                tally.add(Transition::LaneCreditUsedUp, u64::from(used_up));
+            }
+            Message::AccessPoint(ToAccessPoint::EntriesCredit(credit)) => {
+                let used_up = self.grant(frame, credit.lane, credit.class, credit.total.0);
+                tally.add(Transition::EntriesCreditUsedUp, u64::from(used_up));
+            }
+            Message::Matcher(ToMatcher::MatchesCredit(credit)) => {
+                let used_up = self.grant(frame, credit.lane, credit.class, credit.total.0);
+                tally.add(Transition::MatchesCreditUsedUp, u64::from(used_up));
+            }
+            Message::ExitPoint(ToExitPoint::Attach(attach)) => {
+                self.attaching.insert((frame.from, attach.connection), attach.credit.0);
+            }
+            Message::ExitPoint(ToExitPoint::SessionCredit(credit)) => {
+                let key =
+                    SessionAttachment { exit_point: frame.to, session: credit.session, generation: credit.generation };
+                if let Some(mirror) = self.sessions.get_mut(&key) {
+                    tally.add(Transition::SessionCreditUsedUp, u64::from(mirror.sent >= mirror.granted));
+                    mirror.granted = mirror.granted.max(credit.total.0);
+                }
+            }
+            Message::ConnectionPoint(ToConnectionPoint::PublisherSuperseded(_)) => {
+                tally.count(Transition::PublisherSuperseded);
+            }
+            Message::ExitPoint(ToExitPoint::Detach(_)) => tally.count(Transition::DetachedByLoss),
+            Message::ConnectionPoint(
+                ToConnectionPoint::PublisherOpened(_)
+                | ToConnectionPoint::Acknowledged(_)
+                | ToConnectionPoint::Refused(_)
+                | ToConnectionPoint::Completed(_)
+                | ToConnectionPoint::Attached(_)
+                | ToConnectionPoint::AttachRefused(_)
+                | ToConnectionPoint::Notifications(_)
+                | ToConnectionPoint::Ended(_),
+            )
+            | Message::AccessPoint(
+                ToAccessPoint::OpenPublisher(_)
+                | ToAccessPoint::Publish(_)
+                | ToAccessPoint::Operate(_)
+                | ToAccessPoint::Progress(_)
+                | ToAccessPoint::Merged(_)
+                | ToAccessPoint::Forget(_),
+            )
+            | Message::Matcher(ToMatcher::Entries(_))
+            | Message::ExitPoint(
+                ToExitPoint::Matches(_)
+                | ToExitPoint::Acknowledge(_)
+                | ToExitPoint::EndSession(_)
+                | ToExitPoint::Forgotten(_),
+            )
+            | Message::Layout(_)
+            | Message::LayoutWanted(_) => {}
+        }
+    }
+
+    /// The grant goes from the receiver of what it is for to its sender. Says whether the sender had used everything up.
+    fn grant(&mut self, frame: &Frame, lane: LaneId, class: Class, total: u64) -> bool {
+        let key = LaneKey { sender: frame.to, receiver: frame.from, lane, class: ClassKey(class) };
+        let mirror = self.lanes.entry(key).or_default();
+        let used_up = mirror.sent > 0 && mirror.sent >= mirror.granted;
+        mirror.granted = mirror.granted.max(total);
+        used_up
+    }
+
+    fn spend(
+        &mut self,
+        frame: &Frame,
+        lane: LaneId,
+        class: Class,
+        costs: impl Iterator<Item = u64>,
+    ) -> Result<(), Violation> {
+        let key = LaneKey { sender: frame.from, receiver: frame.to, lane, class: ClassKey(class) };
+        let mirror = self.lanes.entry(key).or_default();
+        spend(mirror, costs).map_err(|what| without_credit(frame, format!("on lane {lane} {what}")))
+    }
+}
+
+fn spend(mirror: &mut Mirror, costs: impl Iterator<Item = u64>) -> Result<(), String> {
+    for cost in costs {
+        if mirror.sent >= mirror.granted {
+            return Err(format!("with {} sent of {} granted", mirror.sent, mirror.granted));
+        }
+        mirror.sent += cost;
+    }
+    Ok(())
+}
+
+fn without_credit(frame: &Frame, what: String) -> Violation {
+    Violation {
+        promise: Promise::Bounds,
+        what: format!("{} sent to {} without credit: {what}", frame.from, frame.to),
+        subjects: Vec::new(),
+    }
+}
+
+fn stands(history: &mut History, content: &[u8], at: Position) -> Result<(), Violation> {
+    let Some(index) = PublicationIndex::of(content) else {
+        return Ok(());
+    };
+    let publication = history.publication(index);
+    match publication.position {
+        None => {
+            publication.position = Some(at);
+            Ok(())
+        }
+        Some(known) if known == at => Ok(()),
+        Some(known) => Err(Violation {
+            promise: Promise::Delivery,
+            what: format!(
+                "{} stands twice: in lane {} at {} and in lane {} at {}",
+                index.name(),
+                known.lane,
+                known.number.0,
+                at.lane,
+                at.number.0
+            ),
+            subjects: vec![index.name()],
+        }),
+    }
+}

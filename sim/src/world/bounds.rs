@@ -1,0 +1,158 @@
+//! What machines say about their memory: it stays below what their configurations allow, and is empty when all is done.
+
+use crate::node::{AnyMachine, Node};
+use crate::plan::Plan;
+use crate::stage::Phase;
+use crate::tally::{Tally, Transition};
+use crate::verdict::{Promise, Violation};
+
+/// More than one publication, operation or notification of these runs ever counts.
+const LARGEST: u64 = 2048;
+
+/// What a bound covers beside the limit: the overdraw that the limit's description allows.
+fn within(node: &Node, what: &str, value: u64, limit: u64) -> Result<(), Violation> {
+    if value <= limit {
+        return Ok(());
+    }
+    Err(Violation {
+        promise: Promise::Bounds,
+        what: format!("{} holds {value} {what}, its configuration allows {limit}", node.name),
+        subjects: vec![node.name.clone()],
+    })
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).expect("fits")
+}
+
+/// Whether a machine holds more than its configuration allows.
+pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
+    let points = u64::from(plan.shape.nodes[0] * plan.shape.shards[0]);
+    let publishers = number(plan.publishers.len());
+    match &node.machine {
+        AnyMachine::ConnectionPoint(machine) => {
+            let (statistics, config) = (machine.statistics(), &plan.configurations.connection_point);
+            // Each connection may overdraw by what was read before it was told to pause.
+            let overdraw = publishers.max(1) * 8 * LARGEST * 8;
+            within(
+                node,
+                "bytes of unacknowledged publications",
+                statistics.publications_unacknowledged_bytes,
+                config.publications_bytes_max.saturating_add(overdraw),
+            )?;
+            within(
+                node,
+                "bytes of unanswered operations",
+                statistics.operations_unanswered_bytes,
+                config.operations_bytes_max.saturating_add(LARGEST),
+            )?;
+            within(node, "sessions", number(statistics.sessions), number(config.sessions_max))
+        }
+        AnyMachine::AccessPoint(machine) => {
+            let (statistics, config) = (machine.statistics(), &plan.configurations.access_point);
+            let each = config.retained_bytes_max.max(points)
+                + config.operation_bytes_max.max(points)
+                + 2 * points * LARGEST
+                + u64::from(config.forgets_max) * LARGEST
+                + 1024;
+            within(node, "retained bytes", statistics.retained_bytes, statistics.lanes.max(1) * each)?;
+            let most = statistics.lanes.max(1) * u64::from(config.publishers_max);
+            within(node, "publishers", statistics.publishers, most)
+        }
+        AnyMachine::Matcher(machine) => {
+            let (statistics, config) = (machine.statistics(), &plan.configurations.matcher);
+            within(node, "subscriptions", statistics.subscriptions, u64::from(config.subscriptions_max))?;
+            within(node, "sessions", statistics.sessions, u64::from(config.sessions_max))?;
+            within(node, "tombstones", statistics.tombstones, u64::from(config.tombstones_max))
+        }
+        AnyMachine::ExitPoint(machine) => {
+            let (statistics, config) = (machine.statistics(), &plan.configurations.exit_point);
+            within(
+                node,
+                "bytes in outboxes",
+                statistics.outbox_bytes,
+                config.node_outbox_bytes_max.saturating_add(LARGEST),
+            )?;
+            within(node, "sessions", statistics.sessions, config.node_sessions_max)
+        }
+    }
+}
+
+/// What a machine still holds that it should not hold when clients have nothing under way, or when they are gone.
+pub(super) fn kept(node: &Node, phase: Phase) -> Option<String> {
+    let gone = phase == Phase::Leaving;
+    let always: Vec<(&str, u64)>;
+    let finally: Vec<(&str, u64)>;
+    match &node.machine {
+        AnyMachine::ConnectionPoint(machine) => {
+            let statistics = machine.statistics();
+            always = vec![
+                ("bytes of unacknowledged publications", statistics.publications_unacknowledged_bytes),
+                ("bytes of unanswered operations", statistics.operations_unanswered_bytes),
+                ("held deliveries", number(statistics.deliveries_held)),
+            ];
+            finally = vec![
+                ("connections", number(statistics.connections)),
+                ("publishers", number(statistics.publishers)),
+                ("sessions", number(statistics.sessions)),
+            ];
+        }
+        AnyMachine::AccessPoint(machine) => {
+            let statistics = machine.statistics();
+            always = vec![
+                ("retained entries", statistics.retained_entries),
+                ("retained bytes", statistics.retained_bytes),
+                ("pending operations", statistics.operations_pending),
+                ("waiting ends of sessions", statistics.forgets_waiting),
+            ];
+            finally = vec![("publishers", statistics.publishers)];
+        }
+        AnyMachine::Matcher(machine) => {
+            let statistics = machine.statistics();
+            always =
+                vec![("bytes of matches", statistics.output_bytes), ("frames of entries", statistics.input_frames)];
+            finally = vec![
+                ("subscriptions", statistics.subscriptions),
+                ("sessions", statistics.sessions),
+                ("tombstones", statistics.tombstones),
+                ("doomed subscriptions", statistics.doomed),
+            ];
+        }
+        AnyMachine::ExitPoint(machine) => {
+            let statistics = machine.statistics();
+            always = vec![
+                ("notifications in outboxes", statistics.outbox_notifications),
+                ("bytes in outboxes", statistics.outbox_bytes),
+                ("frames ahead of a hole", statistics.frames_held),
+                ("sessions to be forgotten", statistics.sessions_forgetting),
+            ];
+            finally = vec![("sessions", statistics.sessions)];
+        }
+    }
+    let held = always.into_iter().chain(if gone { finally } else { Vec::new() }).find(|&(_, value)| value > 0);
+    held.map(|(what, value)| format!("{} holds {value} {what}", node.name))
+}
+
+/// Adds what only machines can count.
+pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
+    for node in nodes {
+        match &node.machine {
+            AnyMachine::ConnectionPoint(_) => {}
+            AnyMachine::AccessPoint(machine) => {
+                let statistics = machine.statistics();
+                tally.add(Transition::RepeatDropped, statistics.repeats);
+                tally.add(Transition::PublisherIdle, statistics.publishers_forgotten);
+            }
+            AnyMachine::Matcher(machine) => {
+                tally.add(Transition::SubscriptionExpired, machine.statistics().expired);
+            }
+            AnyMachine::ExitPoint(machine) => {
+                let statistics = machine.statistics();
+                tally.add(Transition::NotificationDropped, statistics.notifications_dropped);
+                tally.add(Transition::PublicationExpired, statistics.notifications_expired);
+                tally.add(Transition::BlockBegan, statistics.holds);
+                tally.add(Transition::TargetOutlived, statistics.targets_outlived);
+            }
+        }
+    }
+}
