@@ -103,7 +103,7 @@ impl ExitPoint {
             ToExitPoint::Acknowledge(acknowledge) => self.sessions.acknowledge(&acknowledge, self.merger.merged()),
             ToExitPoint::SessionCredit(credit) => self.sessions.grant(credit),
             ToExitPoint::EndSession(end) => self.sessions.end(end),
-            ToExitPoint::Forgotten(forgotten) => self.sessions.forgotten(forgotten),
+            ToExitPoint::Forgotten(forgotten) => self.sessions.forgotten(now, forgotten, self.merger.merged()),
         }
     }
 

@@ -209,6 +209,18 @@ impl Rig {
         let session = attach.session;
         let sent = self.sent.len();
         self.tell(CONNECTION_POINT, ToExitPoint::Attach(attach));
+        self.attached_since(session, sent)
+    }
+
+    /// The client of the attach of a session that was accepted last.
+    pub(crate) fn attached_last(&self, name: &str) -> Client {
+        let is_attached =
+            |send: &Send| matches!(&send.message, Message::ConnectionPoint(ToConnectionPoint::Attached(_)));
+        let sent = self.sent.iter().rposition(is_attached).expect("an attach was accepted");
+        self.attached_since(session(name), sent)
+    }
+
+    fn attached_since(&self, session: SessionKey, sent: usize) -> Client {
         let attached = self.sent[sent..].iter().find_map(|send| match &send.message {
             Message::ConnectionPoint(ToConnectionPoint::Attached(attached)) => Some(attached.clone()),
             _ => None,

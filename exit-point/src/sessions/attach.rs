@@ -10,6 +10,7 @@ use gomera_cluster::position::Vector;
 use gomera_cluster::time::Instant;
 
 use super::Sessions;
+use super::end::Wait;
 use crate::limits::Rank;
 use crate::outbox::{Outbox, Start};
 use crate::session::given_up::GivenUp;
@@ -17,14 +18,16 @@ use crate::session::patience::Patience;
 use crate::session::{Attached, Attachment, Detached, Flush, Session, SessionId, Sweep, Terms};
 
 impl Sessions {
-    /// A client attaches; the session is created if it does not exist.
+    /// A client attaches; the session is created if it does not exist, once its earlier life is forgotten.
     pub(crate) fn attach(&mut self, now: Instant, from: Address, attach: Attach, merged: &Vector) {
+        let attach = match self.wait_for_forgotten(from, attach) {
+            Wait::Yes => return,
+            Wait::No(attach) => attach,
+            Wait::Full(attach) => return self.refuse(from, &attach, AttachRefusal::NotActive),
+        };
         let existing = self.by_key.get(&attach.session).copied();
         if let Some(reason) = self.refusal(&attach, existing) {
-            self.statistics.attaches_refused += 1;
-            let refused = AttachRefused { connection: attach.connection, session: attach.session, reason };
-            self.send(from, ToConnectionPoint::AttachRefused(refused));
-            return;
+            return self.refuse(from, &attach, reason);
         }
         let generation = self.next_generation(attach.term);
         let (id, presence) = match existing {
@@ -59,6 +62,12 @@ impl Sessions {
         };
         self.send(from, ToConnectionPoint::Attached(attached));
         self.queue(id);
+    }
+
+    fn refuse(&mut self, from: Address, attach: &Attach, reason: AttachRefusal) {
+        self.statistics.attaches_refused += 1;
+        let refused = AttachRefused { connection: attach.connection, session: attach.session, reason };
+        self.send(from, ToConnectionPoint::AttachRefused(refused));
     }
 
     fn refusal(&self, attach: &Attach, existing: Option<SessionId>) -> Option<AttachRefusal> {

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //!  EndSession, expired ──▶ removed, Forget(generation) to the access point ──▶ forgetting ── Forgotten ──▶ (nothing)
-//!                                                                                  └─▶ Ended(EndedByClient), if a client asked
+//!                                                                                  ├─▶ Ended(EndedByClient), if a client asked
+//!                                                                                  └─▶ attaches that came meanwhile
 //! ```
-//! A session may begin anew while the old one is being forgotten: generations tell their subscriptions apart. Whoever is being
-//! forgotten still counts as a session: otherwise clients that create and end sessions could fill matchers.
+//! A session begins anew when the old one is forgotten: a matcher that still had a subscription of the earlier life would let
+//! the new one update, pause or read it, and judge the new one's filters by the old context. Whoever is being forgotten still
+//! counts as a session: otherwise clients that create and end sessions could fill matchers.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +17,10 @@ use gomera_cluster::layout::Layout;
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::access_point::Forget;
 use gomera_cluster::message::connection_point::{EndReason, Ended};
-use gomera_cluster::message::exit_point::{EndSession, Forgotten};
+use gomera_cluster::message::exit_point::{Attach, EndSession, Forgotten};
 use gomera_cluster::message::{Message, ToAccessPoint, ToConnectionPoint};
-use gomera_cluster::position::LaneId;
+use gomera_cluster::position::{LaneId, Vector};
+use gomera_cluster::time::Instant;
 
 use super::Sessions;
 use crate::limits::TenantId;
@@ -32,7 +35,12 @@ pub(super) struct Forgetting {
     tenant: TenantId,
     carriage: Carriage,
     answer: Answer,
+    /// Who wants to begin it anew, in the order in which they came.
+    waiting: Vec<(Address, Attach)>,
 }
+
+/// Attaches that may wait for one session to be forgotten. Full: the connection point is told to try again.
+const WAITING_MAX: usize = 16;
 
 /// Where the `Forget` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +58,17 @@ enum Answer {
     None,
     /// The client that ended it.
     Client { connection_point: Address, connection: ConnectionId },
+}
+
+/// Whether an attach waits.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// It does.
+    Yes,
+    /// There is nothing to wait for.
+    No(Attach),
+    /// Too many do already.
+    Full(Attach),
 }
 
 impl Sessions {
@@ -90,13 +109,27 @@ impl Sessions {
         self.accounts.free(session.tenant, held);
         self.accounts.file(id, session.tenant, &mut session.rank, crate::outbox::Freed::default());
         self.statistics.notifications_abandoned += held.notifications;
-        let forgetting = Forgetting { tenant: session.tenant, carriage: Carriage::Waiting, answer };
+        let forgetting =
+            Forgetting { tenant: session.tenant, carriage: Carriage::Waiting, answer, waiting: Vec::new() };
         self.forgets.insert((session.key, session.generation), forgetting);
         self.carry_forget((session.key, session.generation));
     }
 
+    /// Lets an attach wait if its session is being forgotten. Gives it back if it is not, or if no more can wait.
+    pub(super) fn wait_for_forgotten(&mut self, from: Address, attach: Attach) -> Wait {
+        let lives = (attach.session, Generation(0))..=(attach.session, Generation(u64::MAX));
+        let Some((_, forgetting)) = self.forgets.range_mut(lives).next_back() else {
+            return Wait::No(attach);
+        };
+        if forgetting.waiting.len() >= WAITING_MAX {
+            return Wait::Full(attach);
+        }
+        forgetting.waiting.push((from, attach));
+        Wait::Yes
+    }
+
     /// All matchers have forgotten a session.
-    pub(crate) fn forgotten(&mut self, forgotten: Forgotten) {
+    pub(crate) fn forgotten(&mut self, now: Instant, forgotten: Forgotten, merged: &Vector) {
         let (session, generation) = (forgotten.session, forgotten.generation);
         let Some(forgetting) = self.forgets.remove(&(session, generation)) else {
             return;
@@ -108,6 +141,9 @@ impl Sessions {
                 let ended = Ended { connection, session, generation, reason: EndReason::EndedByClient };
                 self.send(connection_point, ToConnectionPoint::Ended(ended));
             }
+        }
+        for (from, attach) in forgetting.waiting {
+            self.attach(now, from, attach, merged);
         }
     }
 
@@ -150,4 +186,4 @@ impl Carriage {
 }
 
 /// Where a session on its way out expires.
-const NEVER: gomera_cluster::time::Instant = gomera_cluster::time::Instant::from_start(std::time::Duration::MAX);
+const NEVER: Instant = Instant::from_start(std::time::Duration::MAX);

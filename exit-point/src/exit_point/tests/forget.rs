@@ -70,22 +70,39 @@ fn ending_is_answered_when_all_matchers_have_forgotten() {
 }
 
 #[test]
-fn a_session_that_begins_anew_while_it_is_forgotten_gets_nothing_of_its_earlier_life() {
+fn a_session_begins_anew_when_its_earlier_life_is_forgotten() {
     let mut rig = Rig::new(Config::default());
     let old = rig.attach("s");
     rig.end(&old);
-    let mut new = rig.attach("s");
-    assert_eq!(new.attached.presence, Presence::Created);
-    assert!(new.generation() > old.generation());
-    let of = |number, client: &Client| matched(number, vec![target("s", client.generation(), &[1])]);
-    rig.matches(whole(LANE, (0, 2), vec![of(1, &old), of(2, &new)]));
-    new.read(&rig);
-    assert_eq!(new.numbers(LANE), [2]);
+    let sent = rig.sent.len();
+    let attach = rig.attach_message("s");
+    rig.tell(CONNECTION_POINT, ToExitPoint::Attach(attach));
+    assert_eq!(rig.sent.len(), sent, "matchers may have subscriptions of the earlier life");
+    let of = |number, generation| matched(number, vec![target("s", generation, &[1])]);
+    rig.matches(whole(LANE, (0, 1), vec![of(1, old.generation())]));
     forgotten(&mut rig, (old.session, old.generation()));
     assert_eq!(rig.ended()[0].generation, old.generation());
-    rig.matches(whole(LANE, (2, 3), vec![of(3, &new)]));
+    let mut new = rig.attached_last("s");
+    assert_eq!(new.attached.presence, Presence::Created);
+    assert!(new.generation() > old.generation());
+    rig.matches(whole(LANE, (1, 3), vec![of(2, old.generation()), of(3, new.generation())]));
     new.read(&rig);
-    assert_eq!(new.numbers(LANE), [2, 3], "the new life goes on");
+    assert_eq!(new.numbers(LANE), [3], "matches of the earlier life may still be on their way");
+}
+
+#[test]
+fn attaches_that_wait_for_a_session_to_be_forgotten_are_taken_in_order_and_are_bounded() {
+    let mut rig = Rig::new(Config::default());
+    let old = rig.attach("s");
+    rig.end(&old);
+    for _ in 0..20 {
+        let attach = rig.attach_message("s");
+        rig.tell(CONNECTION_POINT, ToExitPoint::Attach(attach));
+    }
+    assert_eq!(rig.exit.statistics().attaches_refused, 4, "the connection point tries these again");
+    forgotten(&mut rig, (old.session, old.generation()));
+    let statistics = rig.exit.statistics();
+    assert_eq!((statistics.sessions, statistics.sessions_superseded), (1, 15), "the last one stays");
 }
 
 #[test]
