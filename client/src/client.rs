@@ -9,7 +9,7 @@ use crate::backoff::Reconnect;
 use crate::connection::Connector;
 use crate::error::{ConnectError, SessionError};
 use crate::publisher::PublisherBuilder;
-use crate::session::SessionBuilder;
+use crate::session::builder::SessionBuilder;
 use crate::supervision;
 
 /// A connection to a cluster, shared by the publishers and sessions that are made from it. Cheap to clone.

@@ -3,21 +3,22 @@
 //! [`Session`] is what a program asks (clones share the session); [`Deliveries`] is what it is told, and there is one. All
 //! decisions are the machine's ([`machine`]); here are the lock around it, the wakers, and who waits for which answer.
 
+pub(crate) mod builder;
 pub(crate) mod event;
 pub(crate) mod machine;
 pub(crate) mod operation;
 pub(crate) mod standing;
 mod stream;
+pub(crate) mod subscription;
 mod subscriptions;
 
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::Stream;
-use gomera_cluster::session::SlowPolicy;
 use gomera_model::Attributes;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
@@ -25,125 +26,14 @@ use crate::backoff::Reconnect;
 use crate::connection::Connector;
 use crate::error::{OperationError, SessionError};
 use crate::supervision::{self, Over};
+use builder::AttachOptions;
 use event::{Event, Notification};
-use machine::{Acknowledgement, Answer, Applied, Completion, Listed, Machine, Reply};
-use operation::{Declaration, Operation, RequestId};
+use machine::{Answer, Applied, Completion, Listed, Machine, Reply};
+use operation::{Operation, RequestId};
+use subscription::{Matching, Subscription, SubscriptionState};
 
 /// Operations of one session that wait for room or for their answer; more wait at the door.
 const OPERATIONS_MAX: usize = 1_024;
-/// How long a session without a name outlives its connection: time to connect again.
-const UNNAMED_EXPIRES_AFTER: Duration = Duration::from_secs(30);
-
-/// What a session asks of the cluster at each attach.
-#[derive(Clone, Debug)]
-pub(crate) struct AttachOptions {
-    name: String,
-    outbox_bytes_max: u64,
-    outbox_notifications_max: u64,
-    slow: Option<SlowPolicy>,
-    expires_after: Option<Duration>,
-    count_only: bool,
-}
-
-/// How a session is attached; made by [`crate::Client::session`].
-#[derive(Debug)]
-pub struct SessionBuilder {
-    connector: Arc<Connector>,
-    reconnect: Reconnect,
-    attach: AttachOptions,
-    acknowledgement: Acknowledgement,
-    window: u64,
-}
-
-impl SessionBuilder {
-    pub(crate) fn new(connector: Arc<Connector>, reconnect: Reconnect, name: String) -> Self {
-        let unnamed = name.is_empty();
-        // A name of our own lets an unnamed session resume after a broken connection.
-        let name = if unnamed { format!("unnamed-{:016x}", rand::random::<u64>()) } else { name };
-        let attach = AttachOptions {
-            name,
-            outbox_bytes_max: 0,
-            outbox_notifications_max: 0,
-            slow: None,
-            expires_after: unnamed.then_some(UNNAMED_EXPIRES_AFTER),
-            count_only: false,
-        };
-        Self { connector, reconnect, attach, acknowledgement: Acknowledgement::Automatic, window: 4_096 }
-    }
-
-    /// How much the cluster keeps for the session while it does not take it. By default what the cluster is configured to.
-    #[must_use]
-    pub fn outbox(mut self, notifications_max: u64, bytes_max: u64) -> Self {
-        self.attach.outbox_notifications_max = notifications_max;
-        self.attach.outbox_bytes_max = bytes_max;
-        self
-    }
-
-    /// What happens when that is full. By default the oldest notifications are dropped, and [`Event::Gap`] tells it.
-    #[must_use]
-    pub fn slow_policy(mut self, policy: SlowPolicy) -> Self {
-        self.attach.slow = Some(policy);
-        self
-    }
-
-    /// How long the session lives on while no process is attached. Zero: it ends with the connection, and a broken
-    /// connection loses what was published meanwhile.
-    #[must_use]
-    pub fn expires_after(mut self, after: Duration) -> Self {
-        self.attach.expires_after = Some(after);
-        self
-    }
-
-    /// Notifications tell only how many subscriptions they satisfied.
-    #[must_use]
-    pub fn count_only(mut self) -> Self {
-        self.attach.count_only = true;
-        self
-    }
-
-    /// When a notification counts as processed; what is not is delivered again to the next process. By default
-    /// [`Acknowledgement::Automatic`].
-    #[must_use]
-    pub fn acknowledgement(mut self, acknowledgement: Acknowledgement) -> Self {
-        self.acknowledgement = acknowledgement;
-        self
-    }
-
-    /// How many notifications may be on their way or unfinished in this process. By default 4,096.
-    #[must_use]
-    pub fn window(mut self, notifications: u64) -> Self {
-        self.window = notifications.max(1);
-        self
-    }
-
-    /// Attaches: creates the session or takes it over. Returns when it stands and its subscriptions are known.
-    pub async fn attach(self) -> Result<(Session, Deliveries), SessionError> {
-        let (attached, outcome) = oneshot::channel();
-        let shared = Arc::new(Shared {
-            attach: self.attach,
-            began: Instant::now(),
-            state: Mutex::new(State {
-                machine: Machine::new(self.acknowledgement, self.window),
-                connection: 0,
-                phase: Phase::Running,
-                attached: Some(attached),
-                waiting: HashMap::new(),
-                sender: None,
-                reader: None,
-            }),
-            room: Semaphore::new(OPERATIONS_MAX),
-            closing: Notify::new(),
-            ended: Notify::new(),
-        });
-        let handle = Arc::new(Handle { shared: shared.clone() });
-        tokio::spawn(supervise(shared, self.connector, self.reconnect));
-        match outcome.await {
-            Ok(Ok(())) => Ok((Session { handle: handle.clone() }, Deliveries { handle })),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(SessionError::Unavailable("the runtime is shutting down".into())),
-        }
-    }
-}
 
 async fn supervise(shared: Arc<Shared>, connector: Arc<Connector>, reconnect: Reconnect) {
     let over = supervision::run(connector, reconnect, &shared.closing, |link| {
@@ -159,98 +49,15 @@ async fn supervise(shared: Arc<Shared>, connector: Arc<Connector>, reconnect: Re
         Over::Closed => SessionError::Closed,
         Over::Unavailable(reason) => SessionError::Unavailable(reason),
         Over::Refused(status) => match status.code() {
+            // Before it stood, the limit that was met is another: that of sessions.
+            code if shared.lock().attached.is_some() => {
+                SessionError::Refused { code, message: supervision::describe(&status) }
+            }
             tonic::Code::Aborted => SessionError::Superseded(supervision::describe(&status)),
             tonic::Code::ResourceExhausted => SessionError::Slow(supervision::describe(&status)),
             code => SessionError::Refused { code, message: supervision::describe(&status) },
         },
     });
-}
-
-/// A subscription to be made: a filter and how long it holds.
-///
-/// Made from a filter's text, or with [`Subscription::new`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
-    filter: Arc<str>,
-    paused: bool,
-    expires_after: Option<Duration>,
-}
-
-impl Subscription {
-    /// A subscription with this filter, in the language of `docs/filter-language.md`.
-    #[must_use]
-    pub fn new(filter: impl Into<Arc<str>>) -> Self {
-        Self { filter: filter.into(), paused: false, expires_after: None }
-    }
-
-    /// Made paused: not matched until it is resumed.
-    #[must_use]
-    pub fn paused(mut self) -> Self {
-        self.paused = true;
-        self
-    }
-
-    /// Ends by itself, so long after the cluster has accepted it.
-    #[must_use]
-    pub fn expires_after(mut self, after: Duration) -> Self {
-        self.expires_after = Some(after);
-        self
-    }
-
-    fn declare(self, id: &str) -> Declaration {
-        let Self { filter, paused, expires_after } = self;
-        Declaration { id: id.into(), filter, paused, expires_after }
-    }
-}
-
-impl From<&str> for Subscription {
-    fn from(filter: &str) -> Self {
-        Self::new(filter)
-    }
-}
-
-impl From<String> for Subscription {
-    fn from(filter: String) -> Self {
-        Self::new(filter)
-    }
-}
-
-impl From<&gomera_model::Filter> for Subscription {
-    fn from(filter: &gomera_model::Filter) -> Self {
-        Self::new(filter.to_string())
-    }
-}
-
-/// Whether a subscription is matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Matching {
-    /// It is.
-    On,
-    /// It is not, and nothing is kept for it.
-    Paused,
-}
-
-/// A subscription as the cluster has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubscriptionState {
-    /// Its id.
-    pub id: Arc<str>,
-    /// Its filter in canonical form.
-    pub filter: Arc<str>,
-    /// Whether it is matched.
-    pub matching: Matching,
-    /// How long it still holds, if it ends by itself.
-    pub expires_after: Option<Duration>,
-    /// Its place in lists.
-    pub handle: u64,
-}
-
-impl From<Listed> for SubscriptionState {
-    fn from(listed: Listed) -> Self {
-        let Declaration { id, filter, paused, expires_after } = listed.declaration;
-        let matching = if paused { Matching::Paused } else { Matching::On };
-        Self { id, filter, matching, expires_after, handle: listed.handle }
-    }
 }
 
 /// The asking half of a session. Cheap to clone. When all clones and the [`Deliveries`] are dropped, the process
@@ -483,6 +290,25 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(attach: AttachOptions, machine: Machine, attached: oneshot::Sender<Result<(), SessionError>>) -> Self {
+        Self {
+            attach,
+            began: Instant::now(),
+            state: Mutex::new(State {
+                machine,
+                connection: 0,
+                phase: Phase::Running,
+                attached: Some(attached),
+                waiting: HashMap::new(),
+                sender: None,
+                reader: None,
+            }),
+            room: Semaphore::new(OPERATIONS_MAX),
+            closing: Notify::new(),
+            ended: Notify::new(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics while holding it")
     }

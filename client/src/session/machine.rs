@@ -141,6 +141,8 @@ pub(crate) struct Machine {
     /// Notifications that came on this attachment, duplicates included.
     arrived: u64,
     granted: Option<u64>,
+    /// The cluster has ended the session at the program's wish.
+    ended: bool,
 }
 
 impl Machine {
@@ -159,6 +161,7 @@ impl Machine {
             processed_since_acknowledgement: 0,
             arrived: 0,
             granted: None,
+            ended: false,
         }
     }
 
@@ -185,9 +188,9 @@ impl Machine {
         !self.ready.is_empty()
     }
 
-    /// Whether the cluster was asked to end the session: the end of the stream answers it.
+    /// Whether the cluster was asked to end the session, or has done so: the stream ends then, and that is no break.
     pub(crate) fn is_ending(&self) -> bool {
-        self.requests.is_ending()
+        self.ended || self.requests.is_ending()
     }
 
     /// Operations of the program that can never be answered now.
@@ -277,7 +280,8 @@ impl Machine {
             Operation::Unsubscribe(id) => self.subscriptions.remove(&id, handle, in_force_after.clone()),
             Operation::SetPaused(id, paused) => self.subscriptions.set_paused(&id, paused),
             Operation::SetContext(context) => self.subscriptions.set_context(context),
-            Operation::Get(_) | Operation::List { .. } | Operation::End => {}
+            Operation::End => self.ended = true,
+            Operation::Get(_) | Operation::List { .. } => {}
         }
         if asked.origin == Origin::Application {
             completions.push((request, Ok(Answer::Applied(Applied { in_force_after }))));

@@ -12,8 +12,9 @@ use gomera_proto::{v1, value};
 use tonic::transport::Channel;
 use v1::session_request::Body;
 
+use super::builder::AttachOptions;
 use super::machine::Request;
-use super::{AttachOptions, Phase, Shared};
+use super::{Phase, Shared};
 use crate::connection::Link;
 use crate::supervision::{End, Opened, end_of};
 use crate::wire::{self, Meaning};

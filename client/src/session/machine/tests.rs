@@ -326,3 +326,15 @@ fn what_was_never_answered_is_told_when_it_is_over() {
     let second = bench.subscribe("b");
     assert_eq!(bench.machine.abandon(), [first, second]);
 }
+
+#[test]
+fn the_end_of_a_session_that_was_asked_for_is_no_break_before_and_after_it_is_answered() {
+    let mut bench = Bench::attached(8);
+    assert!(!bench.machine.is_ending());
+    let request = bench.machine.ask(Operation::End);
+    bench.sent();
+    assert!(bench.machine.is_ending());
+    bench.reply(Reply::Applied { request, handle: None, in_force_after: Vector::default() });
+    assert!(bench.machine.is_ending());
+    assert!(matches!(bench.completions.as_slice(), [(id, Ok(_))] if *id == request));
+}

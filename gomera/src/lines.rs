@@ -1,0 +1,93 @@
+//! Text input by lines, each with its number and a cap on its length: a file without line ends is not read into memory.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use gomera_model::Attributes;
+use gomera_model::flatten::{FlattenError, FlattenLimits, attributes_from_json};
+
+use crate::exit::{Failure, Outcome, Reason};
+
+/// The longest line taken: the largest payload a cluster takes by default.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Standard input for `-`, else a file.
+pub fn open(path: &Path) -> Outcome<Box<dyn BufRead + Send>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let file = File::open(path).map_err(|error| {
+        Failure::new(Reason::Input, anyhow::Error::new(error).context(format!("open {}", path.display())))
+    })?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+/// Lines of an input. Blank ones are passed over.
+pub struct Lines {
+    input: Box<dyn BufRead + Send>,
+    number: u64,
+    line: Vec<u8>,
+}
+
+/// One line.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// From 1, blank lines counted.
+    pub number: u64,
+    /// Without its end.
+    pub bytes: &'a [u8],
+}
+
+impl Lines {
+    /// The lines of `input`.
+    pub fn new(input: Box<dyn BufRead + Send>) -> Self {
+        Self { input, number: 0, line: Vec::new() }
+    }
+
+    /// The next line that is not blank.
+    pub fn next(&mut self) -> Outcome<Option<Line<'_>>> {
+        loop {
+            self.line.clear();
+            self.number += 1;
+            let limit = u64::try_from(LINE_BYTES_MAX).expect("a small number") + 1;
+            let read = self
+                .input
+                .by_ref()
+                .take(limit)
+                .read_until(b'\n', &mut self.line)
+                .map_err(|error| Failure::new(Reason::Input, anyhow::Error::new(error).context("read input")))?;
+            if read == 0 {
+                return Ok(None);
+            }
+            if self.line.len() > LINE_BYTES_MAX {
+                let number = self.number;
+                return Err(Failure::say(
+                    Reason::Data,
+                    format!("line {number} has more than {LINE_BYTES_MAX} bytes, must have at most {LINE_BYTES_MAX}"),
+                ));
+            }
+            if !self.line.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        Ok(Some(Line { number: self.number, bytes: self.line.trim_ascii() }))
+    }
+}
+
+impl Line<'_> {
+    /// The line as a JSON value, flattened into attributes.
+    pub fn attributes(&self) -> Outcome<Attributes> {
+        attributes_from_json(self.bytes, &FlattenLimits::default()).map_err(|error| {
+            let number = self.number;
+            match error {
+                // It speaks of lines within the line.
+                FlattenError::Syntax { column, pointer, reason, .. } => Failure::say(
+                    Reason::Data,
+                    format!("line {number}, column {column}: not JSON (within {pointer}): {reason}"),
+                ),
+                error => Failure::data(anyhow::Error::new(error).context(format!("line {number}"))),
+            }
+        })
+    }
+}

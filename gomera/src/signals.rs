@@ -1,0 +1,26 @@
+//! Being told to stop: SIGINT from a terminal, SIGTERM from whoever supervises.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Ready once, when the process is told to stop. From the call on, the signals no longer end the process by themselves.
+///
+/// # Panics
+/// If the system refuses to deliver signals, which no caller could mend.
+pub fn interrupted() -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be caught");
+    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be caught");
+    let mut told = false;
+    Box::pin(std::future::poll_fn(move |context| {
+        if told {
+            return std::task::Poll::Pending;
+        }
+        if interrupt.poll_recv(context).is_ready() || terminate.poll_recv(context).is_ready() {
+            told = true;
+            return std::task::Poll::Ready(());
+        }
+        std::task::Poll::Pending
+    }))
+}

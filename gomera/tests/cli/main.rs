@@ -1,0 +1,4 @@
+//! The program, by running it.
+
+mod filter;
+mod program;
