@@ -5,7 +5,7 @@
 //! ```text
 //!  front │ sent now │ ... │ never sent │ back
 //!        0 ──────▶ sent
-//!        0 ───────────▶ sent_last     on the attachment that ended, until the next one says from where it resumes
+//!        0 ───────────▶ sent_last     on attachments that ended; no client that resumes without W knows of them
 //!        0 ─────────▶ doubtful        sent, and a client resumed without saying whether it has them
 //! ```
 //! Invariant: `bytes` is the sum of the costs of what it holds.
@@ -96,7 +96,7 @@ struct Marks {
 /// From where an attachment begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// From the client's `W`: what was sent on the attachment before and lies above it was not delivered.
+    /// From the client's `W`: what was sent before and lies above it was not delivered to this client.
     Vector,
     /// From the last acknowledgement: what was sent since may have been delivered.
     Acknowledgement,
@@ -248,10 +248,10 @@ impl Outbox {
     /// The next attachment begins, after [`Outbox::rewind`] and after what its client has was removed.
     pub(crate) fn begin(&mut self, start: Start) {
         match start {
+            // It speaks for itself only: another client of the session may have what it lacks.
             Start::Vector => {}
             Start::Acknowledgement => self.marks.doubtful = self.marks.doubtful.max(self.marks.sent_last),
         }
-        self.marks.sent_last = 0;
     }
 
     /// Makes everything in it keepable. Returns how many bytes of content were copied.

@@ -126,6 +126,20 @@ fn a_client_that_resumes_with_its_vector_gets_each_once() {
 }
 
 #[test]
+fn what_one_client_lacked_another_may_have() {
+    let mut rig = Rig::new(Config::default());
+    let client = rig.attach("s");
+    rig.matches(run(ONE, 1, 1, &client));
+    // Overtaken by the attach above, say: it knows of nothing, and there is no credit to send it anything.
+    let late =
+        Attach { resume: Some(Vector::default()), credit: gomera_cluster::credit::Total(0), ..rig.attach_message("s") };
+    assert_eq!(rig.attach_as(late).read(&rig), 0);
+    let mut other = rig.attach("s");
+    other.read(&rig);
+    assert!(other.got[0].redelivered, "the first client may have it");
+}
+
+#[test]
 fn a_client_without_its_vector_gets_repeats_flagged() {
     let mut rig = Rig::new(Config::default());
     let mut client = rig.attach("s");
