@@ -45,8 +45,10 @@ pub(crate) struct Session {
     pub(crate) birth: Generation,
     /// Its latest attachment.
     pub(crate) generation: Generation,
-    /// How many attachments it had.
-    pub(crate) attachments: u64,
+    /// One more than the block of handles that its latest attachment may give from. Begins where the machine's count of
+    /// attachments stands and grows with each attachment, so no handle of a former life of the session comes again: matchers
+    /// may still know its subscriptions when the new life begins.
+    pub(crate) handle_blocks: u64,
     pub(crate) terms: Terms,
     /// Settled: at or below it nothing is owed. Never above what is merged.
     pub(crate) acknowledged: Vector,
@@ -161,7 +163,7 @@ impl Attached {
 impl Session {
     /// The first handle that its latest attachment may give.
     pub(crate) fn handle_first(&self) -> Handle {
-        Handle((self.attachments.saturating_sub(1).wrapping_shl(32)) | 1)
+        Handle((self.handle_blocks.saturating_sub(1).wrapping_shl(32)) | 1)
     }
 
     /// Whether its outbox has reached a limit of its own.

@@ -41,7 +41,7 @@ impl Sessions {
         let terms = Terms::granted(&attach.options, &self.config);
         self.change_attachment(id, |session| {
             session.generation = generation;
-            session.attachments += 1;
+            session.handle_blocks += 1;
             session.terms = terms;
             let told = session.acknowledged.clone();
             Attachment::Attached(Attached::new(from, attach.connection, attach.credit, told))
@@ -99,7 +99,7 @@ impl Sessions {
             tenant,
             birth,
             generation: birth,
-            attachments: 0,
+            handle_blocks: self.counter.saturating_sub(1),
             terms: Terms::granted(&attach.options, &self.config),
             acknowledged: merged.clone(),
             outbox: Outbox::default(),

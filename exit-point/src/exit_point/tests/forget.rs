@@ -56,6 +56,17 @@ fn a_session_that_expires_after_nothing_ends_with_its_attachment() {
 }
 
 #[test]
+fn a_new_life_gives_no_handle_of_the_former_one() {
+    let mut rig = Rig::new(Config::default());
+    let options = SessionOptions { expires_after: Duration::ZERO, ..SessionOptions::default() };
+    let old = rig.attach_with("s", options);
+    rig.detach(&old);
+    let new = rig.attach("s");
+    assert_eq!(new.attached.presence, Presence::Created);
+    assert!(new.attached.handle_first.0 >= old.attached.handle_first.0 + (1 << 32), "{new:?}", new = new.attached);
+}
+
+#[test]
 fn ending_is_answered_when_all_matchers_have_forgotten() {
     let mut rig = Rig::new(Config::default());
     let client = rig.attach("s");
