@@ -46,8 +46,8 @@ pub(crate) struct Session {
     /// Its latest attachment.
     pub(crate) generation: Generation,
     /// One more than the block of handles that its latest attachment may give from. Begins where the machine's count of
-    /// attachments stands and grows with each attachment, so no handle of a former life of the session comes again: matchers
-    /// may still know its subscriptions when the new life begins.
+    /// attachments stands and grows with each attachment, so no handle of a former life of the session comes again
+    /// while something of that life may still be under way.
     pub(crate) handle_blocks: u64,
     pub(crate) terms: Terms,
     /// Settled: at or below it nothing is owed. Never above what is merged.

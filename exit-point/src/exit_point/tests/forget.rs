@@ -61,6 +61,7 @@ fn a_new_life_gives_no_handle_of_the_former_one() {
     let options = SessionOptions { expires_after: Duration::ZERO, ..SessionOptions::default() };
     let old = rig.attach_with("s", options);
     rig.detach(&old);
+    forgotten(&mut rig, (old.session, old.generation()));
     let new = rig.attach("s");
     assert_eq!(new.attached.presence, Presence::Created);
     assert!(new.attached.handle_first.0 >= old.attached.handle_first.0 + (1 << 32), "{new:?}", new = new.attached);
