@@ -65,8 +65,13 @@ impl GeoPoint {
     pub fn distance_metres(self, other: Self) -> f64 {
         let (from, to) = (self.latitude.to_radians(), other.latitude.to_radians());
         let half_north = (to - from) / 2.0;
-        let half_east = (other.longitude - self.longitude).to_radians() / 2.0;
-        let haversine = half_north.sin().powi(2) + from.cos() * to.cos() * half_east.sin().powi(2);
+        // The shorter way round, and no way at all at a pole, so that one place is at distance 0 from itself whatever its
+        // longitude is called.
+        let east = (other.longitude - self.longitude).abs();
+        let half_east = east.min(360.0 - east).to_radians() / 2.0;
+        let is_pole = self.latitude.abs() >= 90.0 || other.latitude.abs() >= 90.0;
+        let parallels = if is_pole { 0.0 } else { from.cos() * to.cos() };
+        let haversine = half_north.sin().powi(2) + parallels * half_east.sin().powi(2);
         // Rounding can push the sum a hair above 1 for antipodes.
         2.0 * EARTH_RADIUS_METRES * haversine.min(1.0).sqrt().asin()
     }
@@ -117,17 +122,28 @@ impl Hash for GeoPoint {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Polygon {
     vertices: Arc<[GeoPoint]>,
+    /// The turns round the Earth that the edges reach, counted east from the first vertex: `0..=0` unless an edge
+    /// crosses the antimeridian.
+    turns: (i32, i32),
 }
 
 /// Vertices that bound no area.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolygonError {
     /// Fewer than three.
-    #[error("a polygon has {0} vertices, must have at least 3 different ones")]
+    #[error("a polygon has {0} different vertices, must have at least 3")]
     TooFewVertices(usize),
     /// The edges go once round the Earth.
     #[error("a polygon goes round a pole, which has no inside in the plane of latitude and longitude: use a box")]
     RoundAPole,
+    /// An edge would have to go round the whole Earth, but the shorter way has no length.
+    #[error(
+        "an edge of a polygon goes from longitude -180 to 180, which is one place: put a vertex between them, or use a box"
+    )]
+    WholeCircle,
+    /// It overlaps itself on the other side of the Earth.
+    #[error("a polygon spans more than 360 degrees of longitude")]
+    TooWide,
 }
 
 impl Polygon {
@@ -137,14 +153,30 @@ impl Polygon {
         while vertices.len() > 1 && vertices[0].is_same_place(vertices[vertices.len() - 1]) {
             vertices.pop();
         }
-        if vertices.len() < 3 {
-            return Err(PolygonError::TooFewVertices(vertices.len()));
+        let different = different_places(&vertices);
+        if different < 3 {
+            return Err(PolygonError::TooFewVertices(different));
         }
-        let turn: f64 = edges(&vertices).map(|(from, to)| shorter_way(to.longitude - from.longitude)).sum();
-        if turn.abs() > 180.0 {
+        let mut turn = 0;
+        let mut turns = (0, 0);
+        let (mut west, mut east) = (vertices[0].longitude, vertices[0].longitude);
+        for (from, to) in edges(&vertices) {
+            let whole_circle = (to.longitude - from.longitude).abs() >= 360.0;
+            if whole_circle && from.latitude.total_cmp(&to.latitude).is_eq() {
+                return Err(PolygonError::WholeCircle);
+            }
+            turn += turns_of(from, to);
+            turns = (turns.0.min(turn), turns.1.max(turn));
+            let x = unwrapped(to.longitude, turn);
+            (west, east) = (west.min(x), east.max(x));
+        }
+        if turn != 0 {
             return Err(PolygonError::RoundAPole);
         }
-        Ok(Self { vertices: vertices.into() })
+        if east - west > 360.0 {
+            return Err(PolygonError::TooWide);
+        }
+        Ok(Self { vertices: vertices.into(), turns })
     }
 
     /// The vertices in order, the first not repeated at the end.
@@ -156,20 +188,23 @@ impl Polygon {
     /// Even-odd rule, the boundary included. Linear in the vertices.
     #[must_use]
     pub fn contains(&self, point: GeoPoint) -> bool {
-        // Longitudes relative to the first vertex, unwrapped along the edges: the polygon is then an ordinary planar
-        // one, spanning perhaps more than one turn's range, so the point is tried at each turn that it can lie in.
-        let origin = self.vertices[0].longitude;
-        let east = shorter_way(point.longitude - origin);
-        self.contains_unwrapped(east, point.latitude)
-            || self.contains_unwrapped(east - 360.0, point.latitude)
-            || self.contains_unwrapped(east + 360.0, point.latitude)
+        // Longitudes are unwrapped along the edges by whole turns: the polygon is then an ordinary planar one, and the
+        // point is tried at each turn that it can lie in. A vertex and a point of one longitude meet exactly, since
+        // both are moved by the same sum.
+        let (mut first, mut last) = self.turns;
+        // The antimeridian itself ends one turn and begins the next.
+        first -= i32::from(point.longitude >= 180.0);
+        last += i32::from(point.longitude <= -180.0);
+        (first..=last).any(|turn| self.contains_unwrapped(unwrapped(point.longitude, turn), point.latitude))
     }
 
     fn contains_unwrapped(&self, x: f64, y: f64) -> bool {
         let mut inside = false;
-        let mut from_x = 0.0;
+        let mut turn = 0;
+        let mut from_x = self.vertices[0].longitude;
         for (from, to) in edges(&self.vertices) {
-            let to_x = from_x + shorter_way(to.longitude - from.longitude);
+            turn += turns_of(from, to);
+            let to_x = unwrapped(to.longitude, turn);
             let (from_y, to_y) = (from.latitude, to.latitude);
             let cross = (to_x - from_x) * (y - from_y) - (to_y - from_y) * (x - from_x);
             let in_reach =
@@ -186,19 +221,33 @@ impl Polygon {
     }
 }
 
+fn different_places(vertices: &[GeoPoint]) -> usize {
+    // `+ 0.0` makes -0.0 into 0.0.
+    let mut places: Vec<(u64, u64)> =
+        vertices.iter().map(|vertex| ((vertex.latitude + 0.0).to_bits(), (vertex.longitude + 0.0).to_bits())).collect();
+    places.sort_unstable();
+    places.dedup();
+    places.len()
+}
+
 fn edges(vertices: &[GeoPoint]) -> impl Iterator<Item = (GeoPoint, GeoPoint)> + '_ {
     vertices.iter().copied().zip(vertices.iter().copied().cycle().skip(1))
 }
 
-/// A difference of longitudes brought into [-180, 180].
-fn shorter_way(degrees: f64) -> f64 {
-    if degrees > 180.0 {
-        degrees - 360.0
-    } else if degrees < -180.0 {
-        degrees + 360.0
+/// Whether the shorter way from one place to the other crosses the antimeridian, eastwards (1) or westwards (-1).
+fn turns_of(from: GeoPoint, to: GeoPoint) -> i32 {
+    let east = to.longitude - from.longitude;
+    if east > 180.0 {
+        -1
+    } else if east < -180.0 {
+        1
     } else {
-        degrees
+        0
     }
+}
+
+fn unwrapped(longitude: f64, turn: i32) -> f64 {
+    longitude + 360.0 * f64::from(turn)
 }
 
 #[cfg(test)]
