@@ -6,13 +6,17 @@
 //! - `null` is an absent attribute.
 //! - An object with exactly the members `type: "Point"` and `coordinates: [longitude, latitude]` (RFC 7946; an altitude
 //!   is left out) becomes a geo point. With coordinates that name no place it is an ordinary object.
+//! - A float is the nearest to what is written, as for literals of the filter language.
 //! - Strings stay strings, also those that read as RFC 3339; the language compares them with timestamps.
 //! - A whole number beyond 64 bits becomes a float.
-//! - A member given twice: the last wins, wholly. Two members that make one path (`{"a.b":1,"a":{"b":2}}`): the last wins.
+//! - A member given twice: the last wins, wholly (a `"a.b"` of the same object before it goes too, it lies on its path).
+//!   Each repeat counts as an attribute under the cap. Two members that make one path (`{"a.b":1,"a":{"b":2}}`): the last
+//!   wins.
 //! - A top level that is not an object is taken as the member `value` of one: `23.5` gives `value = 23.5`.
-//! - Names under `gomera.` are refused: they are the system's.
+//! - Names under `gomera.` are refused: they are the system's. So is a member with an empty name.
+//! - A byte order mark before the text is ignored (RFC 8259 section 8.1).
 //!
-//! Errors name the place as a JSON pointer (RFC 6901).
+//! Errors name the place as a JSON pointer (RFC 6901), long names and long pointers cut.
 
 mod visit;
 
@@ -25,6 +29,8 @@ use crate::value::Value;
 
 /// The name that a top level other than an object goes by.
 pub const TOP_LEVEL_NAME: &str = "value";
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Nesting beyond this is refused whatever the limits say: it bounds the stack, and serde_json stops at 128 itself.
 const DEPTH_MAX: usize = 100;
@@ -92,6 +98,7 @@ pub fn attributes_from_json(json: &[u8], limits: &FlattenLimits) -> Result<Attri
     if json.len() > limits.bytes_max {
         return Err(FlattenError::TooLong { bytes: json.len(), limit: limits.bytes_max });
     }
+    let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
     let mut state = visit::State::new(limits);
     let mut reader = serde_json::Deserializer::from_slice(json);
     let outcome = visit::Node { state: &mut state, depth: 0 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::attributes::{AttributeLimits, Attributes, AttributesError, is_reserved};
+use crate::attributes::{AttributeLimits, Attributes, AttributesError, is_reserved, shown_name};
 use crate::timestamp::Timestamp;
 
 /// Attributes to be filtered on and a payload that nobody on the way looks into.
@@ -90,7 +90,7 @@ impl Publication {
             return Err(PublicationError::ExpiresAtOnce);
         }
         if let Some((name, _)) = self.attributes.iter().find(|(name, _)| is_reserved(name)) {
-            return Err(AttributesError::Reserved { name: name.to_string() }.into());
+            return Err(AttributesError::Reserved { name: shown_name(name) }.into());
         }
         self.attributes.check(&limits.attributes)?;
         Ok(())

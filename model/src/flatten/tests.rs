@@ -62,6 +62,9 @@ fn a_geojson_point_becomes_a_geo_point_and_nothing_else_does() {
         (r#"{"l":{"type":"Point","coordinates":[1,2],"x":null}}"#, "l.coordinates=[1, 2] l.type='Point'"),
         (r#"{"l":{"type":"Point","coordinates":[1,2],"x":1}}"#, "l.coordinates=[1, 2] l.type='Point' l.x=1"),
         (r#"{"l":{"lat":1,"lon":2}}"#, "l.lat=1 l.lon=2"),
+        (r#"{"l":{"type":"Point","coordinates":[1,null,2]}}"#, "l.coordinates=[1, 2] l.type='Point'"),
+        (r#"{"l":{"type":"Point","coordinates":[null,null]}}"#, "l.coordinates=[] l.type='Point'"),
+        (r#"{".type":"Point",".coordinates":[1,2]}"#, ".coordinates=[1, 2] .type='Point'"),
     ] {
         assert_eq!(shown(json), expected, "{json}");
     }
@@ -131,7 +134,7 @@ fn every_cap_is_named_when_exceeded() {
         (r#"{"a":{"b":{"c":[1]}}}"#.to_owned(), "deeper than 3 at /a/b/c; the cap is flatten.depth_max = 3"),
         (r#"{"a":1,"b":[{"x":1},{"x":1},{"x":1}]}"#.to_owned(), "/b/2/x: more than 3 attributes"),
         (r#"{"a":[1,2,{},3,4]}"#.to_owned(), "/a/4: more than 3 attributes"),
-        (r#"{"abc":{"de":1}}"#.to_owned(), "/abc/de: attribute name `abc.de…` has 6 bytes"),
+        (r#"{"abc":{"de":1}}"#.to_owned(), "/abc/de: attribute name `abc.de` has 6 bytes"),
         (r#"{"a":"12345"}"#.to_owned(), "/a: attribute `a` has 5 bytes of text"),
         (r#"{"a":["123","45"]}"#.to_owned(), "/a: attribute `a` has 5 bytes of text"),
         (r#"{"a":[1,2,3]}"#.to_owned(), "/a: attribute `a` has 3 elements"),
@@ -141,8 +144,60 @@ fn every_cap_is_named_when_exceeded() {
     }
     let at_the_cap = r#"{"a":{"b":{"c":1}},"d":[1,2]}"#;
     assert!(attributes_from_json(at_the_cap.as_bytes(), &limits).is_ok());
+    // A member given again counts each time: forgetting the earlier one is not free.
+    let repeats = r#"{"a":1,"a":2,"a":3,"a":4}"#;
+    let error = attributes_from_json(repeats.as_bytes(), &limits).expect_err("repeats").to_string();
+    assert!(error.contains("/a: more than 3 attributes"), "{error}");
     let deep = "[".repeat(100_000);
     let wide = FlattenLimits { depth_max: usize::MAX, ..FlattenLimits::default() };
     let error = attributes_from_json(deep.as_bytes(), &wide).expect_err("too deep").to_string();
     assert!(error.contains("flatten.depth_max = 100"), "{error}");
+}
+
+#[test]
+fn a_float_is_read_as_the_nearest_one() {
+    // Each misread in the last bit by a reader that rounds twice.
+    for text in ["98.56906946328695", "0.30000000000000004", "2.2250738585072011e-308", "9007199254740993.0"] {
+        let float: f64 = text.parse().expect("a float");
+        assert_eq!(flat(&format!("{{\"a\":{text}}}")).get("a"), Some(&Value::Float(float)), "{text}");
+    }
+    let mut bits = 0x3f84_7ae1_47ae_147b_u64;
+    for _ in 0..2_000 {
+        bits = bits.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        let float = f64::from_bits(bits & !(1 << 62) | 0x3f00_0000_0000_0000);
+        assert_eq!(flat(&format!("{{\"a\":{float:?}}}")).get("a"), Some(&Value::Float(float)));
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_ignored() {
+    assert_eq!(shown("\u{feff}{\"a\":1}"), "a=1");
+    assert_eq!(shown("{\"\u{feff}a\":1}"), "\u{feff}a=1");
+    assert!(error("\u{feff}\u{feff}1").to_string().contains("not JSON"));
+}
+
+#[test]
+fn no_error_repeats_a_long_input() {
+    let long = "x".repeat(100_000);
+    for json in [
+        format!("{{\"gomera.{long}\":1}}"),
+        format!("{{\"{long}\":{{\"b\":1}}}}"),
+        format!("{{\"{long}\":[1,"),
+        format!("{{\"a\":\"{long}\"}}"),
+        format!("{}1", format!("{{\"{}\":", "y".repeat(3_000)).repeat(30)),
+        format!("{{\"{long}\":[{}1]}}", "1,".repeat(2_000)),
+    ] {
+        let error = error(&json).to_string();
+        assert!(error.len() < 700, "{} bytes: {error}", error.len());
+    }
+    let deep = format!("{}x", (0..20).map(|index| format!("{{\"k{index}\":")).collect::<String>());
+    let error = error(&deep).to_string();
+    assert!(error.contains("(within /k0/k1/k2/k3/…/k16/k17/k18/k19)"), "{error}");
+}
+
+#[test]
+fn a_large_real_message_fits_the_default_caps() {
+    // 934 attributes, as the largest message of an energy gateway among those of real devices.
+    let channels: Vec<String> = (0..934).map(|index| format!("\"channel{index}\":{{\"wattHours\":{index}}}")).collect();
+    assert_eq!(flat(&format!("{{\"device\":{{{}}}}}", channels.join(","))).len(), 934);
 }

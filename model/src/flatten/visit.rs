@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{DEPTH_MAX, Entry, FlattenError, FlattenLimits, TOP_LEVEL_NAME};
-use crate::attributes::{Attributes, AttributesError, from_entries, is_reserved};
+use crate::attributes::{Attributes, AttributesError, from_entries, is_reserved, shown_name};
 use crate::geo::GeoPoint;
 use crate::value::Value;
 
@@ -25,6 +25,9 @@ pub(super) enum Outcome {
 /// Attributes that a usual publication has at most; more only cost a reallocation.
 const EXPECTED: usize = 16;
 
+/// Segments of a JSON pointer that an error shows.
+const POINTER_SEGMENTS_MAX: usize = 8;
+
 /// Why reading stopped.
 enum Fault {
     TooDeep { limit: usize },
@@ -35,6 +38,10 @@ pub(super) struct State<'a> {
     limits: &'a FlattenLimits,
     path: String,
     found: Vec<Entry>,
+    /// Members that replaced an earlier one of their name.
+    repeats: usize,
+    /// Whether a null was left out of the array read last.
+    last_array_had_null: bool,
     fault: Option<Fault>,
     /// Segments of the place of an error, innermost first.
     place: Vec<String>,
@@ -49,6 +56,8 @@ impl<'a> State<'a> {
             limits,
             path: String::new(),
             found: Vec::with_capacity(EXPECTED),
+            repeats: 0,
+            last_array_had_null: false,
             fault: None,
             place: Vec::new(),
             names: String::new(),
@@ -60,15 +69,21 @@ impl<'a> State<'a> {
     fn record<E: Error>(&mut self, value: Value) -> Result<(), E> {
         let limits = &self.limits.attributes;
         if is_reserved(&self.path) {
-            return Err(self.refuse(AttributesError::Reserved { name: self.path.clone() }));
+            return Err(self.refuse(AttributesError::Reserved { name: shown_name(&self.path) }));
         }
-        if self.found.len() >= limits.count_max {
-            return Err(self.refuse(AttributesError::TooMany { limit: limits.count_max }));
-        }
+        self.check_count()?;
         if let Err(error) = limits.check(&self.path, &value) {
             return Err(self.refuse(error));
         }
         self.found.push((self.path.as_str().into(), value));
+        Ok(())
+    }
+
+    fn check_count<E: Error>(&mut self) -> Result<(), E> {
+        let limit = self.limits.attributes.count_max;
+        if self.found.len() + self.repeats >= limit {
+            return Err(self.refuse(AttributesError::TooMany { limit }));
+        }
         Ok(())
     }
 
@@ -101,8 +116,11 @@ impl<'a> State<'a> {
         self.path.truncate(length);
     }
 
-    /// Forgets what was found for `path` and below it, from entry `start` on.
-    fn forget(&mut self, start: usize) {
+    /// Forgets what was found for `path` and below it, from entry `start` on. Looks at every entry, so it may not happen
+    /// more often than there may be entries.
+    fn forget<E: Error>(&mut self, start: usize) -> Result<(), E> {
+        self.check_count()?;
+        self.repeats += 1;
         let path = self.path.as_str();
         let mut index = 0;
         self.found.retain(|(name, _)| {
@@ -110,6 +128,7 @@ impl<'a> State<'a> {
             let below = name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
             index <= start || !below
         });
+        Ok(())
     }
 
     pub(super) fn finish(mut self, outcome: Outcome) -> Result<Attributes, FlattenError> {
@@ -122,15 +141,33 @@ impl<'a> State<'a> {
         Ok(from_entries(self.found))
     }
 
-    pub(super) fn into_error(self, error: &serde_json::Error) -> FlattenError {
+    /// The place of an error. Of a long one the ends, which say most.
+    fn pointer(&self) -> String {
+        if self.place.is_empty() {
+            return "the top level".to_owned();
+        }
+        let segments = || {
+            let outermost_first = self.place.iter().rev();
+            outermost_first.map(|segment| shown_name(segment).replace('~', "~0").replace('/', "~1"))
+        };
+        let hidden = self.place.len().saturating_sub(POINTER_SEGMENTS_MAX);
         let mut pointer = String::new();
-        for segment in self.place.iter().rev() {
-            pointer.push('/');
-            pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+        for (index, segment) in segments().enumerate() {
+            let since_cut = index.checked_sub(POINTER_SEGMENTS_MAX / 2);
+            match since_cut {
+                Some(0) if hidden > 0 => pointer.push_str("/…"),
+                Some(since) if since < hidden => {}
+                Some(_) | None => {
+                    pointer.push('/');
+                    pointer.push_str(&segment);
+                }
+            }
         }
-        if pointer.is_empty() {
-            pointer.push_str("the top level");
-        }
+        pointer
+    }
+
+    pub(super) fn into_error(self, error: &serde_json::Error) -> FlattenError {
+        let pointer = self.pointer();
         match self.fault {
             Some(Fault::TooDeep { limit }) => FlattenError::TooDeep { pointer, limit },
             Some(Fault::Attribute(error)) => FlattenError::Attribute { pointer, error },
@@ -205,16 +242,13 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         let start = state.found.len();
         let mut names = Names::new(state);
         while let Some(member) = members.next_key_seed(Name { state: &mut *state, names: &mut names })? {
-            if member.repeated {
-                state.forget(start);
-            }
-            let read =
-                members.next_value_seed(Node { state: &mut *state, depth: depth + 1 }).and_then(
-                    |outcome| match outcome {
-                        Outcome::Value(value) => state.record(value),
-                        Outcome::Null | Outcome::Members => Ok(()),
-                    },
-                );
+            let forgotten = if member.repeated { state.forget(start) } else { Ok(()) };
+            let read = forgotten
+                .and_then(|()| members.next_value_seed(Node { state: &mut *state, depth: depth + 1 }))
+                .and_then(|outcome| match outcome {
+                    Outcome::Value(value) => state.record(value),
+                    Outcome::Null | Outcome::Members => Ok(()),
+                });
             if let Err(error) = read {
                 state.place.push(state.path[member.name].to_owned());
                 return Err(error);
@@ -239,6 +273,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         let elements_max = state.limits.attributes.array_elements_max;
         // Scalars so far with their index; taken away once something else turns up.
         let mut scalars: Option<Vec<(usize, Value)>> = Some(Vec::new());
+        let mut had_null = false;
         let mut index = 0;
         loop {
             let length = state.enter_index(index);
@@ -253,10 +288,13 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             state.leave(length);
             let recorded = match (outcome, &mut scalars) {
                 (None, _) => break,
-                (Some(Outcome::Null), _) => Ok(()),
+                (Some(Outcome::Null), _) => {
+                    had_null = true;
+                    Ok(())
+                }
                 (Some(Outcome::Value(value)), Some(scalars)) if !matches!(value, Value::Array(_)) => {
                     if scalars.len() >= elements_max {
-                        let name = state.path.clone();
+                        let name = shown_name(&state.path);
                         let elements = scalars.len() + 1;
                         let error = AttributesError::ArrayTooLong { name, elements, limit: elements_max };
                         return Err(state.refuse(error));
@@ -276,6 +314,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         if let Some(length) = top {
             state.leave(length);
         }
+        state.last_array_had_null = had_null;
         match scalars {
             Some(scalars) => {
                 let values: Vec<Value> = scalars.into_iter().map(|(_, value)| value).collect();
@@ -305,12 +344,15 @@ fn point(state: &State<'_>, start: usize, member_count: usize) -> Option<GeoPoin
     let [first, second] = &state.found[start..] else {
         return None;
     };
-    if member_count != 2 {
+    // One of the two is a string, so an array with a null in it can only be the coordinates.
+    if member_count != 2 || state.last_array_had_null {
         return None;
     }
     let member = |name: &str| {
-        let is = |entry: &Entry| {
-            entry.0.strip_prefix(state.path.as_str()).is_some_and(|rest| rest.strip_prefix('.').unwrap_or(rest) == name)
+        let is = |entry: &Entry| match entry.0.strip_prefix(state.path.as_str()) {
+            Some(rest) if state.path.is_empty() => rest == name,
+            Some(rest) => rest.strip_prefix('.') == Some(name),
+            None => false,
         };
         [first, second].into_iter().find(|entry| is(entry)).map(|entry| &entry.1)
     };

@@ -84,8 +84,6 @@ proptest! {
     #[test]
     fn flattening_follows_its_definition(json in json()) {
         let text = serde_json::to_string(&json).unwrap();
-        // Read back, since writing and reading a float may not be the identity in serde_json's fast mode.
-        let json: Json = serde_json::from_str(&text).unwrap();
         let mut expected = Vec::new();
         collect("", &json, &mut expected);
         let names: std::collections::BTreeSet<_> = expected.iter().map(|(name, _)| name.clone()).collect();
