@@ -73,9 +73,6 @@ fn server() -> Server {
 
 async fn bind(listen: SocketAddr) -> Result<TcpListener> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
-    println!(
-        "{}",
-        serde_json::json!({ "clients": [listener.local_addr()?.to_string()], "metrics": [], "pids": [std::process::id()] })
-    );
+    println!("{}", serde_json::json!({ "clients": [listener.local_addr()?.to_string()], "metrics": [] }));
     Ok(listener)
 }

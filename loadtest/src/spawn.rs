@@ -9,13 +9,11 @@ use serde::Deserialize;
 
 use crate::driver::Target;
 
-/// The first line of a server's output.
+/// The line of a server's output that says where it is reached.
 #[derive(Debug, Deserialize)]
 struct Ready {
     clients: Vec<String>,
-    #[serde(default)]
     metrics: Vec<String>,
-    pids: Vec<u32>,
 }
 
 /// Child processes that end when this is dropped.
@@ -58,11 +56,16 @@ fn start(binary: &Path, arguments: &[String]) -> Result<(Child, Ready)> {
         .with_context(|| format!("start {}", binary.display()))?;
     let output = child.stdout.take().expect("piped above");
     let mut lines = BufReader::new(output).lines();
-    let line = match lines.next() {
-        Some(line) => line?,
-        None => bail!("{} {} ended without a word", binary.display(), arguments.join(" ")),
+    // Other events come before it.
+    let ready = loop {
+        match lines.next() {
+            Some(line) => match serde_json::from_str(&line?) {
+                Ok(ready) => break ready,
+                Err(_) => continue,
+            },
+            None => bail!("{} {} ended before it served", binary.display(), arguments.join(" ")),
+        }
     };
-    let ready = serde_json::from_str(&line).with_context(|| format!("understand {line:?} of {}", binary.display()))?;
     // Whatever else it says is read and passed over, lest it block on a full pipe.
     std::thread::spawn(move || for _ in lines.map_while(Result::ok) {});
     Ok((child, ready))
@@ -73,10 +76,13 @@ fn start(binary: &Path, arguments: &[String]) -> Result<(Child, Ready)> {
 /// # Errors
 /// If it does not start.
 pub fn cluster(arguments: &[String]) -> Result<Running> {
-    let mut all = vec!["up".to_owned(), "--json".to_owned()];
+    let name = format!("load-{}", std::process::id());
+    let mut all = ["up", "--json", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--cluster", &name]
+        .map(str::to_owned)
+        .to_vec();
     all.extend_from_slice(arguments);
     let (child, ready) = start(&sibling("gomera")?, &all)?;
-    let target = Target { clients: ready.clients, metrics: ready.metrics, pids: ready.pids };
+    let target = Target { clients: ready.clients, metrics: ready.metrics, pids: with_children(child.id()) };
     Ok(Running { children: vec![child], target })
 }
 
@@ -95,7 +101,7 @@ pub fn floor(shape: &[String], links: u32) -> Result<Running> {
     for _ in 1..links {
         let (child, ready) = start(&binary, &["floor-relay".to_owned(), "--next".to_owned(), next])?;
         next = ready.clients.into_iter().next().context("a relay has an address")?;
-        pids.extend(ready.pids);
+        pids.push(child.id());
         children.push(child);
     }
     let mut arguments = vec!["floor-front".to_owned(), "--listen".to_owned(), front_address];
@@ -104,9 +110,24 @@ pub fn floor(shape: &[String], links: u32) -> Result<Running> {
         arguments.extend(["--next".to_owned(), next]);
     }
     let (child, ready) = start(&binary, &arguments)?;
-    pids.extend(ready.pids);
+    pids.push(child.id());
     children.push(child);
     Ok(Running { children, target: Target { clients: ready.clients, metrics: Vec::new(), pids } })
+}
+
+/// A process and the processes it started.
+fn with_children(parent: u32) -> Vec<u32> {
+    let mut all = vec![parent];
+    // Each thread lists the processes it started.
+    if let Ok(tasks) = std::fs::read_dir(format!("/proc/{parent}/task")) {
+        for task in tasks.filter_map(Result::ok) {
+            let listed = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            all.extend(listed.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 fn free_port() -> Result<u16> {
