@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::shown::shown;
 use crate::value::{ARC_HEADER_BYTES, Value};
 
 /// Names that begin so are the system's own; publishers may not use them.
@@ -15,17 +16,6 @@ pub const RESERVED_PREFIX: &str = "gomera.";
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     name.starts_with(RESERVED_PREFIX)
-}
-
-/// Characters of a name that errors show: they travel in headers, which are small.
-const SHOWN_CHARACTERS_MAX: usize = 40;
-
-/// A name as errors show it: a long one is cut.
-pub(crate) fn shown_name(name: &str) -> String {
-    match name.char_indices().nth(SHOWN_CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
-    }
 }
 
 /// Sorted, unique attributes. Share behind an `Arc` where clones are frequent.
@@ -153,7 +143,7 @@ impl AttributeLimits {
         }
         if name.len() > self.name_bytes_max {
             return Err(AttributesError::NameTooLong {
-                name: shown_name(name),
+                name: shown(name),
                 bytes: name.len(),
                 limit: self.name_bytes_max,
             });
@@ -162,14 +152,14 @@ impl AttributeLimits {
             && elements.len() > self.array_elements_max
         {
             return Err(AttributesError::ArrayTooLong {
-                name: shown_name(name),
+                name: shown(name),
                 elements: elements.len(),
                 limit: self.array_elements_max,
             });
         }
         let bytes = text_bytes(value);
         if bytes > self.value_bytes_max {
-            return Err(AttributesError::ValueTooLong { name: shown_name(name), bytes, limit: self.value_bytes_max });
+            return Err(AttributesError::ValueTooLong { name: shown(name), bytes, limit: self.value_bytes_max });
         }
         Ok(())
     }
@@ -251,7 +241,7 @@ impl AttributesBuilder {
     pub fn insert(&mut self, name: impl Into<Arc<str>>, value: impl Into<Value>) -> Result<&mut Self, AttributesError> {
         let name = name.into();
         if is_reserved(&name) {
-            return Err(AttributesError::Reserved { name: shown_name(&name) });
+            return Err(AttributesError::Reserved { name: shown(&name) });
         }
         self.insert_system(name, value)
     }

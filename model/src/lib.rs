@@ -8,6 +8,7 @@ pub mod filter;
 pub mod flatten;
 pub mod geo;
 pub mod publication;
+mod shown;
 pub mod timestamp;
 pub mod value;
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::attributes::{AttributeLimits, Attributes, AttributesError, is_reserved, shown_name};
+use crate::attributes::{AttributeLimits, Attributes, AttributesError, is_reserved};
+use crate::shown::shown;
 use crate::timestamp::Timestamp;
 
 /// Attributes to be filtered on and a payload that nobody on the way looks into.
@@ -90,7 +91,7 @@ impl Publication {
             return Err(PublicationError::ExpiresAtOnce);
         }
         if let Some((name, _)) = self.attributes.iter().find(|(name, _)| is_reserved(name)) {
-            return Err(AttributesError::Reserved { name: shown_name(name) }.into());
+            return Err(AttributesError::Reserved { name: shown(name) }.into());
         }
         self.attributes.check(&limits.attributes)?;
         Ok(())

@@ -10,8 +10,9 @@ use std::fmt::{self, Write};
 use crate::filter::arithmetic;
 use crate::filter::ast::{Arithmetic, Expression, Operand, Predicate, Set, Shape};
 use crate::filter::limits::{FilterLimits, LimitExceeded};
-use crate::filter::set::ConstantSet;
+use crate::filter::pattern::RegexBudget;
 use crate::filter::truth::Truth;
+use crate::shown::shown;
 use crate::value::{Scalar, Value};
 
 /// A tree is no filter.
@@ -53,10 +54,15 @@ pub(super) fn check_vertices(count: usize, limits: &FilterLimits) -> Result<(), 
     Ok(())
 }
 
-pub(super) fn check_regexes(count: usize, limits: &FilterLimits) -> Result<(), LimitExceeded> {
+pub(super) fn check_regexes(count: usize, text_bytes: usize, limits: &FilterLimits) -> Result<(), LimitExceeded> {
     let limit = limits.regexes_max;
     if count > limit {
         return Err(LimitExceeded { what: format!("the filter has {count} MATCHES"), cap: "regexes_max", limit });
+    }
+    let limit = limits.regex_text_bytes_max;
+    if text_bytes > limit {
+        let what = format!("the regular expressions have {text_bytes} bytes of text");
+        return Err(LimitExceeded { what, cap: "regex_text_bytes_max", limit });
     }
     Ok(())
 }
@@ -91,7 +97,9 @@ pub(super) fn point(latitude: Operand, longitude: Operand) -> Result<Operand, St
         return match arithmetic::point(latitude.into(), longitude.into()) {
             Some(point) => Ok(Operand::Constant(Value::GeoPoint(point))),
             None => Err(format!(
-                "POINT({latitude}, {longitude}) is no place: latitude must be a number within -90 to 90, longitude within -180 to 180"
+                "POINT({}, {}) is no place: latitude must be a number within -90 to 90, longitude within -180 to 180",
+                shown(&latitude.to_string()),
+                shown(&longitude.to_string()),
             )),
         };
     }
@@ -122,7 +130,7 @@ pub(super) fn check_shape(shape: &Shape) -> Result<(), String> {
         if let Operand::Constant(value) = operand
             && !matches!(value, Value::GeoPoint(_))
         {
-            let kind = value.type_name();
+            let (kind, value) = (value.type_name(), shown(&value.to_string()));
             return Err(format!("{role} is the {kind} {value}, must be a place such as POINT(43.46, -3.81)"));
         }
         Ok(())
@@ -133,6 +141,7 @@ pub(super) fn check_shape(shape: &Shape) -> Result<(), String> {
             if let Operand::Constant(value) = radius_metres
                 && !arithmetic::number(value.into()).is_some_and(|radius| radius >= 0.0)
             {
+                let value = shown(&value.to_string());
                 return Err(format!("the radius of CIRCLE is {value}, must be a number of metres, 0 or more"));
             }
             Ok(())
@@ -173,7 +182,7 @@ fn check_constant(value: &Value) -> Result<(), String> {
 
 /// Checks a tree against the caps and makes it canonical.
 pub(super) fn canonical(expression: Expression, limits: &FilterLimits) -> Result<Expression, ExpressionError> {
-    let mut walk = Walk { limits, nodes: 0, regexes: 0 };
+    let mut walk = Walk { limits, nodes: 0, regexes: RegexBudget::default() };
     let expression = walk.expression(expression, 1)?;
     let mut length = Length(0);
     write!(length, "{expression}").expect("counting cannot fail");
@@ -184,7 +193,7 @@ pub(super) fn canonical(expression: Expression, limits: &FilterLimits) -> Result
 struct Walk<'l> {
     limits: &'l FilterLimits,
     nodes: usize,
-    regexes: usize,
+    regexes: RegexBudget,
 }
 
 impl Walk<'_> {
@@ -255,8 +264,7 @@ impl Walk<'_> {
             }
             Predicate::Like { operand, pattern } => Predicate::Like { operand: self.operand(operand, depth)?, pattern },
             Predicate::Matches { operand, pattern } => {
-                self.regexes += 1;
-                check_regexes(self.regexes, self.limits)?;
+                self.regexes.spend(pattern.text(), self.limits)?;
                 Predicate::Matches { operand: self.operand(operand, depth)?, pattern }
             }
             Predicate::StartsWith { operand, prefix } => {
@@ -304,7 +312,8 @@ impl Walk<'_> {
                 Ok(Set::Array(self.operand(array, depth)?))
             }
             Set::Array(other) => Err(ExpressionError::Invalid(format!(
-                "IN looks in `{other}`, must be a list, an attribute or a context attribute"
+                "IN looks in `{}`, must be a list, an attribute or a context attribute",
+                shown(&other.to_string())
             ))),
         }
     }
@@ -380,58 +389,4 @@ impl Write for Length {
         self.0 += text.len();
         Ok(())
     }
-}
-
-/// What a compiled regular expression is taken to hold: the measured size of `^[a-z]+-\d{3}$` is near this.
-const REGEX_BYTES: usize = 16 * 1024;
-
-/// Approximate heap bytes below a condition.
-pub(super) fn heap_bytes(expression: &Expression) -> usize {
-    match expression {
-        Expression::Constant(_) => 0,
-        Expression::Predicate(predicate) => {
-            let operands: usize = predicate.operands().into_iter().map(operand_heap_bytes).sum();
-            operands + predicate_heap_bytes(predicate)
-        }
-        Expression::Not(inner) => size_of::<Expression>() + heap_bytes(inner),
-        Expression::And(parts) | Expression::Or(parts) => {
-            parts.iter().map(|part| size_of::<Expression>() + heap_bytes(part)).sum()
-        }
-    }
-}
-
-/// What a predicate holds beside its operands.
-fn predicate_heap_bytes(predicate: &Predicate) -> usize {
-    match predicate {
-        Predicate::In { set: Set::Constants(members), .. } => constant_set_heap_bytes(members),
-        Predicate::In { set: Set::Operands(members), .. } => members.len() * size_of::<Operand>(),
-        Predicate::Like { pattern, .. } => 2 * pattern.text().len(),
-        Predicate::Matches { pattern, .. } => pattern.text().len() + REGEX_BYTES,
-        Predicate::Within { shape: Shape::Polygon(polygon), .. } => size_of_val(polygon.vertices()),
-        Predicate::Compare { .. }
-        | Predicate::Between { .. }
-        | Predicate::In { set: Set::Array(_), .. }
-        | Predicate::StartsWith { .. }
-        | Predicate::EndsWith { .. }
-        | Predicate::Contains { .. }
-        | Predicate::IsNull(_)
-        | Predicate::Within { shape: Shape::Circle { .. } | Shape::Box { .. }, .. } => 0,
-    }
-}
-
-fn constant_set_heap_bytes(set: &ConstantSet) -> usize {
-    set.members().iter().map(|member| size_of::<Value>() + member.heap_bytes()).sum()
-}
-
-fn operand_heap_bytes(operand: &Operand) -> usize {
-    let mut bytes = 0;
-    operand.walk(&mut |operand| {
-        bytes += size_of::<Operand>()
-            + match operand {
-                Operand::Constant(value) => value.heap_bytes(),
-                Operand::Attribute(name) | Operand::Context(name) => name.len(),
-                Operand::Negate(_) | Operand::Arithmetic(_) | Operand::Point(_) | Operand::Distance(_) => 0,
-            };
-    });
-    bytes
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use unicode_width::UnicodeWidthChar;
+
 use crate::filter::limits::LimitExceeded;
+use crate::shown::moves_cursor;
 
 /// A text is no filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,16 +81,28 @@ impl ParseError {
         let before = &before_all[line_start..];
         let after = text[before_all.len()..].lines().next().unwrap_or("");
         let hidden = before.chars().count().saturating_sub(SHOWN);
-        let mut shown: String = before.chars().skip(hidden).collect();
+        let mut shown: String = before.chars().skip(hidden).map(in_place).collect();
         if hidden > 0 {
             shown.insert(0, '…');
         }
-        // Tabs stay tabs, so that the caret lines up however wide they are shown.
-        let padding: String = shown.chars().map(|character| if character == '\t' { '\t' } else { ' ' }).collect();
-        shown.extend(after.chars().take(SHOWN));
+        let mut padding = String::new();
+        for character in shown.chars() {
+            // Tabs stay tabs, so that the caret lines up however wide they are shown.
+            if character == '\t' {
+                padding.push('\t');
+            } else {
+                padding.extend(std::iter::repeat_n(' ', character.width().unwrap_or(0)));
+            }
+        }
+        shown.extend(after.chars().take(SHOWN).map(in_place));
         if after.chars().nth(SHOWN).is_some() {
             shown.push('…');
         }
         format!("{shown}\n{padding}^")
     }
+}
+
+/// One character for one, so that the caret stays in place.
+fn in_place(character: char) -> char {
+    if character != '\t' && moves_cursor(character) { char::REPLACEMENT_CHARACTER } else { character }
 }

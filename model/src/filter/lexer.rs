@@ -1,6 +1,7 @@
 //! Text to tokens, on demand.
 
 use crate::filter::error::{Fault, ParseError, ParseErrorKind};
+use crate::shown::shown;
 
 /// A token with its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,9 +96,28 @@ const SYMBOLS: [(&str, Symbol); 15] = [
     ("%", Symbol::Percent),
 ];
 
-/// What people write who come from other languages.
-const FOREIGN: [(&str, &str); 6] =
-    [("==", "`=`"), ("&&", "`AND`"), ("||", "`OR`"), ("=>", "`>=`"), ("=<", "`<=`"), ("!", "`NOT` or `<>`")];
+/// What people write who come from other languages or paste from a text processor, longest first, and what they should.
+const FOREIGN: [(&str, &str); 17] = [
+    ("==", "`=`"),
+    ("&&", "`AND`"),
+    ("||", "`OR`"),
+    ("=>", "`>=`"),
+    ("=<", "`<=`"),
+    (":=", "`=`"),
+    ("--", "`- -` for a double negation (there are no comments)"),
+    ("!", "`NOT` or `<>`"),
+    ("&", "`AND`"),
+    ("|", "`OR`"),
+    ("≤", "`<=`"),
+    ("≥", "`>=`"),
+    ("≠", "`<>`"),
+    (";", "the end of the filter, which is one condition"),
+    ("`", "`\"` round a name or `'` round a text"),
+    ("‘", STRAIGHT),
+    ("“", STRAIGHT),
+];
+
+const STRAIGHT: &str = "a straight quote: `'` round a text, `\"` round a name";
 
 fn keyword(word: &str) -> Option<Keyword> {
     KEYWORDS.iter().find(|(text, _)| text.eq_ignore_ascii_case(word)).map(|(_, keyword)| *keyword)
@@ -198,8 +218,8 @@ impl<'t> Lexer<'t> {
             (_, Some((text, ours))) => Err(self.unexpected(self.position, format!("`{text}`"), *ours)),
             (None, None) => Err(self.unexpected(
                 self.position,
-                format!("`{}`", character.escape_debug()),
-                "a name, a literal or an operator",
+                described(Some(character)),
+                "a name, a literal or an operator (a name with other characters goes in double quotes)",
             )),
         }
     }
@@ -246,9 +266,7 @@ impl<'t> Lexer<'t> {
                     self.position += length;
                 }
                 _ => {
-                    let found =
-                        self.peek().map_or("the end of the filter".to_owned(), |character| format!("`{character}`"));
-                    return Err(self.unexpected(start, found, "the next part of the path after `.`"));
+                    return Err(self.unexpected(start, described(self.peek()), "the next part of the path after `.`"));
                 }
             }
             if self.peek() != Some('.') {
@@ -281,8 +299,8 @@ impl<'t> Lexer<'t> {
         match self.peek() {
             Some(character) if continues_name(character) || character == '.' => Err(self.unexpected(
                 self.position,
-                format!("`{character}`"),
-                format!("the number `{}` to end", &self.text[start..self.position]),
+                described(Some(character)),
+                format!("the number `{}` to end", shown(&self.text[start..self.position])),
             )),
             _ => Ok(kind),
         }
@@ -320,12 +338,18 @@ impl<'t> Lexer<'t> {
             let radix = if digits.len() > 1 && digits.starts_with('0') { 8 } else { 10 };
             return self.integer(start, &digits, radix);
         }
+        let written = shown(&self.text[start..self.position]);
+        let is_zero =
+            !digits.split('e').next().is_some_and(|mantissa| mantissa.contains(|digit| ('1'..='9').contains(&digit)));
         match digits.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(TokenKind::Float(number)),
-            _ => Err(self.invalid(
-                start,
-                format!("`{}` is beyond the range of a 64-bit float", &self.text[start..self.position]),
-            )),
+            Ok(number) if !number.is_finite() => {
+                Err(self.invalid(start, format!("`{written}` is beyond the range of a 64-bit float")))
+            }
+            Ok(number) if number == 0.0 && !is_zero => {
+                Err(self.invalid(start, format!("`{written}` is too small for a 64-bit float, which would be 0")))
+            }
+            Ok(number) => Ok(TokenKind::Float(number)),
+            Err(_) => Err(self.invalid(start, format!("`{written}` is no number"))),
         }
     }
 
@@ -334,11 +358,14 @@ impl<'t> Lexer<'t> {
         let rest = self.rest();
         let length = rest.find(|character: char| !character.is_digit(radix) && character != '_').unwrap_or(rest.len());
         let written = &rest[..length];
-        if written.is_empty() || written.starts_with('_') || written.ends_with('_') {
-            let found =
-                rest.chars().next().map_or("the end of the filter".to_owned(), |character| format!("`{character}`"));
-            let so_far = &self.text[start..self.position];
-            return Err(self.unexpected(self.position, found, format!("a digit to go on with the number `{so_far}`")));
+        if written.is_empty() {
+            let so_far = shown(&self.text[start..self.position]);
+            let expected = format!("a digit to go on with the number `{so_far}`");
+            return Err(self.unexpected(self.position, described(self.peek()), expected));
+        }
+        if written.starts_with('_') || written.ends_with('_') {
+            let so_far = shown(&self.text[start..self.position + length]);
+            return Err(self.invalid(start, format!("`_` in the number `{so_far}` must stand between digits")));
         }
         self.position += length;
         Ok(written.replace('_', ""))
@@ -351,9 +378,10 @@ impl<'t> Lexer<'t> {
         }
         let written = &self.text[start..self.position];
         if radix == 8 && digits.contains(['8', '9']) {
-            return Err(
-                self.invalid(start, format!("`{written}` begins with 0 and is octal, which has no digits 8 and 9"))
-            );
+            return Err(self.invalid(
+                start,
+                format!("`{}` begins with 0 and is octal, which has no digits 8 and 9", shown(written)),
+            ));
         }
         // One more than i64::MAX is let through for the sake of -9223372036854775808.
         match parsed {
@@ -364,5 +392,14 @@ impl<'t> Lexer<'t> {
 }
 
 pub(super) fn integer_out_of_range(written: &str) -> String {
-    format!("`{written}` is beyond the range of a 64-bit integer; write a float, such as `1e20`")
+    format!("`{}` is beyond the range of a 64-bit integer; write a float, such as `1e20`", shown(written))
+}
+
+/// A character as errors name it.
+fn described(character: Option<char>) -> String {
+    match character {
+        None => "the end of the filter".to_owned(),
+        Some(' ') => "a space".to_owned(),
+        Some(character) => format!("`{}`", character.escape_debug()),
+    }
 }

@@ -15,7 +15,9 @@ pub struct FilterLimits {
     pub polygon_vertices_max: usize,
     /// `MATCHES` patterns.
     pub regexes_max: usize,
-    /// Bytes of one compiled `MATCHES` pattern, and of its cache while it runs.
+    /// UTF-8 bytes of all `MATCHES` patterns together: a few bytes of them can take a millisecond to compile.
+    pub regex_text_bytes_max: usize,
+    /// Bytes of the automaton of one `MATCHES` pattern, and of what it takes to make it.
     pub regex_bytes_max: usize,
 }
 
@@ -32,6 +34,7 @@ impl Default for FilterLimits {
             in_members_max: 1024,
             polygon_vertices_max: 512,
             regexes_max: 8,
+            regex_text_bytes_max: 1024,
             regex_bytes_max: 256 * 1024,
         }
     }
@@ -49,6 +52,7 @@ impl FilterLimits {
             in_members_max: usize::MAX,
             polygon_vertices_max: usize::MAX,
             regexes_max: usize::MAX,
+            regex_text_bytes_max: usize::MAX,
             regex_bytes_max: 16 * 1024 * 1024,
         }
     }

@@ -9,6 +9,9 @@
 //! - `LIKE` that only asks for a beginning or an end becomes `STARTS_WITH` or `ENDS_WITH`.
 //! - What does not depend on anything is computed, and `TRUE` and `FALSE` absorb or vanish.
 //! - `AND` and `OR` are flat, sorted and free of doubles; with one part left they are that part.
+//!
+//! It grows by no more than what `BETWEEN` doubles and nests at most one level deeper than the filter did, perhaps beyond
+//! the cap: it is for an index and does not travel as text.
 
 use crate::filter::Filter;
 use crate::filter::arithmetic;

@@ -9,7 +9,9 @@ use crate::filter::check;
 use crate::filter::error::{Fault, ParseError, ParseErrorKind};
 use crate::filter::lexer::{Keyword, Lexer, Symbol, Token, TokenKind, integer_out_of_range};
 use crate::filter::limits::{FilterLimits, LimitExceeded};
+use crate::filter::pattern::RegexCompiler;
 use crate::filter::truth::Truth;
+use crate::shown::shown;
 use crate::value::Value;
 
 /// Reads a whole filter.
@@ -23,13 +25,14 @@ fn whole(text: &str, limits: &FilterLimits) -> Result<Expression, Fault> {
     }
     let mut lexer = Lexer::new(text);
     let token = lexer.next()?;
-    let mut parser = Parser { text, limits, lexer, token, nesting: 0, regexes: 0 };
+    let mut parser =
+        Parser { text, limits, lexer, token, text_end: usize::MAX, nesting: 0, regexes: RegexCompiler::new(limits) };
     if parser.token.kind == TokenKind::End {
         return Ok(Expression::Constant(Truth::True));
     }
     let parsed = parser.climb(Strength::Or)?;
     if parser.token.kind != TokenKind::End {
-        return Err(parser.unexpected(parsed.what_may_follow()));
+        return Err(parser.unexpected(format!("{}{}", parsed.what_may_follow(), parser.hint())));
     }
     Ok(*parser.condition(parsed)?.item)
 }
@@ -129,12 +132,17 @@ pub(super) struct Parser<'t, 'l> {
     lexer: Lexer<'t>,
     /// The next token.
     token: Token<'t>,
+    /// Where the last text before it ended.
+    text_end: usize,
     nesting: usize,
-    regexes: usize,
+    regexes: RegexCompiler<'l>,
 }
 
 impl<'t> Parser<'t, '_> {
     fn advance(&mut self) -> Result<Token<'t>, Fault> {
+        if matches!(self.token.kind, TokenKind::Text(_)) {
+            self.text_end = self.token.start + self.token.text.len();
+        }
         let next = self.lexer.next()?;
         Ok(std::mem::replace(&mut self.token, next))
     }
@@ -163,19 +171,34 @@ impl<'t> Parser<'t, '_> {
 
     fn expect_text(&mut self, expected: &str) -> Result<(String, usize), Fault> {
         let start = self.token.start;
-        let TokenKind::Text(text) = &mut self.token.kind else {
+        if !matches!(self.token.kind, TokenKind::Text(_)) {
             return Err(self.unexpected(expected));
-        };
-        let text = std::mem::take(text);
-        self.advance()?;
+        }
+        let TokenKind::Text(text) = self.advance()?.kind else { unreachable!("looked at before it was taken") };
         Ok((text, start))
     }
 
     /// The next token is not what should stand there.
     fn unexpected(&self, expected: impl Into<String>) -> Fault {
         let at_end = self.token.kind == TokenKind::End;
-        let found = if at_end { "the end of the filter".to_owned() } else { shown(self.token.text) };
-        self.error(self.token.start, ParseErrorKind::Unexpected { found, expected: expected.into() })
+        let found = if at_end { "the end of the filter".to_owned() } else { quoted(self.token.text) };
+        let mut expected = expected.into();
+        if !at_end && self.text_end == self.token.start {
+            expected += " (a quote within a text is doubled: `'it''s'`)";
+        }
+        self.error(self.token.start, ParseErrorKind::Unexpected { found, expected })
+    }
+
+    /// What those mean who write something else than an operator after an operand.
+    fn hint(&self) -> String {
+        match &self.token.kind {
+            TokenKind::Name { .. } if self.token.text.starts_with('[') => {
+                " (an element's member is written `stops.0.name`)".to_owned()
+            }
+            TokenKind::Name { name, bare: true } => function::known(name)
+                .map_or_else(String::new, |function| format!(" (functions are written `{function}(…)`)")),
+            _ => String::new(),
+        }
     }
 
     fn invalid(&self, offset: usize, reason: impl Into<String>) -> Fault {
@@ -258,7 +281,7 @@ impl<'t> Parser<'t, '_> {
                 self.condition_node(start, Expression::is_true(item), [(depth, nodes), (1, 1)])
             }
             other => {
-                let found = format!("the value `{}` alone", shorten(&other.to_string()));
+                let found = format!("the value `{}` alone", shown(&other.to_string()));
                 let expected = "a condition, such as a comparison of it".to_owned();
                 Err(self.error(start, ParseErrorKind::Unexpected { found, expected }))
             }
@@ -276,7 +299,7 @@ impl<'t> Parser<'t, '_> {
                 },
             )),
             Parsed::Condition(condition) => {
-                let found = format!("the condition `{}`", shorten(&condition.item.to_string()));
+                let found = format!("the condition `{}`", shown(&condition.item.to_string()));
                 let expected = "a value: a name, a literal or an arithmetic expression".to_owned();
                 Err(self.error(condition.start, ParseErrorKind::Unexpected { found, expected }))
             }
@@ -365,9 +388,27 @@ impl<'t> Parser<'t, '_> {
         }
         if self.takes_symbol(Symbol::Plus)? {
             let inner = self.nested(Self::signed)?;
-            return Ok(Parsed::Operand(self.as_operand(inner)?));
+            let inner = self.as_operand(inner)?;
+            return Ok(Parsed::Operand(self.plus(start, inner)?));
         }
         self.primary()
+    }
+
+    /// `+operand`: what is a number or nothing stays itself; what may be something else becomes `1 * operand`, which has no
+    /// value if it is no number.
+    fn plus(&self, start: usize, inner: Term) -> Result<Term, Fault> {
+        match &inner.item {
+            Operand::Constant(Value::Integer(_) | Value::Float(_))
+            | Operand::Negate(_)
+            | Operand::Arithmetic(_)
+            | Operand::Distance(_) => Ok(inner),
+            Operand::Constant(_) | Operand::Attribute(_) | Operand::Context(_) | Operand::Point(_) => {
+                let measures = [(1, 1), inner.measures()];
+                let left = Operand::Constant(Value::Integer(1));
+                let product = Arithmetic { left, operator: ArithmeticOperator::Multiply, right: inner.item };
+                self.node(start, Operand::Arithmetic(Box::new(product)), measures)
+            }
+        }
     }
 
     fn named(&mut self) -> Result<Parsed, Fault> {
@@ -382,7 +423,9 @@ impl<'t> Parser<'t, '_> {
     fn parenthesised(&mut self) -> Result<Parsed, Fault> {
         let start = self.advance()?.start;
         let mut inner = self.nested(|parser| parser.climb(Strength::Or))?;
-        self.expect_symbol(Symbol::RightParenthesis, "`)` or an operator")?;
+        if !self.takes_symbol(Symbol::RightParenthesis)? {
+            return Err(self.unexpected(format!("`)` or an operator{}", self.hint())));
+        }
         match &mut inner {
             Parsed::Condition(condition) => condition.start = start,
             Parsed::Operand(operand) => operand.start = start,
@@ -408,7 +451,13 @@ impl<'t> Parser<'t, '_> {
             TokenKind::Context(name) => Operand::Context(name.as_str().into()),
             TokenKind::Name { .. } => return self.named(),
             TokenKind::Symbol(Symbol::LeftParenthesis) => return self.parenthesised(),
-            TokenKind::End | TokenKind::Keyword(_) | TokenKind::Symbol(_) => {
+            TokenKind::Keyword(_) => {
+                let name = shown(self.token.text);
+                return Err(
+                    self.unexpected(format!("a value or a condition (an attribute of this name is `\"{name}\"`)"))
+                );
+            }
+            TokenKind::End | TokenKind::Symbol(_) => {
                 return Err(self.unexpected("a value or a condition"));
             }
         };
@@ -423,16 +472,6 @@ impl<Item> Measured<Item> {
     }
 }
 
-/// Longer quotes from the text are cut in errors.
-const QUOTED_CHARACTERS_MAX: usize = 40;
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(QUOTED_CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-fn shown(text: &str) -> String {
-    format!("`{}`", shorten(text))
+fn quoted(text: &str) -> String {
+    format!("`{}`", shown(text))
 }

@@ -10,6 +10,8 @@ use crate::value::{Comparability, Scalar, Value};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConstantSet {
     members: Arc<[Value]>,
+    /// What the members that are texts name as RFC 3339, sorted: text and time meet across types.
+    instants: Arc<[Timestamp]>,
 }
 
 impl ConstantSet {
@@ -20,7 +22,12 @@ impl ConstantSet {
         members.sort_by(|left, right| by_language(Scalar::from(left), Scalar::from(right)));
         members
             .dedup_by(|later, earlier| by_language(Scalar::from(&*later), Scalar::from(&*earlier)) == Ordering::Equal);
-        Self { members: members.into() }
+        let mut instants: Vec<Timestamp> = members
+            .iter()
+            .filter_map(|member| if let Value::String(text) = member { Timestamp::parse(text) } else { None })
+            .collect();
+        instants.sort_unstable();
+        Self { members: members.into(), instants: instants.into() }
     }
 
     /// The members, sorted.
@@ -42,8 +49,8 @@ impl ConstantSet {
         match value {
             // A NaN equals nothing, though it has a place in the order.
             Scalar::Float(number) if number.is_nan() => false,
-            // Text and time meet across types, and differently written texts may be one instant.
-            Scalar::Timestamp(_) => self.members.iter().any(|member| Scalar::from(member).equals(value)),
+            // Differently written texts may be one instant.
+            Scalar::Timestamp(instant) => found(value) || self.instants.binary_search(&instant).is_ok(),
             Scalar::String(text) => {
                 found(value)
                     || (self.has_timestamps()
@@ -53,6 +60,10 @@ impl ConstantSet {
                 found(value)
             }
         }
+    }
+
+    pub(super) fn instants_bytes(&self) -> usize {
+        size_of_val(&*self.instants)
     }
 
     fn has_timestamps(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Claims about filters: reading, errors, caps, canonical form, normal form.
 
+mod mistakes;
+
 use super::*;
 use crate::attributes::Attributes;
 use crate::geo::GeoPoint;
@@ -165,6 +167,7 @@ fn every_cap_is_named_where_it_is_exceeded() {
         in_members_max: 3,
         polygon_vertices_max: 3,
         regexes_max: 1,
+        regex_text_bytes_max: 20,
         regex_bytes_max: 2_000,
     };
     for (text, cap, fits) in [
@@ -180,7 +183,12 @@ fn every_cap_is_named_where_it_is_exceeded() {
             "WITHIN(p, POLYGON(POINT(0,0),POINT(0,1),POINT(1,1)))".to_owned(),
         ),
         ("MATCHES(a, 'x') OR MATCHES(a, 'y')".to_owned(), "regexes_max = 1", "MATCHES(a, 'x')".to_owned()),
-        ("MATCHES(a, '[a-z]{1000}')".to_owned(), "regex_bytes_max = 2000", "MATCHES(a, '[a-z]')".to_owned()),
+        ("MATCHES(a, '^[a-z]{1000}')".to_owned(), "regex_bytes_max = 2000", "MATCHES(a, '^[a-z]')".to_owned()),
+        (
+            format!("MATCHES(a, '{}')", "a".repeat(21)),
+            "regex_text_bytes_max = 20",
+            format!("MATCHES(a, '{}')", "a".repeat(20)),
+        ),
     ] {
         let error = Filter::parse(&text, &small).expect_err(&text);
         assert!(error.to_string().contains(cap), "{text}: {error}");

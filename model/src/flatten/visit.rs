@@ -8,8 +8,9 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{DEPTH_MAX, Entry, FlattenError, FlattenLimits, TOP_LEVEL_NAME};
-use crate::attributes::{Attributes, AttributesError, from_entries, is_reserved, shown_name};
+use crate::attributes::{Attributes, AttributesError, from_entries, is_reserved};
 use crate::geo::GeoPoint;
+use crate::shown::shown;
 use crate::value::Value;
 
 /// What a JSON value turned out to be.
@@ -69,7 +70,7 @@ impl<'a> State<'a> {
     fn record<E: Error>(&mut self, value: Value) -> Result<(), E> {
         let limits = &self.limits.attributes;
         if is_reserved(&self.path) {
-            return Err(self.refuse(AttributesError::Reserved { name: shown_name(&self.path) }));
+            return Err(self.refuse(AttributesError::Reserved { name: shown(&self.path) }));
         }
         self.check_count()?;
         if let Err(error) = limits.check(&self.path, &value) {
@@ -148,7 +149,7 @@ impl<'a> State<'a> {
         }
         let segments = || {
             let outermost_first = self.place.iter().rev();
-            outermost_first.map(|segment| shown_name(segment).replace('~', "~0").replace('/', "~1"))
+            outermost_first.map(|segment| shown(segment).replace('~', "~0").replace('/', "~1"))
         };
         let hidden = self.place.len().saturating_sub(POINTER_SEGMENTS_MAX);
         let mut pointer = String::new();
@@ -294,7 +295,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
                 }
                 (Some(Outcome::Value(value)), Some(scalars)) if !matches!(value, Value::Array(_)) => {
                     if scalars.len() >= elements_max {
-                        let name = shown_name(&state.path);
+                        let name = shown(&state.path);
                         let elements = scalars.len() + 1;
                         let error = AttributesError::ArrayTooLong { name, elements, limit: elements_max };
                         return Err(state.refuse(error));

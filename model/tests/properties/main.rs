@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod deep;
 mod filters;
 mod force;
 mod generator;

@@ -1,12 +1,12 @@
 //! Functions: a bare word before `(`, and `TIMESTAMP` before a text. The words are not reserved; elsewhere they are
 //! ordinary names.
 
-use super::{Measured, Parsed, Parser, Term, shown};
+use super::{Measured, Parsed, Parser, Term, quoted};
 use crate::filter::ast::{Expression, Operand, Predicate, Shape};
 use crate::filter::check;
 use crate::filter::error::{Fault, ParseErrorKind};
 use crate::filter::lexer::{Symbol, TokenKind};
-use crate::filter::pattern::{RegexPattern, RegexPatternError};
+use crate::filter::pattern::RegexPatternError;
 use crate::geo::Polygon;
 use crate::timestamp::Timestamp;
 use crate::value::Value;
@@ -34,6 +34,25 @@ const FUNCTIONS: [(&str, Function); 8] = [
     ("WITHIN", Function::Within),
 ];
 
+/// The function of this name, as it is written.
+pub(super) fn known(name: &str) -> Option<&'static str> {
+    FUNCTIONS.iter().find(|(word, _)| word.eq_ignore_ascii_case(name)).map(|(word, _)| *word)
+}
+
+/// What is written like a function elsewhere, and what to write here.
+const FOREIGN: [(&str, &str); 6] = [
+    ("BOX", WITHIN_ONLY),
+    ("CIRCLE", WITHIN_ONLY),
+    ("LOWER", IGNORE_CASE),
+    ("POLYGON", WITHIN_ONLY),
+    ("TIMESTAMP", "a literal such as `TIMESTAMP '2024-05-17T08:30:00Z'`"),
+    ("UPPER", IGNORE_CASE),
+];
+
+const WITHIN_ONLY: &str = "an area only as the second argument of `WITHIN`";
+
+const IGNORE_CASE: &str = "`MATCHES(…, '(?i)…')`, which ignores case";
+
 const SHAPES: &str = "an area: `CIRCLE(…)`, `BOX(…)` or `POLYGON(…)`";
 
 impl Parser<'_, '_> {
@@ -45,7 +64,7 @@ impl Parser<'_, '_> {
             let Some(instant) = Timestamp::parse(text) else {
                 let reason = format!(
                     "{} is not an RFC 3339 date and time such as '2024-05-17T08:30:00Z'",
-                    shown(self.token.text)
+                    quoted(self.token.text)
                 );
                 return Err(self.invalid(self.token.start, reason));
             };
@@ -56,9 +75,14 @@ impl Parser<'_, '_> {
             return Ok(None);
         }
         let Some((_, function)) = FUNCTIONS.iter().find(|(word, _)| word.eq_ignore_ascii_case(name)) else {
-            let known: Vec<&str> = FUNCTIONS.iter().map(|(word, _)| *word).collect();
-            let found = format!("the unknown function {}", shown(name));
-            let expected = format!("an operator, or one of {}", known.join(", "));
+            let found = format!("the unknown function {}", quoted(name));
+            let expected = match FOREIGN.iter().find(|(word, _)| word.eq_ignore_ascii_case(name)) {
+                Some((_, ours)) => (*ours).to_owned(),
+                None => {
+                    let known: Vec<&str> = FUNCTIONS.iter().map(|(word, _)| *word).collect();
+                    format!("an operator, or one of {}", known.join(", "))
+                }
+            };
             return Err(self.error(start, ParseErrorKind::Unexpected { found, expected }));
         };
         self.advance()?;
@@ -129,9 +153,7 @@ impl Parser<'_, '_> {
         let operand = self.operand()?;
         self.comma("a regular expression in single quotes")?;
         let (text, text_start) = self.expect_text("a regular expression in single quotes")?;
-        self.regexes += 1;
-        check::check_regexes(self.regexes, self.limits).map_err(|limit| self.limit(start, limit))?;
-        let pattern = RegexPattern::new(&text, self.limits).map_err(|error| match error {
+        let pattern = self.regexes.compile(&text).map_err(|error| match error {
             RegexPatternError::Syntax(_) => self.invalid(text_start, error.to_string()),
             RegexPatternError::Limit(limit) => self.limit(text_start, limit),
         })?;
@@ -176,7 +198,8 @@ impl Parser<'_, '_> {
         loop {
             let Measured { item, start: vertex_start, .. } = self.operand()?;
             let Operand::Constant(Value::GeoPoint(vertex)) = item else {
-                let reason = format!("a vertex of POLYGON is `{item}`, must be a constant POINT(latitude, longitude)");
+                let vertex = quoted(&item.to_string());
+                let reason = format!("a vertex of POLYGON is {vertex}, must be a constant POINT(latitude, longitude)");
                 return Err(self.invalid(vertex_start, reason));
             };
             vertices.push(vertex);

@@ -68,7 +68,9 @@ impl Parser<'_, '_> {
         } else if self.takes_keyword(Keyword::Like)? {
             self.like(left)?
         } else {
-            return Err(self.unexpected("`BETWEEN`, `IN` or `LIKE`"));
+            let is_null = self.token.kind == TokenKind::Keyword(Keyword::Null);
+            let hint = if is_null { " (or `IS NOT NULL`)" } else { "" };
+            return Err(self.unexpected(format!("`BETWEEN`, `IN` or `LIKE`{hint}")));
         };
         match polarity {
             Polarity::Plain => Ok(plain),
@@ -112,6 +114,12 @@ impl Parser<'_, '_> {
                     measures.extend(member_measures);
                 }
                 set
+            }
+            // A list in brackets would read as one name, and no attribute has it.
+            TokenKind::Name { .. } if self.token.text.starts_with('[') => {
+                return Err(self.unexpected(
+                    "a list in parentheses such as `('a', 'b')`, or the name of an array attribute, here not in brackets",
+                ));
             }
             TokenKind::Name { .. } | TokenKind::Context(_) => {
                 let array = self.array()?;

@@ -1,6 +1,7 @@
 //! Claims about patterns.
 
 use super::*;
+use crate::filter::limits::FilterLimits;
 
 fn like(pattern: &str, text: &str) -> bool {
     LikePattern::new(pattern, None).expect("a pattern").is_match(text)
@@ -66,8 +67,8 @@ fn the_escape_character_makes_wildcards_plain() {
     assert_eq!(escaped("100\\%", "100%"), Ok(true));
     assert_eq!(escaped("100\\%", "1000"), Ok(false));
     assert_eq!(escaped("a\\\\b", "a\\b"), Ok(true));
-    assert_eq!(escaped("ab\\c", ""), Err(LikePatternError { escape: '\\', position: 3 }));
-    assert_eq!(escaped("ab\\", ""), Err(LikePatternError { escape: '\\', position: 3 }));
+    assert_eq!(escaped("ab\\c", ""), Err(LikePatternError::Escape { escape: '\\', position: 3 }));
+    assert_eq!(escaped("ab\\", ""), Err(LikePatternError::Escape { escape: '\\', position: 3 }));
 }
 
 #[test]
@@ -91,22 +92,150 @@ fn simple_patterns_are_known_as_such() {
 }
 
 #[test]
-fn patterns_that_make_backtracking_matchers_explode_are_answered_at_once() {
+fn no_pattern_is_slow() {
     let text = "a".repeat(20_000);
-    assert!(!like(&"%a".repeat(40).replace("a", "aa_"), &format!("{}b", "a".repeat(50))));
+    let mut pieces = "%".to_owned();
+    for length in 1..64 {
+        pieces += &format!("{}%", "a_".repeat(32)[..length].to_owned() + "_");
+    }
+    // Quadratic if each place of the text were tried: 0.4 s for the longest piece alone.
+    for _ in 0..20 {
+        assert!(like(&pieces, &text));
+        assert!(!like(&format!("{pieces}b%"), &text));
+    }
+    assert!(!like(&"%a".repeat(40).replace('a', "aa_"), &"a".repeat(50)));
     assert!(!like(&format!("{}b", "%a".repeat(100)), &text));
     assert!(!like(&format!("{}b%", "%a_".repeat(100)), &text));
-    let regex = RegexPattern::new("^(a+)+$", &FilterLimits::default()).expect("a regex");
-    assert!(!regex.is_match(&format!("{text}b")));
 }
 
 #[test]
-fn a_regular_expression_over_the_cap_or_badly_written_says_so() {
-    let limits = FilterLimits::default();
-    let error = RegexPattern::new("(?:[a-z]{1,100}){1,100}{1,100}", &limits).expect_err("too big");
-    assert!(error.to_string().contains("filter.regex_bytes_max = 262144"), "{error}");
-    let error = RegexPattern::new("a(b", &limits).expect_err("unclosed");
-    assert_eq!(error, RegexPatternError::Syntax("unclosed group".to_owned()));
-    assert!(RegexPattern::new(&"(".repeat(1_000), &limits).is_err());
-    assert!(RegexPattern::new(r"^(?i)\w+@[\p{L}\d.-]+$", &limits).is_ok());
+fn a_long_piece_is_refused_only_where_it_must_be_looked_for() {
+    let long = "a_".repeat(32);
+    let refused = |pattern: &str| LikePattern::new(pattern, None).err();
+    assert_eq!(refused(&format!("%{long}%")), None);
+    assert_eq!(refused(&format!("%{long}b%")), Some(LikePatternError::PieceTooLong { characters: 65 }));
+    for pattern in
+        [format!("{long}{long}%"), format!("%{long}{long}"), format!("{long}{long}"), format!("%{}%", "a".repeat(999))]
+    {
+        assert_eq!(refused(&pattern), None, "{pattern}");
+    }
+    let edge = format!("%{}b%", "_".repeat(63));
+    assert!(like(&edge, &format!("{}bc", "ä".repeat(63))));
+    assert!(!like(&edge, &format!("{}bc", "ä".repeat(62))));
+}
+
+fn regex(text: &str) -> RegexPattern {
+    RegexPattern::new(text, &FilterLimits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+#[test]
+fn regular_expressions_match_somewhere_and_know_unicode_but_for_the_perl_classes() {
+    for (pattern, text, expected) in [
+        ("b", "abc", true),
+        ("^b", "abc", false),
+        ("", "", true),
+        ("^$", "", true),
+        ("^$", "a", false),
+        ("c$", "abc", true),
+        ("(?m)^b$", "a\nb\nc", true),
+        ("a.c", "a\nc", false),
+        ("(?s)a.c", "a\nc", true),
+        ("^.$", "ß", true),
+        ("^.$", "🌧", true),
+        ("^[^a]$", "é", true),
+        ("(?i)ÉTÉ", "été", true),
+        ("(?i)straße", "STRASSE", false),
+        (r"^\p{Greek}+$", "λόγος", true),
+        ("[à-ü]", "ñ", true),
+        (r"^\d+$", "2024", true),
+        (r"^\d+$", "٣", false),
+        (r"^\w+$", "a_1", true),
+        (r"^\w+$", "añ", false),
+        (r"^\W$", "ñ", true),
+        (r"^[\w.-]+@[\w-]+\.[a-z]{2,}$", "a.b-c@example.org", true),
+        (r"^[^\s@]+$", "a b", false),
+        (r"^[\d&&[^5]]+$", "1234", true),
+        (r"^[\d&&[^5]]+$", "12345", false),
+        (r"\bfire\b", "a fire!", true),
+        (r"\bfire\b", "fired", false),
+        (r"\Bir", "fire", true),
+        (r"\b{start}fire\b{end}", "a fire!", true),
+        (r"fire\b", "fireñ", true),
+        (r"(?i)\bincendio|fuego\b", "FUEGO", true),
+        ("(ab)+(?P<n>c|d)", "xababd", true),
+        ("x*", "y", true),
+    ] {
+        assert_eq!(regex(pattern).is_match(text), expected, "{pattern} on {text}");
+    }
+}
+
+#[test]
+fn usual_expressions_make_small_automata() {
+    for pattern in [
+        r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        r"^\d{1,3}(\.\d{1,3}){3}$",
+        r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$",
+        r"(?i)(error|warn|fatal|critical).*(timeout|refused|reset|unreachable)",
+        r"^urn:ngsi-ld:\w+:",
+        r"(?i)^(calle|avenida|plaza)\s+\w+",
+        r"^[\w.+-]+@[\w-]+(\.[\w-]+)+$",
+        ".*.*.*.*=.*x",
+    ] {
+        let bytes = regex(pattern).heap_bytes();
+        assert!(bytes < 40_000, "{pattern} takes {bytes} bytes");
+    }
+}
+
+#[test]
+fn an_expression_whose_automaton_explodes_is_refused() {
+    for pattern in [
+        "(?:[a-z]{1,100}){1,100}{1,100}",
+        "(a{1000}){1000}",
+        "[01]*1[01]{500}x",
+        "é{1000}x",
+        "(?:[a-z]{1,30}){1,30}x",
+        "a.{10}b",
+        r"\pL{10}",
+        "(((((a{0,50}){50}){50}){50}){50})",
+    ] {
+        let error = RegexPattern::new(pattern, &FilterLimits::default()).expect_err(pattern).to_string();
+        assert!(
+            error.contains("begin it with `^`, or repeat less); the cap is filter.regex_bytes_max = 262144"),
+            "{error}"
+        );
+    }
+    // Nothing repeated is nothing.
+    assert!(regex("((a{0}){1000}){1000}").is_match("b"));
+    assert!(!regex("^a.{10}b$").is_match("ab"));
+}
+
+#[test]
+fn what_is_compiled_is_capped_for_a_whole_filter() {
+    let limits = FilterLimits { regexes_max: 2, regex_text_bytes_max: 10, ..FilterLimits::default() };
+    let mut compiler = RegexCompiler::new(&limits);
+    assert!(compiler.compile("123456").is_ok());
+    let error = compiler.compile("12345").expect_err("too much text").to_string();
+    assert!(error.contains("11 bytes of text; the cap is filter.regex_text_bytes_max = 10"), "{error}");
+    let mut compiler = RegexCompiler::new(&limits);
+    assert!(compiler.compile("1").is_ok() && compiler.compile("2").is_ok());
+    let error = compiler.compile("3").expect_err("too many").to_string();
+    assert!(error.contains("the filter has 3 MATCHES; the cap is filter.regexes_max = 2"), "{error}");
+}
+
+#[test]
+fn a_badly_written_expression_says_where() {
+    for (pattern, reason) in [
+        ("ä(b", "unclosed group (at its character 2)"),
+        ("[z-a]", "invalid character class range"),
+        ("a{", "(at its character"),
+        ("(?=x)", "look-around"),
+        (r"(a)\1", "backreferences are not supported (at its character 4)"),
+        (r"x\p{Klingon}", "Unicode property not found (at its character 2)"),
+        (r"(?-u)\xFF", "(at its character 6)"),
+        (&format!("{}a{}", "(".repeat(60), ")".repeat(60)), "nest"),
+    ] {
+        let error = RegexPattern::new(pattern, &FilterLimits::default()).expect_err(pattern).to_string();
+        assert!(error.starts_with("not a regular expression: ") && error.contains(reason), "{pattern}: {error}");
+        assert!(error.len() < 200, "{error}");
+    }
 }
