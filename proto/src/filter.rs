@@ -2,7 +2,7 @@
 
 use gomera_model::filter::{
     Arithmetic, ArithmeticOperator, Comparison, ConstantSet, DEPTH_CEILING, Expression, ExpressionError, Filter,
-    FilterLimits, LikePattern, LikePatternError, Operand, ParseError, Predicate, RegexPattern, RegexPatternError, Set,
+    FilterLimits, LikePattern, LikePatternError, Operand, ParseError, Predicate, RegexCompiler, RegexPatternError, Set,
     Shape, Side, Truth,
 };
 use gomera_model::geo::{GeoPointError, Polygon, PolygonError};
@@ -48,7 +48,7 @@ pub enum StructureError {
     /// A constant.
     #[error("constant {0}")]
     Value(#[from] ValueError),
-    /// `Like.escape`.
+    /// `Like.escape`, its beginning.
     #[error("`like.escape` is `{0}`, must be one character or empty")]
     Escape(String),
     /// `Like.pattern`.
@@ -85,16 +85,17 @@ pub fn to_source(filter: &Filter) -> v1::FilterSource {
 
 /// From the structured form.
 pub fn filter(wire: v1::Filter, limits: &FilterLimits) -> Result<Filter, StructureError> {
-    let expression = Walk { limits }.expression(wire, 0)?;
+    let expression = Walk { regexes: RegexCompiler::new(limits) }.expression(wire, 0)?;
     Ok(Filter::from_expression(expression, limits)?)
 }
 
 struct Walk<'a> {
-    limits: &'a FilterLimits,
+    /// Refuses what is beyond the caps of a filter before it is compiled.
+    regexes: RegexCompiler<'a>,
 }
 
 impl Walk<'_> {
-    fn expression(&self, wire: v1::Filter, depth: usize) -> Result<Expression, StructureError> {
+    fn expression(&mut self, wire: v1::Filter, depth: usize) -> Result<Expression, StructureError> {
         use v1::filter::Condition;
         let depth = deeper(depth)?;
         let operand = |wire: Option<v1::Operand>, name| operand(wire, name, depth);
@@ -129,7 +130,7 @@ impl Walk<'_> {
             }),
             Condition::Matches(wire) => Expression::Predicate(Predicate::Matches {
                 operand: operand(wire.operand, "matches.operand")?,
-                pattern: RegexPattern::new(&wire.pattern, self.limits)?,
+                pattern: self.regexes.compile(&wire.pattern)?,
             }),
             Condition::StartsWith(wire) => Expression::Predicate(Predicate::StartsWith {
                 operand: operand(wire.operand, "starts_with.operand")?,
@@ -151,7 +152,7 @@ impl Walk<'_> {
         })
     }
 
-    fn conditions(&self, wire: v1::Conditions, depth: usize) -> Result<Vec<Expression>, StructureError> {
+    fn conditions(&mut self, wire: v1::Conditions, depth: usize) -> Result<Vec<Expression>, StructureError> {
         if wire.conditions.is_empty() {
             return Err(StructureError::Missing("conditions"));
         }
@@ -232,7 +233,7 @@ fn escape(text: &str) -> Result<Option<char>, StructureError> {
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
         (first, None) => Ok(first),
-        (_, Some(_)) => Err(StructureError::Escape(text.to_owned())),
+        (_, Some(_)) => Err(StructureError::Escape(text.chars().take(10).collect())),
     }
 }
 

@@ -90,3 +90,18 @@ fn nested_not(depth: usize) -> Vec<u8> {
     }
     bytes
 }
+
+#[test]
+fn a_structure_compiles_no_more_regular_expressions_than_a_filter_may_have() {
+    let matches = v1::Matches {
+        operand: Some(v1::Operand { operand: Some(v1::operand::Operand::Attribute("a".to_owned())) }),
+        // Milliseconds each: all of them would take minutes.
+        pattern: "(a?){200}a{200}x".to_owned(),
+    };
+    let condition = v1::Filter { condition: Some(v1::filter::Condition::Matches(matches)) };
+    let many = v1::Conditions { conditions: vec![condition; 10_000] };
+    let wire = v1::Filter { condition: Some(v1::filter::Condition::And(many)) };
+    let limits = FilterLimits { regexes_max: 1, ..FilterLimits::default() };
+    let error = filter(wire, &limits).expect_err("too many").to_string();
+    assert!(error.contains("the filter has 2 MATCHES; the cap is filter.regexes_max = 1"), "{error}");
+}
