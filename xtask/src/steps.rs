@@ -30,7 +30,11 @@ impl Steps {
     pub fn test(mut self, long: bool) -> Result<()> {
         services::install_missing().context("install the services that the tests talk to")?;
         self.run_check()?;
-        self.cargo("unit, script, contract", &["test", "--workspace", "--quiet"], &[])?;
+        let python = self.python()?;
+        let python = python.to_string_lossy();
+        let python = ("GOMERA_TEST_PYTHON", python.as_ref());
+        self.cargo("unit, script, contract, command line", &["test", "--workspace"], &[python])?;
+        let counting = self.counting()?;
         self.cargo(
             "release build",
             &["build", "--release", "--package", "gomera", "--package", "gomera-sim", "--package", "gomera-loadtest"],
@@ -38,11 +42,10 @@ impl Steps {
         )?;
         let seeds = if long { "20000" } else { "2000" };
         self.release("swarm", "sim", &["--seeds", seeds])?;
-        let python = self.python()?;
         self.cargo(
             "end to end",
             &["test", "--release", "--package", "gomera-loadtest", "--", "--include-ignored", "--test-threads=1"],
-            &[("GOMERA_TEST_PYTHON", python.to_string_lossy().as_ref())],
+            &[("GOMERA_BINARY_COUNTING", counting.to_string_lossy().as_ref())],
         )?;
         self.release("demo", "gomera", &["demo", "--seconds", "10"])?;
         self.report();
@@ -96,6 +99,20 @@ impl Steps {
         Ok(python)
     }
 
+    /// The binary that counts its allocations, set aside before the ordinary one takes its place.
+    fn counting(&mut self) -> Result<PathBuf> {
+        let build = ["build", "--release", "--package", "gomera", "--features", "count-allocations"];
+        self.cargo("release build that counts allocations", &build, &[])?;
+        let built = self.release_folder().join("gomera");
+        let aside = self.release_folder().join("gomera-counting");
+        std::fs::copy(&built, &aside).with_context(|| format!("copy {}", built.display()))?;
+        Ok(aside)
+    }
+
+    fn release_folder(&self) -> PathBuf {
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from).join("release")
+    }
+
     fn cargo(&mut self, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(arguments).envs(environment.iter().copied());
@@ -103,8 +120,7 @@ impl Steps {
     }
 
     fn release(&mut self, name: &str, binary: &str, arguments: &[&str]) -> Result<()> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from);
-        let mut command = Command::new(target.join("release").join(binary));
+        let mut command = Command::new(self.release_folder().join(binary));
         command.args(arguments);
         self.run(name, command)
     }

@@ -72,9 +72,11 @@ impl ClientDoor {
         });
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = tokio::spawn(report_health(door.clone(), reporter));
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
         let pub_sub = PubSubServer::new(PubSubService::new(door.clone()))
             .max_decoding_message_size(door.config.message_bytes_max)
             .max_encoding_message_size(usize::MAX);
@@ -87,7 +89,9 @@ impl ClientDoor {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_frame_size(FRAME_BYTES)
             .add_service(health_service)
-            .add_service(reflection.build_v1().expect("the descriptors are those of our own schema"))
+            .add_service(reflection().build_v1().expect("the descriptors are those of our own schema"))
+            // What grpcio's client and older grpcurl ask for.
+            .add_service(reflection().build_v1alpha().expect("the descriptors are those of our own schema"))
             .add_service(pub_sub)
             .add_service(ClusterServer::new(topology))
             .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
