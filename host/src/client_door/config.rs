@@ -38,7 +38,7 @@ impl Default for ClientDoorConfig {
         Self {
             message_bytes_max: 4 << 20,
             payload_bytes_max: 1 << 20,
-            attributes_max: 256,
+            attributes_max: AttributeLimits::default().count_max,
             filter_text_bytes_max: 16 << 10,
             streams_max: 1024,
             keepalive_interval: Duration::from_secs(20),
