@@ -77,7 +77,7 @@ impl Agenda {
     }
 
     /// Takes what is due next.
-    pub fn next(&mut self) -> Option<(Instant, Due)> {
+    pub fn take_next(&mut self) -> Option<(Instant, Due)> {
         self.heap.pop().map(|entry| (entry.at, entry.due))
     }
 

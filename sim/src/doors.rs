@@ -246,6 +246,15 @@ impl Doors {
         self.streams[index.0].up.len()
     }
 
+    /// Whether something arrives without anybody doing anything.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.streams.iter().any(|stream| {
+            (stream.open && !stream.paused && !stream.up.is_empty())
+                || (stream.present && stream.reading && !stream.down.is_empty())
+        })
+    }
+
     /// A connection on which something is under way, and what.
     #[must_use]
     pub fn under_way(&self) -> Option<String> {

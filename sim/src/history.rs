@@ -154,6 +154,8 @@ pub struct Life {
     pub reached: Vector,
     /// How it stands.
     pub standing: Standing,
+    /// Until then it may have ended and begun anew without its client knowing; what it was owed may have gone with it.
+    pub in_doubt_until: Instant,
 }
 
 impl Life {
@@ -168,6 +170,7 @@ impl Life {
             reads: Vec::new(),
             reached: Vector::default(),
             standing: Standing::Going,
+            in_doubt_until: Instant::ZERO,
         }
     }
 

@@ -2,6 +2,7 @@
 //! promises and the plain evaluator, nothing of how the machines work. The one thing it is told beside is where each
 //! publication stands in its lane.
 
+mod atomic;
 mod gaps;
 mod order;
 mod reads;
@@ -41,6 +42,7 @@ pub fn judge(history: &History, end: Instant, skew: Duration) -> Result<Account,
             let judged = JudgedLife { history, session, life, end, skew };
             judged.deliveries(&mut account)?;
             judged.order()?;
+            judged.atomic()?;
             judged.reads()?;
             judged.operations()?;
         }
@@ -149,7 +151,7 @@ impl<'a> JudgedLife<'a> {
         let due = match self.life.standing {
             Standing::Going => true,
             Standing::Over => self.life.reached.covers(position),
-        };
+        } && publication.sent > self.life.in_doubt_until;
         if !due {
             return Ok(());
         }

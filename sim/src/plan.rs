@@ -81,6 +81,8 @@ pub struct Plan {
     pub subscribers: Vec<SubscriberPlan>,
     /// Clients begin within this time.
     pub begin_within: Duration,
+    /// Clients do only what a script says, and everything takes as long as ever.
+    pub scripted: bool,
 }
 
 /// How narrow windows and limits are.
@@ -119,8 +121,8 @@ impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x676f_6d65_7261);
         let width = match random.below(10) {
-            0..=2 => Width::One,
-            3 | 4 => Width::Narrow,
+            0 | 1 => Width::One,
+            2..=4 => Width::Narrow,
             5..=7 => Width::Mixed,
             _ => Width::Generous,
         };
@@ -145,7 +147,7 @@ impl Plan {
             first_layout: *random.pick(&[millis(1), millis(40), millis(300)]),
             later_layouts: (random.below(4), *random.pick(&[millis(2), millis(50), millis(800)])),
             deaf: random.below(2) * 300,
-            stall_every: random.chance(850).then(|| (millis(5), *random.pick(&[millis(50), millis(400)]))),
+            stall_every: random.chance(900).then(|| (millis(20), *random.pick(&[millis(120), millis(600)]))),
             stall_max,
             skew,
             work_delay: *random.pick(&[(micros(1), micros(20)), (micros(1), millis(2))]),
@@ -156,14 +158,13 @@ impl Plan {
         let rough_for = match theme {
             Theme::Publishers => random.duration(millis(4000), millis(8000)),
             Theme::Ordinary | Theme::Limits | Theme::Overflow | Theme::Lives | Theme::Changes => {
-                random.duration(millis(600), millis(3000))
+                random.duration(millis(1200), millis(4000))
             }
         };
         if width == Width::One {
             // Each step is a round trip: fewer publications, less often.
             for publisher in &mut publishers {
-                publisher.total = publisher.total.min(60);
-                publisher.interval.1 += millis(10);
+                publisher.total = publisher.total.min(150);
             }
             subscribers.truncate(4);
         }
@@ -179,6 +180,34 @@ impl Plan {
             publishers,
             subscribers,
             begin_within: *random.pick(&[micros(1), millis(60)]),
+            scripted: false,
+        }
+    }
+
+    /// For scripts: a steady network, no troubles, clients that only do as they are told.
+    #[must_use]
+    pub fn scripted(shape: Shape, configurations: Configurations) -> Self {
+        Self {
+            seed: 0,
+            shape,
+            configurations,
+            weather: Weather::steady(),
+            stream_delay: (micros(50), micros(50)),
+            notice: Duration::ZERO,
+            troubles: Troubles {
+                first_layout: Duration::ZERO,
+                later_layouts: (0, Duration::ZERO),
+                deaf: 0,
+                stall_every: None,
+                stall_max: Duration::ZERO,
+                skew: Duration::ZERO,
+                work_delay: (micros(5), micros(5)),
+            },
+            rough_for: Duration::MAX,
+            publishers: Vec::new(),
+            subscribers: Vec::new(),
+            begin_within: Duration::ZERO,
+            scripted: true,
         }
     }
 }
@@ -202,9 +231,9 @@ fn draw(random: &mut Random, most: u64) -> u16 {
 
 fn weather(random: &mut Random, stall_max: Duration) -> Weather {
     Weather {
-        delay: *random.pick(&[(micros(20), micros(100)), (micros(50), millis(2)), (micros(50), millis(10))]),
-        slow_delay: (millis(5), *random.pick(&[millis(20), millis(120)])),
-        slow_links: *random.pick(&[0, 100, 400]),
+        delay: *random.pick(&[(micros(20), micros(100)), (micros(50), millis(1)), (micros(50), millis(6))]),
+        slow_delay: (millis(4), *random.pick(&[millis(10), millis(60)])),
+        slow_links: *random.pick(&[0, 0, 60, 250]),
         held_up: (*random.pick(&[0, 5, 50]), stall_max.min(millis(300))),
         stall_max,
     }

@@ -6,6 +6,8 @@
 //! change that decides it is no earlier than the last one that was answered before `sent`, and no later than the last one
 //! that was asked for before `acknowledged`. A change without an answer may be in force from its request on, or never.
 
+use std::ops::RangeInclusive;
+
 use gomera_cluster::position::{Position, Vector};
 use gomera_cluster::time::Instant;
 
@@ -165,6 +167,11 @@ impl<C: Change> Judge<'_, C> {
     /// The states that may have decided about a publication; an error if an answer claimed to be in force at the position of
     /// a publication that had been acknowledged before the change was even asked for.
     pub fn states(&self, moment: Moment) -> Result<Candidates<'_, C::State>, Ticket> {
+        Ok(Candidates { stages: &self.stages[self.range(moment)?] })
+    }
+
+    /// After how many changes the state may stand that decided about a publication.
+    pub fn range(&self, moment: Moment) -> Result<RangeInclusive<usize>, Ticket> {
         let mut first = 0;
         let mut last = 0;
         for (index, step) in self.steps.iter().enumerate() {
@@ -185,7 +192,13 @@ impl<C: Change> Judge<'_, C> {
         if first > last {
             return Err(self.steps[first - 1].ticket);
         }
-        Ok(Candidates { stages: &self.stages[first..=last] })
+        Ok(first..=last)
+    }
+
+    /// What the state may be after so many changes.
+    #[must_use]
+    pub fn stage(&self, changes: usize) -> &[C::State] {
+        &self.stages[changes]
     }
 }
 

@@ -69,7 +69,7 @@ pub fn declaration(random: &mut Random) -> Arc<Declaration> {
     let zone = *random.pick(&ZONES);
     let (low, high) = (random.below(7), random.between(3, 9));
     let text = match random.below(16) {
-        0 => format!("kind = '{kind}'"),
+        0 => "n < 100".to_owned(),
         1 => format!("kind = '{kind}' AND n < {high}"),
         2 => format!("n BETWEEN {low} AND {high}"),
         3 => format!("n >= {low} AND n < {high} AND zone = '{zone}'"),

@@ -1,6 +1,8 @@
 //! What happened, line by line. A swarm keeps nothing; a determinism test keeps a hash; a script and the repetition of a
 //! failure keep the lines. Lines are only rendered where somebody wants them.
 
+use std::collections::BTreeSet;
+
 use gomera_cluster::time::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -61,16 +63,22 @@ impl Transcript {
         &self.lines
     }
 
-    /// The last lines, and before them those that mention one of `subjects`.
+    /// The last lines, and before them those that mention one of `subjects`: all of the first subject (within reason), fewer of
+    /// the others.
     #[must_use]
     pub fn excerpt(&self, subjects: &[String]) -> Vec<&str> {
         const LAST: usize = 20;
-        const MENTIONING: usize = 80;
+        const OF_FIRST: usize = 80;
+        const OF_OTHERS: usize = 40;
         let tail = self.lines.len().saturating_sub(LAST);
-        let mentions = |line: &&String| subjects.iter().any(|subject| mentions(line, subject));
-        let about = self.lines[..tail].iter().filter(mentions).collect::<Vec<_>>();
-        let skipped = about.len().saturating_sub(MENTIONING);
-        about[skipped..].iter().map(|line| line.as_str()).chain(self.lines[tail..].iter().map(String::as_str)).collect()
+        let mut chosen = BTreeSet::new();
+        for (rank, subject) in subjects.iter().enumerate() {
+            let most = if rank == 0 { OF_FIRST } else { OF_OTHERS };
+            let about = (0..tail).rev().filter(|&index| mentions(&self.lines[index], subject));
+            chosen.extend(about.take(most));
+        }
+        chosen.extend(tail..self.lines.len());
+        chosen.into_iter().map(|index| self.lines[index].as_str()).collect()
     }
 }
 

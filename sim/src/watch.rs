@@ -2,6 +2,7 @@
 //! transitions of the protocol run. It decides nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::Class;
@@ -12,6 +13,8 @@ use gomera_cluster::message::exit_point::ToExitPoint;
 use gomera_cluster::message::matcher::{Entry, ToMatcher};
 use gomera_cluster::message::{Frame, Message};
 use gomera_cluster::position::{LaneId, Position};
+use gomera_cluster::publication::Envelope;
+use gomera_model::timestamp::Timestamp;
 
 use crate::history::{History, PublicationIndex};
 use crate::tally::{Tally, Transition};
@@ -52,7 +55,13 @@ pub struct Watch {
 
 impl Watch {
     /// A machine sends a frame.
-    pub fn sent(&mut self, frame: &Frame, history: &mut History, tally: &mut Tally) -> Result<(), Violation> {
+    pub fn sent(
+        &mut self,
+        frame: &Frame,
+        wall: Timestamp,
+        history: &mut History,
+        tally: &mut Tally,
+    ) -> Result<(), Violation> {
         match &frame.message {
             Message::AccessPoint(ToAccessPoint::Publish(publish)) => {
                 let costs = publish.submissions.iter().map(|submission| submission.envelope.cost());
@@ -82,7 +91,7 @@ impl Watch {
                 tally.count(Transition::Forgotten);
                 Ok(())
             }
-            Message::ConnectionPoint(message) => self.sent_to_connection_point(frame, message),
+            Message::ConnectionPoint(message) => self.sent_to_connection_point(frame, wall, message),
             Message::AccessPoint(
                 ToAccessPoint::OpenPublisher(_)
                 | ToAccessPoint::Progress(_)
@@ -103,7 +112,12 @@ impl Watch {
         }
     }
 
-    fn sent_to_connection_point(&mut self, frame: &Frame, message: &ToConnectionPoint) -> Result<(), Violation> {
+    fn sent_to_connection_point(
+        &mut self,
+        frame: &Frame,
+        wall: Timestamp,
+        message: &ToConnectionPoint,
+    ) -> Result<(), Violation> {
         match message {
             ToConnectionPoint::Attached(attached) => {
                 let granted = self.attaching.remove(&(frame.to, attached.connection)).unwrap_or(0);
@@ -116,6 +130,15 @@ impl Watch {
                 Ok(())
             }
             ToConnectionPoint::Notifications(notifications) => {
+                let expired = |envelope: &&Arc<Envelope>| envelope.expires_at.is_some_and(|at| at <= wall);
+                if let Some(envelope) = notifications.publications.iter().find(expired) {
+                    let name = PublicationIndex::of(&envelope.content).map_or_else(String::new, PublicationIndex::name);
+                    return Err(Violation {
+                        promise: Promise::Delivery,
+                        what: format!("{} sent {name} to {} after it had expired", frame.from, frame.to),
+                        subjects: vec![name],
+                    });
+                }
                 for batch in &notifications.batches {
                     let key = SessionAttachment {
                         exit_point: frame.from,

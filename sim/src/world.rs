@@ -9,6 +9,7 @@
 mod bounds;
 mod machines;
 mod phases;
+mod scripted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,8 +110,8 @@ impl World {
             violation: None,
             points,
             random: random.fork(),
-            publishers: plan.publishers.len(),
-            subscribers: plan.subscribers.len(),
+            publishers: if plan.scripted { 0 } else { plan.publishers.len() },
+            subscribers: if plan.scripted { 0 } else { plan.subscribers.len() },
         };
         let network = Network::new(plan.weather.clone(), random.fork());
         let mut world = Self {
@@ -158,7 +159,9 @@ impl World {
             self.names.publisher(PublisherKey::of(&publisher.tenant, &publisher.name), publisher.name.to_string());
             self.publishers.push(Publisher::new(publisher.clone(), number, random, &mut self.stage));
             let begin = self.random.duration(Duration::ZERO, plan.begin_within);
-            self.stage.after(begin, Due::Publisher(number));
+            if !plan.scripted {
+                self.stage.after(begin, Due::Publisher(number));
+            }
         }
         for (number, subscriber) in plan.subscribers.iter().enumerate() {
             let random = self.random.fork();
@@ -169,7 +172,9 @@ impl World {
             }
             self.subscribers.push(Subscriber::new(subscriber.clone(), number, random, &mut self.stage));
             let begin = self.random.duration(Duration::ZERO, plan.begin_within);
-            self.stage.after(begin, Due::Subscriber(number));
+            if !plan.scripted {
+                self.stage.after(begin, Due::Subscriber(number));
+            }
         }
         if let Some((low, high)) = plan.troubles.stall_every {
             let pause = self.random.duration(low, high);
@@ -208,7 +213,7 @@ impl World {
         if self.phase_check() {
             return true;
         }
-        let Some((at, due)) = self.stage.agenda.next() else {
+        let Some((at, due)) = self.stage.agenda.take_next() else {
             self.stage.violate(Promise::Progress, Vec::new(), "nothing is due any more".to_owned());
             return true;
         };

@@ -12,7 +12,7 @@ use crate::random::{Random, millis};
 use crate::subscriber::{Acknowledging, SubscriberPlan};
 
 fn tenant(random: &mut Random) -> Tenant {
-    if random.chance(150) { Tenant(Arc::from("other")) } else { Tenant::open() }
+    if random.chance(100) { Tenant(Arc::from("other")) } else { Tenant::open() }
 }
 
 /// A chance that most clients do not have at all.
@@ -22,7 +22,7 @@ fn sometimes(random: &mut Random, of_clients: u64, most: u64) -> u64 {
 
 pub(super) fn publishers(random: &mut Random, theme: Theme) -> Vec<PublisherPlan> {
     let many = theme == Theme::Publishers;
-    let number = if many { random.between(3, 7) } else { random.between(1, 4) };
+    let number = if many { random.between(3, 7) } else { random.between(2, 5) };
     (0..number).map(|number| publisher(random, theme, number)).collect()
 }
 
@@ -33,10 +33,10 @@ fn publisher(random: &mut Random, theme: Theme, number: u64) -> PublisherPlan {
         tenant: tenant(random),
         name: Arc::from(format!("p{number}")),
         with_instance: random.chance(800),
-        interval: *random.pick(&[(millis(1), millis(4)), (millis(1), millis(15)), (millis(5), millis(60))]),
-        batch_max: *random.pick(&[1, 3, 8]),
-        total: random.between(60, 300),
-        outstanding_max: *random.pick(&[1, 4, 64]),
+        interval: *random.pick(&[(millis(1), millis(4)), (millis(1), millis(15)), (millis(5), millis(40))]),
+        batch_max: *random.pick(&[1, 3, 8, 8]),
+        total: random.between(100, 400),
+        outstanding_max: *random.pick(&[1, 8, 64, 64]),
         content_bytes: *random.pick(&[(8, 8), (8, 60), (100, 500)]),
         eager: random.chance(400),
         drops: if tame { 0 } else { sometimes(random, 600, 40) },
@@ -58,7 +58,7 @@ fn publisher(random: &mut Random, theme: Theme, number: u64) -> PublisherPlan {
 }
 
 pub(super) fn subscribers(random: &mut Random, theme: Theme, lag: Duration) -> Vec<SubscriberPlan> {
-    let number = if theme == Theme::Limits { random.between(3, 8) } else { random.between(1, 5) };
+    let number = if theme == Theme::Limits { random.between(3, 8) } else { random.between(2, 5) };
     (0..number).map(|number| subscriber(random, theme, lag, number)).collect()
 }
 
@@ -71,8 +71,8 @@ fn subscriber(random: &mut Random, theme: Theme, lag: Duration, number: u64) -> 
         name: Arc::from(format!("sub{number}")),
         options: options(random, theme),
         interval: *random.pick(&[(millis(1), millis(5)), (millis(2), millis(40)), (millis(20), millis(150))]),
-        drops: if tame { 0 } else { sometimes(random, 700, 60) },
-        away: (millis(1), *random.pick(&[millis(5), millis(100), millis(700)])),
+        drops: if tame { 0 } else { sometimes(random, 700, 40) },
+        away: (millis(1), *random.pick(&[millis(5), millis(5), millis(100), millis(700)])),
         forgetful: *random.pick(&[0, 500, 1000]),
         twins: if tame { 0 } else { sometimes(random, 200, 15) },
         ends: if lives { sometimes(random, 600, 30) } else { 0 },
@@ -87,7 +87,7 @@ fn subscriber(random: &mut Random, theme: Theme, lag: Duration, number: u64) -> 
             Acknowledging::Never,
         ]),
         grants: random.chance(200).then(|| random.between(1, 20)),
-        ids: random.between(1, 5),
+        ids: random.between(2, 6),
         changes: if tame { 700 } else { *random.pick(&[5, 40, 200]) },
         pipelines: random.chance(300),
         outstanding_max: *random.pick(&[1, 4, 16]),

@@ -38,11 +38,15 @@ fn count(random: &mut Random, width: Width, generous: u32) -> u32 {
 }
 
 impl Configurations {
-    /// As shipped, but for short times.
+    /// As shipped.
     #[must_use]
     pub fn shipped() -> Self {
-        let mut random = Random::new(0);
-        Self::draw(&mut random, Width::Generous, Theme::Changes)
+        Self {
+            connection_point: ConnectionPoint::default(),
+            access_point: AccessPoint::default(),
+            matcher: Matcher::default(),
+            exit_point: ExitPoint::default(),
+        }
     }
 
     pub(super) fn draw(random: &mut Random, width: Width, theme: Theme) -> Self {

@@ -145,7 +145,9 @@ impl Subscriber {
         let requested = self.attached_until;
         let generation = generation - 1;
         let ticket = stage.history.ticket();
+        let now = stage.now;
         let life = stage.history.life(life);
+        life.in_doubt_until = now;
         for timeline in life.subscriptions.values_mut() {
             let change = SubscriptionChange::PerhapsForgotten;
             timeline.add(Step { ticket, generation, change, requested, answer: Answer::Unknown });

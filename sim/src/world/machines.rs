@@ -112,7 +112,8 @@ impl World {
             return self.wake(index, stalled_until);
         }
         let waiting = self.nodes[index.0].inbox.len();
-        let batch = if self.random.chance(300) { waiting } else { 1 + self.random.index(waiting.max(1)) };
+        let batch =
+            if self.plan.scripted || self.random.chance(300) { waiting } else { 1 + self.random.index(waiting.max(1)) };
         for _ in 0..batch {
             let Some(incoming) = self.nodes[index.0].inbox.pop_front() else {
                 break;
@@ -179,7 +180,9 @@ impl World {
         let Some(&to) = self.by_address.get(&frame.to) else {
             panic!("{} sends to {}, which does not exist: {:?}", node.name, frame.to, frame.message);
         };
-        if let Err(violation) = self.watch.sent(&frame, &mut self.stage.history, &mut self.stage.tally) {
+        if let Err(violation) =
+            self.watch.sent(&frame, node.wall(self.stage.now), &mut self.stage.history, &mut self.stage.tally)
+        {
             self.stage.violation.get_or_insert(violation);
         }
         let names = &self.names;
@@ -226,7 +229,7 @@ impl World {
         }
         let point = self.stage.doors.point(connection);
         // A host may tell of everything at once or of one after the other.
-        let told = if self.random.chance(500) { vec![costs.iter().sum()] } else { costs };
+        let told = if self.plan.scripted || self.random.chance(500) { vec![costs.iter().sum()] } else { costs };
         for cost in told.into_iter().filter(|&cost| cost > 0) {
             let event = ClientEvent::Taken { connection: connection.id(), cost };
             self.nodes[point.0].inbox.push_back(Incoming::Client(event));

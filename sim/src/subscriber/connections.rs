@@ -1,0 +1,98 @@
+//! How a subscriber comes and goes.
+
+use gomera_cluster::session::SlowPolicy;
+use gomera_connection_point::client::ClientRequest;
+
+use super::{Asking, End, Process, Standing, Subscriber};
+use crate::doors::{ConnectionIndex, Owner};
+use crate::random::millis;
+use crate::stage::Stage;
+use crate::tally::Transition;
+
+impl Subscriber {
+    /// A new process comes up while the present one is there, and becomes the present one.
+    pub fn twin(&mut self, stage: &mut Stage) {
+        self.processes_ever += 1;
+        stage.note(|| format!("{} gets a second process", self.plan.name));
+        self.processes.push(Process::new(self.processes_ever));
+    }
+
+    /// The present process attaches; a forgetful one without its `W`, as a new process would.
+    pub fn attach(&mut self, stage: &mut Stage, forgetful: bool) {
+        let connection = stage.connect(Owner::Subscriber(self.number), self.plan.tenant.clone());
+        self.attach_on(stage, connection, forgetful);
+    }
+
+    /// Attaches on a connection that is there.
+    pub fn attach_on(&mut self, stage: &mut Stage, connection: ConnectionIndex, forgetful: bool) {
+        if forgetful && self.current().knows_w {
+            self.processes_ever += 1;
+            let number = self.processes_ever;
+            *self.current_mut() = Process::new(number);
+        }
+        let request = self.next_request();
+        let options = self.plan.options.clone();
+        self.expires_after_min = self.expires_after_min.min(options.expires_after);
+        let (session, grants, now) = (self.plan.name.clone(), self.plan.grants, stage.now);
+        let process = self.current_mut();
+        process.connection = Some(connection);
+        process.standing = Standing::Attaching { request, requested: now };
+        process.resumes = process.knows_w;
+        process.reading = true;
+        process.ending = false;
+        process.grant_known = false;
+        process.received = 0;
+        process.granted = grants;
+        let resume = process.knows_w.then(|| process.w.clone());
+        stage.send(connection, ClientRequest::Attach { request, session, options, resume });
+        if let Some(notifications_total) = grants {
+            stage.count(Transition::ClientCredit);
+            stage.send(connection, ClientRequest::Credit { notifications_total });
+        }
+    }
+
+    /// Drops the present process's connection.
+    pub fn drop_connection(&mut self, stage: &mut Stage) {
+        let Some(connection) = self.current().connection else {
+            return;
+        };
+        stage.count(Transition::ClientDropped);
+        stage.note(|| format!("{} drops connection {}", self.plan.name, connection.id().0));
+        stage.leave(connection);
+        let index = self.processes.len() - 1;
+        self.away(stage, index, End::Left);
+    }
+
+    /// A process has no connection any more.
+    pub(super) fn away(&mut self, stage: &mut Stage, index: usize, end: End) {
+        let process = &mut self.processes[index];
+        process.connection = None;
+        let asked = std::mem::take(&mut process.asked);
+        match std::mem::replace(&mut process.standing, Standing::Away) {
+            Standing::Away => {}
+            Standing::Attaching { .. } => {
+                self.attaches_lost += 1;
+                self.orphans.extend(asked.into_values());
+            }
+            Standing::Attached(attachment) => {
+                // Only a session that never is too slow is surely attached until its client leaves.
+                let until = match (self.plan.options.slow, end) {
+                    (SlowPolicy::DropOldest, End::Left) => stage.now,
+                    (
+                        SlowPolicy::DropOldest | SlowPolicy::Disconnect | SlowPolicy::Block { .. },
+                        End::Left | End::Told,
+                    ) => attachment.requested,
+                };
+                self.attached_until = self.attached_until.max(until);
+                for asked in asked.values() {
+                    stage.count(Transition::OperationUnanswered);
+                    if matches!(asked.what, Asking::End) {
+                        self.end_asked = true;
+                    }
+                }
+            }
+        }
+        let pause = self.random.duration(self.plan.away.0, self.plan.away.1);
+        self.away_until = stage.now + if stage.is_rough() { pause } else { millis(10) };
+    }
+}
