@@ -1,8 +1,10 @@
 //! The program `gomera`: a cluster, its parts, and its users' tools in one binary. Thin: every command is a file that calls the
 //! client crate, the model or the host.
 
+mod allocation;
 mod cell;
 mod cluster;
+mod configuration;
 mod demo;
 mod endpoint;
 mod exit;
@@ -18,12 +20,14 @@ mod status;
 mod subscribe;
 mod summary;
 mod trial;
+mod up;
 mod view;
 
 use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use gomera_cluster::address::Layer;
 
 use exit::{CODES, Failure, Outcome, Reason};
 
@@ -95,7 +99,50 @@ Examples:
     /// Try filters without a cluster
     #[command(subcommand)]
     Filter(filter::FilterCommand),
+
+    /// Run a whole cluster: in this process, or in one process for each node
+    ///
+    /// In this process nothing else is needed; what it holds is gone when it ends. With --processes the nodes find each other through
+    /// ZooKeeper; who dies is told, and all are stopped in good order on Ctrl-C or SIGTERM. Every listener binds the loopback
+    /// interface unless told otherwise, and asks nobody who they are.
+    #[command(after_help = "\
+Examples:
+  gomera up
+  gomera up --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --json
+  gomera up --processes 1-2-3-2 --zookeeper 127.0.0.1:2181")]
+    Up(up::Up),
+
+    /// Run a connection point: holds the connections of clients
+    #[command(after_help = NODE_EXAMPLES)]
+    ConnectionPoint(node::ConnectionPoint),
+
+    /// Run an access point: puts publications and operations in order
+    #[command(after_help = NODE_EXAMPLES)]
+    AccessPoint(node::Node),
+
+    /// Run a matcher: finds the subscriptions that a publication satisfies
+    #[command(after_help = NODE_EXAMPLES)]
+    Matcher(node::Node),
+
+    /// Run an exit point: keeps what subscribers have not acknowledged yet
+    #[command(after_help = NODE_EXAMPLES)]
+    ExitPoint(node::Node),
+
+    /// Run a coordinator: decides which node does what
+    #[command(after_help = NODE_EXAMPLES)]
+    Coordinator(node::Coordinator),
+
+    /// Print all settings with their defaults, as a file for --config
+    Config,
 }
+
+const NODE_EXAMPLES: &str = "\
+A cluster by hand, each line in a terminal of its own, with a ZooKeeper at 127.0.0.1:2181:
+  gomera connection-point --zookeeper 127.0.0.1:2181
+  gomera access-point --zookeeper 127.0.0.1:2181
+  gomera matcher --zookeeper 127.0.0.1:2181
+  gomera exit-point --zookeeper 127.0.0.1:2181
+  gomera coordinator --zookeeper 127.0.0.1:2181 --nodes 1-1-1-1";
 
 fn main() -> ExitCode {
     let command = match Gomera::try_parse() {
@@ -109,6 +156,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Outcome {
+    allocation::show();
     match command {
         Command::Filter(command) => filter::run(&command),
         Command::Demo(demo) => on_runtime(demo::run(demo)),
@@ -116,6 +164,13 @@ fn run(command: Command) -> Outcome {
         Command::Pub(publish) => on_runtime(publish::run(publish)),
         Command::Sub(subscribe) => on_runtime(subscribe::run(subscribe)),
         Command::Status(status) => on_runtime(status::run(status)),
+        Command::Up(up) => on_runtime(up::run(up)),
+        Command::ConnectionPoint(flags) => on_runtime(node::connection_point(flags)),
+        Command::AccessPoint(flags) => on_runtime(node::other(Layer::AccessPoint, flags)),
+        Command::Matcher(flags) => on_runtime(node::other(Layer::Matcher, flags)),
+        Command::ExitPoint(flags) => on_runtime(node::other(Layer::ExitPoint, flags)),
+        Command::Coordinator(flags) => on_runtime(node::coordinator(flags)),
+        Command::Config => configuration::print_defaults(),
     }
 }
 

@@ -24,3 +24,18 @@ pub fn interrupted() -> Pin<Box<dyn Future<Output = ()> + Send>> {
         std::task::Poll::Pending
     }))
 }
+
+/// As [`interrupted`]; a supervised process also stops when its standard input ends, that is, when whoever started it closes
+/// the pipe or dies.
+pub fn told_to_stop(supervised: bool) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let interrupted = interrupted();
+    if !supervised {
+        return interrupted;
+    }
+    Box::pin(async move {
+        tokio::select! {
+            () = interrupted => {}
+            () = crate::node::until_input_ends() => {}
+        }
+    })
+}

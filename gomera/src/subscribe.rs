@@ -108,9 +108,8 @@ pub async fn run(subscribe: Subscribe) -> Outcome {
         session.set_context(context).await.map_err(operation)?;
     }
     session.subscribe(SUBSCRIPTION, subscribe.filter.as_str()).await.map_err(operation)?;
-    if !subscribe.json {
-        eprintln!("gomera: subscribed; end with Ctrl-C");
-    }
+    // For people, and for programs that want to know when the subscription is in force.
+    eprintln!("gomera: subscribed; end with Ctrl-C");
     let outcome = tokio::select! {
         outcome = print(&subscribe, &session, &mut deliveries) => outcome,
         () = &mut interrupted => Ok(()),

@@ -1,0 +1,148 @@
+//! `gomera up`: a whole cluster, in this process or in one process for each node.
+
+mod processes;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::Args;
+use gomera_coordinator::Desired;
+use gomera_host::cluster::{InProcess, InProcessConfig, Shape};
+use serde::Serialize;
+
+use crate::configuration::{Configuration, Draft, METRICS_PORT, MachineFlags, ProcessFlags};
+use crate::exit::{Failure, Outcome, Reason};
+use crate::node;
+use crate::output;
+use crate::signals;
+
+/// `gomera up`
+#[derive(Clone, Debug, Args)]
+pub struct Up {
+    #[command(flatten)]
+    process: ProcessFlags,
+    #[command(flatten)]
+    machines: MachineFlags,
+    /// Where clients come in: the first connection point; the others of a process take any free port, those in processes of
+    /// their own the ports that follow
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    /// Nodes of each layer, all in this process: connection points, access points, matchers, exit points
+    #[arg(long, value_name = "A-B-C-D", conflicts_with = "processes")]
+    nodes: Option<Desired>,
+    /// One process for each node instead, and one for the coordinator: connection points, access points, matchers, exit
+    /// points
+    #[arg(long, value_name = "A-B-C-D", requires = "zookeeper")]
+    processes: Option<Desired>,
+    /// Where ZooKeeper is, for processes: HOST:PORT[,HOST:PORT][/PATH]
+    #[arg(long, value_name = "SERVERS", requires = "processes")]
+    zookeeper: Option<String>,
+    /// Tell what happens as one JSON object a line on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is told when it serves, with `--json`.
+#[derive(Debug, Serialize)]
+struct Serving<'a> {
+    event: &'static str,
+    cluster: &'a str,
+    clients: &'a [SocketAddr],
+    metrics: &'a [SocketAddr],
+}
+
+/// Runs it.
+pub async fn run(up: Up) -> Outcome {
+    let mut defaults = Configuration::default();
+    if up.processes.is_none() {
+        defaults.metrics_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
+    }
+    let configuration = Draft::read(defaults, up.process.config.as_deref())?
+        .with(&up.process)
+        .with(&up.machines)
+        .set("listen", up.listen)
+        .set("zookeeper.servers", up.zookeeper.clone())
+        .finish()?;
+    match up.processes {
+        Some(nodes) => processes::run(&configuration, up.process.config.as_deref(), nodes, up.json).await,
+        None => in_process(&configuration, up.nodes.unwrap_or_default(), up.json).await,
+    }
+}
+
+async fn in_process(configuration: &Configuration, nodes: Desired, json: bool) -> Outcome {
+    let told_to_stop = signals::interrupted();
+    let shape = Shape {
+        connection_points: nodes.connection_points,
+        access_points: nodes.access_points,
+        matchers: nodes.matchers,
+        exit_points: nodes.exit_points,
+    };
+    let host = InProcessConfig {
+        cluster: configuration.cluster.clone(),
+        shape,
+        shards: configuration.shards,
+        listen: configuration.listen,
+        metrics: Some(configuration.metrics_listen),
+        threads: configuration.threads(),
+        connection_point: configuration.connection_point.clone(),
+        door: configuration.client_door.clone(),
+        access_point: configuration.access_point.clone(),
+        matcher: configuration.matcher.clone(),
+        exit_point: configuration.exit_point.clone(),
+        coordinator: configuration.coordinator.clone(),
+        settings: configuration.settings.clone(),
+    };
+    let cluster = InProcess::start(host).await.map_err(node::failure)?;
+    let clients = cluster.client_addresses();
+    let metrics: Vec<_> = cluster.process().metrics_address().into_iter().collect();
+    serving(configuration, nodes, "in this process", &clients, &metrics, json)?;
+    told_to_stop.await;
+    let mut again = signals::interrupted();
+    let forced = tokio::select! {
+        forced = cluster.stop(configuration.stop_within) => forced,
+        () = &mut again => return Err(Failure::say(Reason::Internal, "told to stop a second time: cut off")),
+    };
+    if forced > 0 {
+        eprintln!("gomera: {forced} clients were cut off");
+    }
+    Ok(())
+}
+
+/// Says that the cluster serves, where, and to whom it is open.
+fn serving(
+    configuration: &Configuration,
+    nodes: Desired,
+    place: &str,
+    clients: &[SocketAddr],
+    metrics: &[SocketAddr],
+    json: bool,
+) -> Outcome {
+    if json {
+        output::json(&Serving { event: "serving", cluster: &configuration.cluster, clients, metrics })?;
+        return output::flush();
+    }
+    output::line(format!(
+        "cluster {} serves: {} connection points, {} access points, {} matchers, {} exit points, {place}",
+        configuration.cluster, nodes.connection_points, nodes.access_points, nodes.matchers, nodes.exit_points
+    ))?;
+    for address in clients {
+        output::line(format!("  clients  http://{address}"))?;
+    }
+    for address in metrics {
+        output::line(format!("  metrics  http://{address}/metrics"))?;
+    }
+    let near = clients.iter().all(|address| address.ip().is_loopback());
+    output::line(if near {
+        "It is open: every program on this machine may publish and subscribe; other machines cannot reach it."
+    } else {
+        "It is OPEN: whoever reaches these addresses may publish and subscribe; nobody is asked who they are."
+    })?;
+    if let Some(first) = clients.first() {
+        let endpoint = if first.port() == crate::configuration::CLIENT_PORT {
+            String::new()
+        } else {
+            format!(" --endpoint http://{first}")
+        };
+        output::line(format!("Try: gomera sub \"speed < 20\"{endpoint}    and: gomera pub -a speed=12{endpoint}"))?;
+    }
+    output::flush()
+}

@@ -1,0 +1,91 @@
+//! What a user can get wrong about a process: each gets an exit code of its own and an error that says what would be right.
+
+use std::net::TcpListener;
+use std::time::Instant;
+
+use crate::program::{Ended, command, gomera};
+
+fn said(ended: &Ended, code: i32, words: &[&str]) {
+    assert_eq!(ended.code, code, "{ended:?}");
+    for word in words {
+        assert!(ended.err.contains(word), "{word}: {}", ended.err);
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_the_flag_that_changes_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let free = "127.0.0.1:0";
+    said(&gomera(&["up", "--listen", &address, "--metrics-listen", free], ""), 69, &[&address, "--listen"]);
+    said(&gomera(&["up", "--listen", free, "--metrics-listen", &address], ""), 69, &[&address, "--metrics-listen"]);
+}
+
+#[test]
+fn a_cluster_that_is_not_there_is_named_with_its_address() {
+    for arguments in [&["status"][..], &["pub", "-a", "a=1"], &["sub", "a = 1"], &["replay", "-"]] {
+        let ended = gomera(&[arguments, &["--endpoint", "127.0.0.1:1"]].concat(), "");
+        said(&ended, 69, &["127.0.0.1:1"]);
+    }
+    said(&gomera(&["pub", "-a", "a=1", "--endpoint", "https://127.0.0.1:1"], ""), 69, &["scheme must be http"]);
+}
+
+#[test]
+fn a_zookeeper_that_is_not_there_is_named_soon() {
+    for layer in ["connection-point", "access-point", "matcher", "exit-point", "coordinator"] {
+        let began = Instant::now();
+        let output = command(&[layer, "--zookeeper", "127.0.0.1:1"])
+            .env("GOMERA_ZOOKEEPER__CONNECT_TIMEOUT", "300ms")
+            .env("GOMERA_LISTEN", "127.0.0.1:0")
+            .output()
+            .expect("the program runs");
+        assert_eq!(output.status.code(), Some(69), "{output:?}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("no ZooKeeper answered at 127.0.0.1:1"), "{error}");
+        assert!(began.elapsed().as_secs() < 10);
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_named_before_anything_starts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("gomera.toml");
+    let file = path.to_str().expect("a plain path");
+    for (content, words) in [
+        ("[matcher]\nstep_entries_max = 0\n", &["matcher.step_entries_max is 0", "must be"][..]),
+        ("[matcher]\nstep_entires_max = 1\n", &["unknown field", "step_entires_max"]),
+        ("shards = 'many'\n", &["shards"]),
+        ("shards = ", &["configuration"]),
+    ] {
+        std::fs::write(&path, content).expect("written");
+        said(&gomera(&["up", "--config", file], ""), 78, words);
+        said(&gomera(&["matcher", "--config", file], ""), 78, words);
+    }
+    said(&gomera(&["up", "--config", "/nowhere.toml"], ""), 78, &["/nowhere.toml"]);
+    said(&gomera(&["up", "--log", "==="], ""), 78, &["==="]);
+    let environment = command(&["up"]).env("GOMERA_EXIT_POINT__BLOCK_MAX", "soon").output().expect("the program runs");
+    assert_eq!(environment.status.code(), Some(78));
+}
+
+#[test]
+fn a_command_line_without_sense_is_refused_before_anything_starts() {
+    for arguments in [
+        &["up", "--processes", "1-1-1-1"][..],
+        &["up", "--zookeeper", "127.0.0.1:2181"],
+        &["up", "--nodes", "1-1-1"],
+        &["coordinator", "--nodes", "0-1-1-1"],
+        &["up", "--stop-within", "soon"],
+        &["demo", "--seconds", "0"],
+        &["matcher", "--listen", "127.0.0.1:0"],
+    ] {
+        assert_eq!(gomera(arguments, "").code, 64, "{arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_input_to_a_replay_is_told_before_or_at_its_line() {
+    said(&gomera(&["replay", "/nowhere.csv"], ""), 66, &["/nowhere.csv"]);
+    said(&gomera(&["replay", "-", "--filter", "a ="], ""), 65, &["   ^"]);
+    said(&gomera(&["replay", "-", "--publisher-column", "c"], "a,b\n1,2\n"), 64, &["the columns are a, b"]);
+    said(&gomera(&["replay", "-", "--json"], "{\"a\":1}\n{\"a\"}\n"), 65, &["line 2"]);
+}

@@ -1,0 +1,90 @@
+//! A cluster to test against: `gomera up`, as a user would start it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::command;
+
+/// Long enough for a debug build on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `gomera up …`, killed when dropped.
+pub struct Cluster {
+    process: Child,
+    told: mpsc::Receiver<Value>,
+    /// Everything it told on the way to serving.
+    pub history: Vec<Value>,
+    /// Where clients come in.
+    pub endpoint: String,
+}
+
+impl Cluster {
+    /// One process, any free ports.
+    pub fn up() -> Self {
+        Self::start(&["--metrics-listen", "127.0.0.1:0"])
+    }
+
+    /// With these arguments; waits until it serves.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut process =
+            command(&["up", "--json", "--listen", "127.0.0.1:0", "--stop-within", "2s", "--log", "error"])
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("the program starts");
+        let out = process.stdout.take().expect("it is piped");
+        let (sender, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut cluster = Self { process, told, history: Vec::new(), endpoint: String::new() };
+        let serving = cluster.wait_for("serving");
+        cluster.endpoint = format!("http://{}", serving["clients"][0].as_str().expect("an address"));
+        cluster
+    }
+
+    /// The next event of this kind.
+    pub fn wait_for(&mut self, kind: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = self.told.recv_timeout(left).unwrap_or_else(|error| {
+                panic!("{error}: no `{kind}`, but {:?}", self.history);
+            });
+            self.history.push(event.clone());
+            if event["event"] == kind {
+                return event;
+            }
+        }
+    }
+
+    /// Tells it to stop; gives its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        signal("TERM", u64::from(self.process.id()));
+        self.process.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // It may have been stopped.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// Sends a signal to a process that this test started.
+pub fn signal(name: &str, process: u64) {
+    let sent = Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
+    assert!(sent.expect("kill is installed").success(), "process {process} is gone");
+}
