@@ -273,9 +273,12 @@ impl Follow {
                 self.handle.offer(committed);
             }
             let present = layout.borrow_and_update().clone();
-            if let Some(present) =
-                present.filter(|present| before.as_ref().is_none_or(|before| before.epoch < present.epoch))
-            {
+            // What governed before this node was a member is no business of its machines.
+            let present = present.filter(|present| match &before {
+                Some(before) => before.epoch < present.epoch,
+                None => present.members.contains_key(&self.handle.incarnation()),
+            });
+            if let Some(present) = present {
                 if let Some(links) = &self.links {
                     links.follow(&present);
                 }
