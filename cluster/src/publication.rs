@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gomera_model::attributes::{Attributes, RESERVED_PREFIX};
+use gomera_model::attributes::Attributes;
 use gomera_model::timestamp::Timestamp;
 use gomera_model::value::Value;
 
@@ -44,22 +44,15 @@ impl Default for SystemAttributes {
 }
 
 impl SystemAttributes {
-    /// Adds them where they belong in the order of names, so that nothing has to be sorted. `given` has no reserved names;
-    /// `time` is when the publication was measured, or accepted if the publisher did not say.
+    /// Adds them. `given` has no reserved names; `time` is when the publication was measured, or accepted if the publisher did
+    /// not say.
     #[must_use]
-    pub fn stamp(&self, given: Attributes, publisher: &Arc<str>, time: Timestamp) -> Attributes {
-        let mut entries = Vec::with_capacity(given.len() + 2);
-        let mut given = given.into_iter();
-        let mut next = given.next();
-        while let Some(entry) = next.take_if(|(name, _)| &**name < RESERVED_PREFIX) {
-            entries.push(entry);
-            next = given.next();
-        }
-        entries.push((self.publisher.clone(), Value::String(publisher.clone())));
-        entries.push((self.time.clone(), Value::Timestamp(time)));
-        entries.extend(next);
-        entries.extend(given);
-        entries.into_iter().collect()
+    pub fn stamp(&self, mut given: Attributes, publisher: &Arc<str>, time: Timestamp) -> Attributes {
+        given.add_reserved([
+            (self.publisher.clone(), Value::String(publisher.clone())),
+            (self.time.clone(), Value::Timestamp(time)),
+        ]);
+        given
     }
 }
 

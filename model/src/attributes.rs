@@ -38,6 +38,16 @@ impl Attributes {
         self.entries.iter().map(|(name, value)| (name, value))
     }
 
+    /// Adds what the system knows to attributes that have nothing of it yet: names under [`RESERVED_PREFIX`], ascending.
+    /// They stand together, so that one look for their place is enough.
+    pub fn add_reserved<const N: usize>(&mut self, reserved: [(Arc<str>, Value); N]) {
+        debug_assert!(reserved.iter().all(|(name, _)| is_reserved(name)), "only the system's own names");
+        debug_assert!(reserved.is_sorted_by(|left, right| left.0 < right.0), "ascending");
+        let place = self.entries.partition_point(|(name, _)| &**name < RESERVED_PREFIX);
+        debug_assert!(self.entries.get(place).is_none_or(|(name, _)| !is_reserved(name)), "nothing of the system yet");
+        self.entries.splice(place..place, reserved);
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -237,6 +247,12 @@ impl AttributesBuilder {
         Self { limits, entries: Vec::new() }
     }
 
+    /// An empty collection under these caps, with room for so many before it has to grow.
+    #[must_use]
+    pub fn with_room(limits: AttributeLimits, count: usize) -> Self {
+        Self { limits, entries: Vec::with_capacity(count) }
+    }
+
     /// Adds what a publisher or subscriber gave; refuses reserved names.
     pub fn insert(&mut self, name: impl Into<Arc<str>>, value: impl Into<Value>) -> Result<&mut Self, AttributesError> {
         let name = name.into();
@@ -313,6 +329,19 @@ mod tests {
         let two = builder.build();
         assert_eq!(two.check(&limits), Ok(()));
         assert_eq!(two.check(&AttributeLimits { count_max: 1, ..limits }), Err(AttributesError::TooMany { limit: 1 }));
+    }
+
+    #[test]
+    fn what_the_system_adds_stands_in_order_among_the_rest() {
+        for names in [&[][..], &["a"], &["z"], &["a", "go", "gomera", "gomerb", "z"]] {
+            let mut attributes: Attributes = names.iter().map(|&name| (name, Value::Integer(1))).collect();
+            let system = ["gomera.publisher", "gomera.time"].map(|name| (Arc::from(name), Value::Bool(true)));
+            attributes.add_reserved(system);
+            let found: Vec<_> = attributes.iter().map(|(name, _)| &**name).collect();
+            assert_eq!(found.len(), names.len() + 2);
+            assert!(found.is_sorted(), "{found:?}");
+            assert_eq!(attributes.get("gomera.time"), Some(&Value::Bool(true)));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use gomera_model::attributes::AttributeLimits;
 use gomera_model::filter::FilterLimits;
 use gomera_model::publication::PublicationLimits;
 
-use crate::publication::{DecodeError, decode_publication};
+use crate::publication::{DecodeError, PublicationReader};
 use crate::{raw, v1};
 
 pub use reply::{failed, goodbye, notification, notification_bytes, publish_reply, refused, session_reply};
@@ -43,11 +43,11 @@ pub fn open_publisher(wire: v1::OpenPublisher, own: Instance) -> ClientRequest {
 pub fn publish_item(
     wire: raw::PublishItem,
     sequence: Option<Sequence>,
-    limits: &PublicationLimits,
+    reader: &mut PublicationReader,
 ) -> Result<PublishItem, (Sequence, DecodeError)> {
     let resent = wire.resent && sequence.is_none();
     let sequence = sequence.unwrap_or(Sequence(wire.sequence));
-    match decode_publication(&wire.publication, limits) {
+    match reader.decode(&wire.publication) {
         Ok(decoded) => Ok(PublishItem {
             sequence,
             content: wire.publication,

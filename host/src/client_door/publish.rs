@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use gomera_cluster::identity::Sequence;
 use gomera_connection_point::client::{ClientReply, ClientRequest, Failure, FailureKind};
+use gomera_proto::publication::PublicationReader;
 use gomera_proto::{door, raw, v1};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
@@ -31,7 +32,7 @@ pub fn serve(door: &Arc<Door>, requests: Streaming<raw::PublishFrame>) -> Publis
 }
 
 async fn read(connection: Arc<Connection>, progress: Arc<Mutex<Progress>>, mut requests: Streaming<raw::PublishFrame>) {
-    let limits = connection.door.config.limits().publication;
+    let mut reader = PublicationReader::new(connection.door.config.limits().publication);
     // Without an instance, we number: from 1, what is refused here counted too.
     let mut own_sequence = None;
     let mut is_first = true;
@@ -61,7 +62,7 @@ async fn read(connection: Arc<Connection>, progress: Arc<Mutex<Progress>>, mut r
             if let Some(sequence) = &mut own_sequence {
                 sequence.0 += 1;
             }
-            match door::publish_item(item, own_sequence, &limits) {
+            match door::publish_item(item, own_sequence, &mut reader) {
                 Ok(item) => {
                     bytes += item.content.len();
                     items.push(item);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use gomera_cluster::identity::Sequence;
 use gomera_connection_point::client::{ClientReply, ClientRequest, PublishItem};
+use gomera_proto::publication::PublicationReader;
 use gomera_proto::{code, door, raw, v1};
 use tokio::sync::oneshot;
 use tonic::Status;
@@ -69,10 +70,10 @@ impl UnaryPublishers {
 
     /// Publishes, and waits for the acknowledgement.
     pub async fn publish(&self, request: raw::PublishRequest) -> Result<(), Status> {
-        let limits = self.door.config.limits().publication;
+        let mut reader = PublicationReader::new(self.door.config.limits().publication);
         let wire = raw::PublishItem { publication: request.publication, ..raw::PublishItem::default() };
         // The sequence is given when it is sent.
-        let mut item = door::publish_item(wire, Some(Sequence(0)), &limits)
+        let mut item = door::publish_item(wire, Some(Sequence(0)), &mut reader)
             .map_err(|(_, error)| Status::invalid_argument(error.to_string()))?;
         loop {
             let publisher = self.publisher(request.publisher.clone())?;

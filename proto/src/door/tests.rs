@@ -83,10 +83,11 @@ fn a_list_has_a_hundred_unless_told_otherwise() {
 fn a_publisher_without_an_instance_gets_ours_and_our_numbers() {
     let opened = open_publisher(v1::OpenPublisher { publisher: "p".to_owned(), instance: 0 }, Instance(77));
     let ClientRequest::OpenPublisher { instance: Some(Instance(77)), .. } = opened else { panic!("{opened:?}") };
+    let mut reader = PublicationReader::new(PublicationLimits::default());
     let wire = raw::PublishItem { sequence: 9, resent: true, ..raw::PublishItem::default() };
-    let item = publish_item(wire.clone(), Some(Sequence(1)), &PublicationLimits::default()).expect("empty is valid");
+    let item = publish_item(wire.clone(), Some(Sequence(1)), &mut reader).expect("empty is valid");
     assert_eq!((item.sequence, item.resent), (Sequence(1), false));
-    let item = publish_item(wire, None, &PublicationLimits::default()).expect("empty is valid");
+    let item = publish_item(wire, None, &mut reader).expect("empty is valid");
     assert_eq!((item.sequence, item.resent), (Sequence(9), true));
 }
 

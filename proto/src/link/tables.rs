@@ -12,7 +12,7 @@ use gomera_model::publication::PublicationLimits;
 use gomera_model::timestamp::Timestamp;
 
 use super::{LinkError, needs_attributes, parts, v1};
-use crate::publication::decode_publication;
+use crate::publication::PublicationReader;
 
 /// Collects the tables of a batch.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ pub fn count(length: usize) -> u32 {
 pub struct Decoder {
     layer: Layer,
     system: SystemAttributes,
-    limits: PublicationLimits,
+    reader: PublicationReader,
     tenants: Vec<Tenant>,
     publishers: Vec<Publisher>,
     known: Table<(PublisherKey, Instance), Publisher>,
@@ -128,7 +128,7 @@ impl Decoder {
         Self {
             layer,
             system: SystemAttributes::default(),
-            limits: trusted(),
+            reader: PublicationReader::new(trusted()),
             tenants: Vec::new(),
             publishers: Vec::new(),
             known: Table::default(),
@@ -185,15 +185,15 @@ impl Decoder {
         Ok(publisher)
     }
 
-    fn read(&self, wire: v1::Envelope) -> Result<Envelope, LinkError> {
+    fn read(&mut self, wire: v1::Envelope) -> Result<Envelope, LinkError> {
         let publisher = usize::try_from(wire.publisher)
             .ok()
             .and_then(|index| self.publishers.get(index))
             .ok_or_else(|| LinkError::new("publisher", "is not in the table"))?;
         let accepted_at = Timestamp(wire.accepted_at);
         let attributes = if needs_attributes(self.layer) {
-            let decoded = decode_publication(&wire.content, &self.limits)
-                .map_err(|error| LinkError::new("content", error.to_string()))?;
+            let decoded =
+                self.reader.decode(&wire.content).map_err(|error| LinkError::new("content", error.to_string()))?;
             let time = decoded.time.unwrap_or(accepted_at);
             AttributeBlock::Decoded(Arc::new(self.system.stamp(decoded.attributes, &publisher.name, time)))
         } else {
