@@ -1,5 +1,6 @@
 //! What clients of a connection point send and get, between `gomera.v1` and the vocabulary of `connection-point`.
 
+mod frame;
 mod reply;
 mod session;
 
@@ -15,7 +16,8 @@ use gomera_model::publication::PublicationLimits;
 use crate::publication::{DecodeError, PublicationReader};
 use crate::{raw, v1};
 
-pub use reply::{failed, goodbye, notification, notification_bytes, publish_reply, refused, session_reply};
+pub use frame::{FrameWriter, delivery_bytes};
+pub use reply::{failed, goodbye, notification, publish_reply, refused, session_reply};
 pub use session::{Incomplete, RequestError, listen_requests, session_request};
 
 /// Caps on what clients send.

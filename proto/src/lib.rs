@@ -30,5 +30,11 @@ pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/raw/gomera.v1.rs"));
 }
 
+/// The service of a connection point, where notifications come as bytes that [`door::FrameWriter`] wrote.
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated")]
+pub mod served {
+    include!(concat!(env!("OUT_DIR"), "/served/gomera.v1.rs"));
+}
+
 /// The descriptors of `gomera.v1`, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -7,7 +7,7 @@ use std::vec::IntoIter;
 
 use gomera_cluster::position::{LaneId, Number, Position, Vector};
 use gomera_connection_point::client::ClientRequest;
-use gomera_proto::raw::session_reply::Body;
+use gomera_proto::served::session_reply::Body;
 use gomera_proto::{door, raw, v1};
 use tokio_stream::Stream;
 use tonic::{Code, Status};
@@ -47,7 +47,9 @@ impl Stream for Notifications {
                 return Poll::Ready(Some(Ok(notification)));
             }
             match std::task::ready!(this.frames.poll_out(context)) {
-                Out::Notifications(notifications) => {
+                Out::Deliveries => {
+                    let mut notifications = Vec::new();
+                    this.frames.deliver(|delivery| notifications.push(door::notification(delivery)));
                     this.frames.ask(ClientRequest::Acknowledge(covered(&notifications)));
                     this.notifications = notifications.into_iter();
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_proto::DESCRIPTORS;
-use gomera_proto::raw::pub_sub_server::PubSubServer;
+use gomera_proto::served::pub_sub_server::PubSubServer;
 use gomera_proto::v1::cluster_server::ClusterServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gomera_proto::raw::pub_sub_server::PubSub;
+use gomera_proto::served::pub_sub_server::PubSub;
 use gomera_proto::{raw, v1};
 use tonic::{Request, Response, Status, Streaming};
 

@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 use std::vec::IntoIter;
 
 use gomera_connection_point::client::{ClientReply, ClientRequest, Delivery, Failure, FailureKind, RequestId};
-use gomera_proto::raw::session_reply::Body;
-use gomera_proto::{door, raw, v1};
+use gomera_proto::door::FrameWriter;
+use gomera_proto::served::session_reply::Body;
+use gomera_proto::{door, served, v1};
 use prost::Message as _;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
@@ -25,7 +26,7 @@ const FRAME_BYTES_MAX: usize = 64 << 10;
 pub fn serve(door: &Arc<Door>, requests: Streaming<v1::SessionRequest>) -> SessionReplies {
     let connection = door.connect();
     tokio::spawn(read(connection.clone(), requests));
-    SessionReplies { frames: Frames::new(connection) }
+    SessionReplies { frames: Frames::new(connection), room: 256 }
 }
 
 async fn read(connection: Arc<Connection>, mut requests: Streaming<v1::SessionRequest>) {
@@ -59,9 +60,9 @@ async fn read(connection: Arc<Connection>, mut requests: Streaming<v1::SessionRe
 #[derive(Debug)]
 pub enum Out {
     /// An answer.
-    Reply(Box<raw::SessionReply>),
-    /// Notifications, as many as were there up to the size of a frame.
-    Notifications(Vec<raw::Notification>),
+    Reply(Box<served::SessionReply>),
+    /// There are deliveries: take them with [`Frames::deliver`].
+    Deliveries,
     /// The end.
     End(End),
 }
@@ -93,7 +94,7 @@ impl Frames {
     pub fn poll_out(&mut self, context: &mut Context<'_>) -> Poll<Out> {
         loop {
             if self.deliveries.len() > 0 {
-                return Poll::Ready(Out::Notifications(self.frame()));
+                return Poll::Ready(Out::Deliveries);
             }
             match self.replies.next() {
                 Some(Reply::Said(ClientReply::Notifications(deliveries))) => {
@@ -118,9 +119,8 @@ impl Frames {
         }
     }
 
-    /// As many notifications as go into one frame, at least one. The transport asked for it: they count as taken.
-    fn frame(&mut self) -> Vec<raw::Notification> {
-        let mut notifications = Vec::with_capacity(self.deliveries.len().min(1024));
+    /// Gives away as many deliveries as go into one frame, at least one. The transport asked for them: they count as taken.
+    pub fn deliver(&mut self, mut give: impl FnMut(Delivery)) {
         let (mut bytes, mut cost_taken) = (0, 0);
         let now = crate::clock::wall();
         while bytes < FRAME_BYTES_MAX {
@@ -137,12 +137,10 @@ impl Frames {
                 cost_taken += cost;
                 latency::delivered().record(now.0 - envelope.accepted_at.0);
             }
-            let notification = door::notification(delivery);
-            bytes += door::notification_bytes(&notification);
-            notifications.push(notification);
+            bytes += door::delivery_bytes(&delivery);
+            give(delivery);
         }
         self.connection.taken(cost_taken);
-        notifications
     }
 }
 
@@ -152,12 +150,12 @@ impl Drop for Frames {
     }
 }
 
-fn answer(reply: Reply) -> Option<raw::SessionReply> {
+fn answer(reply: Reply) -> Option<served::SessionReply> {
     match reply {
         Reply::Said(reply) => door::session_reply(reply),
         Reply::Failed { request, failure, offset } => Some(door::failed(request, failure, offset)),
         Reply::Goodbye(reason) => {
-            Some(raw::SessionReply { request: 0, body: Some(Body::Goodbye(door::goodbye(reason))) })
+            Some(served::SessionReply { request: 0, body: Some(Body::Goodbye(door::goodbye(reason))) })
         }
     }
 }
@@ -166,18 +164,23 @@ fn answer(reply: Reply) -> Option<raw::SessionReply> {
 #[derive(Debug)]
 pub struct SessionReplies {
     frames: Frames,
+    room: usize,
 }
 
 impl Stream for SessionReplies {
-    type Item = Result<raw::SessionReply, Status>;
+    type Item = Result<served::SessionReply, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.frames.poll_out(context).map(|out| match out {
+        let out = std::task::ready!(self.frames.poll_out(context));
+        Poll::Ready(match out {
             Out::Reply(reply) => Some(Ok(*reply)),
-            Out::Notifications(notifications) => Some(Ok(raw::SessionReply {
-                request: 0,
-                body: Some(Body::Notifications(raw::NotificationFrame { notifications })),
-            })),
+            Out::Deliveries => {
+                let mut frame = FrameWriter::with_room(self.room);
+                self.frames.deliver(|delivery| frame.push(delivery));
+                // The next one is likely to be about as long.
+                self.room = frame.len().next_power_of_two();
+                Some(Ok(served::SessionReply { request: 0, body: Some(Body::Notifications(frame.finish())) }))
+            }
             Out::End(End::Failed(status)) => Some(Err(status)),
             Out::End(End::Done) => None,
         })

@@ -5,8 +5,8 @@ use gomera_cluster::message::connection_point::{Gap, Satisfied};
 use gomera_cluster::operation::Description;
 use gomera_connection_point::client::{ClientReply, Delivery, Failure, RequestId};
 
-use crate::raw::session_reply::Body;
-use crate::{code, raw, v1, value, vector};
+use crate::served::session_reply::Body;
+use crate::{code, raw, served, v1, value, vector};
 
 /// A reply on a publish stream; `None` for what belongs to sessions.
 #[must_use]
@@ -38,7 +38,7 @@ pub fn refused(sequence: Sequence, failure: Failure) -> v1::PublishStreamReply {
 /// A reply on a session stream; `None` for what belongs to publishers, and for notifications, which
 /// [`notification`] makes.
 #[must_use]
-pub fn session_reply(reply: ClientReply) -> Option<raw::SessionReply> {
+pub fn session_reply(reply: ClientReply) -> Option<served::SessionReply> {
     let (request, body) = match reply {
         ClientReply::Attached { request, session, resumed, merged, generation } => (
             request,
@@ -68,14 +68,14 @@ pub fn session_reply(reply: ClientReply) -> Option<raw::SessionReply> {
         | ClientReply::PublicationRefused { .. }
         | ClientReply::Notifications(_) => return None,
     };
-    Some(raw::SessionReply { request: request.0, body: Some(body) })
+    Some(served::SessionReply { request: request.0, body: Some(body) })
 }
 
 /// A request that failed; `offset` is where in a filter's text.
 #[must_use]
-pub fn failed(request: RequestId, failure: Failure, offset: Option<u32>) -> raw::SessionReply {
+pub fn failed(request: RequestId, failure: Failure, offset: Option<u32>) -> served::SessionReply {
     let failed = v1::OperationFailed { code: code::code(failure.kind).into(), message: failure.message, offset };
-    raw::SessionReply { request: request.0, body: Some(Body::Failed(failed)) }
+    served::SessionReply { request: request.0, body: Some(Body::Failed(failed)) }
 }
 
 /// The server is about to close the stream.
@@ -113,14 +113,6 @@ pub fn notification(delivery: Delivery) -> raw::Notification {
             }
         }
     }
-}
-
-/// About how many bytes a notification takes in a frame.
-#[must_use]
-pub fn notification_bytes(notification: &raw::Notification) -> usize {
-    /// The fixed fields with their keys.
-    const FIXED_BYTES: usize = 64;
-    FIXED_BYTES + notification.publication.len() + notification.publisher.len() + 5 * notification.handles.len()
 }
 
 fn to_gap(gap: &Gap) -> v1::Gap {
