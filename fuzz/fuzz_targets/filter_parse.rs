@@ -23,6 +23,8 @@ fuzz_target!(|text: &str| {
             let again = Filter::parse(&printed, &FilterLimits::trusted()).expect("canonical text is a filter");
             assert_eq!(again, filter, "{printed}");
             let normal = normalise(&filter);
+            assert_eq!(normalise(&normal), normal, "{printed} became {normal}");
+            assert!(filter.bytes() < 4 << 20);
             for (publication, context) in [(&*PUBLICATION, &*PUBLICATION), (&Attributes::default(), &*PUBLICATION)] {
                 let truth = evaluate(&filter, publication, context);
                 assert_eq!(evaluate(&normal, publication, context), truth, "{printed} became {normal}");
@@ -33,8 +35,12 @@ fuzz_target!(|text: &str| {
         }
         Err(error) => {
             assert!(text.is_char_boundary(error.offset));
-            assert_eq!(error.caret(text).matches('\n').count(), 1);
-            assert!(!error.to_string().is_empty());
+            let caret = error.caret(text);
+            let (line, under) = caret.split_once('\n').expect("two lines");
+            assert!(line.chars().all(|character| character == '\t' || !character.is_control()), "{line:?}");
+            assert!(under.trim_start_matches(['\t', ' ']) == "^", "{under:?}");
+            let message = error.to_string();
+            assert!(message.len() < 500 && !message.contains(char::is_control), "{message:?}");
         }
     }
 });

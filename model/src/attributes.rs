@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::shown::shown;
-use crate::value::{ARC_HEADER_BYTES, Value};
+use crate::value::{Value, shared_text_bytes};
 
 /// Names that begin so are the system's own; publishers may not use them.
 pub const RESERVED_PREFIX: &str = "gomera.";
@@ -64,7 +64,7 @@ impl Attributes {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let contents: usize =
-            self.entries.iter().map(|(name, value)| name.len() + ARC_HEADER_BYTES + value.heap_bytes()).sum();
+            self.entries.iter().map(|(name, value)| shared_text_bytes(name) + value.heap_bytes()).sum();
         self.entries.capacity() * size_of::<(Arc<str>, Value)>() + contents
     }
 

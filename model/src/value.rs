@@ -109,7 +109,7 @@ impl Value {
     pub fn heap_bytes(&self) -> usize {
         match self {
             Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::Timestamp(_) | Self::GeoPoint(_) => 0,
-            Self::String(text) => text.len() + ARC_HEADER_BYTES,
+            Self::String(text) => shared_text_bytes(text),
             Self::Array(elements) => {
                 let elements_bytes: usize =
                     elements.iter().map(|element| size_of::<Value>() + element.heap_bytes()).sum();
@@ -127,6 +127,11 @@ impl Value {
 
 /// Two reference counts precede the contents of an `Arc`.
 pub(crate) const ARC_HEADER_BYTES: usize = 2 * size_of::<usize>();
+
+/// What an `Arc<str>` asks the allocator for: the counts, and the text up to their alignment.
+pub(crate) fn shared_text_bytes(text: &str) -> usize {
+    ARC_HEADER_BYTES + text.len().next_multiple_of(align_of::<usize>())
+}
 
 /// What the filter language knows about two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,6 +53,7 @@ fn the_caps_have_the_defaults_that_the_page_says() {
         ("in_members_max", limits.in_members_max),
         ("polygon_vertices_max", limits.polygon_vertices_max),
         ("regexes_max", limits.regexes_max),
+        ("regex_text_bytes_max", limits.regex_text_bytes_max),
         ("regex_bytes_max", limits.regex_bytes_max),
     ];
     let told: Vec<(&str, usize)> = rows("| cap | default | counts |")

@@ -107,7 +107,7 @@ pub(super) fn point(latitude: Operand, longitude: Operand) -> Result<Operand, St
 }
 
 /// The list of `IN`, of constants if all are.
-pub(super) fn set(members: Vec<Operand>) -> Set {
+pub(super) fn set(mut members: Vec<Operand>) -> Set {
     if members.iter().all(|member| matches!(member, Operand::Constant(_))) {
         let constants = members.into_iter().filter_map(|member| match member {
             Operand::Constant(value) => Some(value),
@@ -120,6 +120,7 @@ pub(super) fn set(members: Vec<Operand>) -> Set {
         });
         Set::Constants(constants.collect())
     } else {
+        members.shrink_to_fit();
         Set::Operands(members)
     }
 }

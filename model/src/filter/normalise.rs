@@ -89,6 +89,7 @@ fn join(junction: Junction, parts: Vec<Expression>) -> Expression {
     }
     flat.sort();
     flat.dedup();
+    flat.shrink_to_fit();
     match flat.len() {
         0 => Expression::Constant(neutral),
         1 => flat.pop().expect("one part"),

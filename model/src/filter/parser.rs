@@ -352,6 +352,7 @@ impl<'t> Parser<'t, '_> {
             measures.push(next.measures());
             parts.push(*next.item);
         }
+        parts.shrink_to_fit();
         Ok(Parsed::Condition(self.condition_node(start, join(parts), measures)?))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::filter::ast::{Expression, Operand, Predicate, Set, Shape};
 use crate::filter::set::ConstantSet;
-use crate::value::{ARC_HEADER_BYTES, Value};
+use crate::value::{ARC_HEADER_BYTES, Value, shared_text_bytes};
 
 /// Heap bytes below a condition.
 pub(super) fn heap_bytes(expression: &Expression) -> usize {
@@ -23,7 +23,7 @@ fn predicate_heap_bytes(predicate: &Predicate) -> usize {
         + match predicate {
             Predicate::In { set: Set::Constants(members), .. } => constant_set_heap_bytes(members),
             Predicate::In { set: Set::Operands(members), .. } => members.capacity() * size_of::<Operand>(),
-            Predicate::Like { pattern, .. } => pattern.heap_bytes() + 2 * ARC_HEADER_BYTES,
+            Predicate::Like { pattern, .. } => pattern.heap_bytes() + ARC_HEADER_BYTES,
             Predicate::Matches { pattern, .. } => pattern.heap_bytes() + ARC_HEADER_BYTES,
             Predicate::Within { shape: Shape::Polygon(polygon), .. } => {
                 size_of_val(polygon.vertices()) + ARC_HEADER_BYTES
@@ -49,7 +49,7 @@ fn operand_heap_bytes(operand: &Operand) -> usize {
     below
         + match operand {
             Operand::Constant(value) => value.heap_bytes(),
-            Operand::Attribute(name) | Operand::Context(name) => name.len() + ARC_HEADER_BYTES,
+            Operand::Attribute(name) | Operand::Context(name) => shared_text_bytes(name),
             Operand::Negate(_) => size_of::<Operand>(),
             Operand::Arithmetic(arithmetic) => size_of_val(&**arithmetic),
             Operand::Point(pair) | Operand::Distance(pair) => size_of_val(&**pair),

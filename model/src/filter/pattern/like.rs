@@ -6,6 +6,8 @@ use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::value::shared_text_bytes;
+
 /// A `LIKE` pattern: `%` stands for any text, `_` for any one character; after the escape character both stand for
 /// themselves.
 #[derive(Clone, Debug)]
@@ -163,7 +165,7 @@ impl LikePattern {
             .filter_map(|piece| piece.search.as_deref())
             .map(|search| size_of::<Search>() + size_of_val(&*search.masks))
             .sum();
-        self.text.len()
+        shared_text_bytes(&self.text)
             + size_of::<Compiled>()
             + literals.len()
             + size_of_val(&**parts)
