@@ -1,7 +1,8 @@
 //! Many seeds: runs them, adds up what happened, and says what was missing.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -10,7 +11,7 @@ use crate::judge::Account;
 use crate::plan::Plan;
 use crate::tally::{Tally, Transition};
 use crate::transcript::Keep;
-use crate::verdict::{Promise, Violation};
+use crate::verdict::Violation;
 use crate::world::{Outcome, World};
 
 /// Seeds that found a bug once, with a sentence each: they run first.
@@ -78,27 +79,41 @@ pub fn regressions(text: &str) -> Vec<(u64, &str)> {
         .collect()
 }
 
-/// Runs one seed. A machine that panics has broken a promise as well.
+/// The command that repeats a seed, with everything that happens in it.
 #[must_use]
-pub fn run(seed: u64, keep: Keep) -> Outcome {
-    World::new(Plan::draw(seed), keep).run()
+pub fn repeat(seed: u64) -> String {
+    format!("cargo run --release -p gomera-sim -- --seed {seed} --trace")
 }
 
-fn run_guarded(seed: u64) -> Result<Outcome, Violation> {
-    catch_unwind(AssertUnwindSafe(|| run(seed, Keep::Nothing))).map_err(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no text");
-        Violation { promise: Promise::Progress, what: format!("a machine panicked: {text}"), subjects: Vec::new() }
-    })
+thread_local! {
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// A machine that panics has broken a promise, and in release takes the process with it: says which seed it was.
+pub fn name_seeds_that_panic() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |told| {
+        before(told);
+        if let Some(seed) = SEED.get() {
+            eprintln!("seed {seed}: a machine panicked");
+            eprintln!("repeat with: {}", repeat(seed));
+        }
+    }));
+}
+
+/// Runs one seed. A machine that panics ends everything: see [`name_seeds_that_panic`].
+#[must_use]
+pub fn run(seed: u64, keep: Keep) -> Outcome {
+    SEED.set(Some(seed));
+    let outcome = World::new(Plan::draw(seed), keep).run();
+    SEED.set(None);
+    outcome
 }
 
 /// Runs `seeds` on `threads` threads; stops early after `failures_max` failures.
 ///
 /// # Panics
-/// If a thread of its own dies, which does not happen: panics of machines are caught.
+/// If a machine does.
 #[must_use]
 pub fn swarm(seeds: &[u64], threads: usize, failures_max: usize) -> Report {
     let report = Mutex::new(Report::default());
@@ -112,15 +127,9 @@ pub fn swarm(seeds: &[u64], threads: usize, failures_max: usize) -> Report {
                     let Some(&seed) = seeds.get(at) else {
                         return;
                     };
-                    let result = run_guarded(seed);
+                    let outcome = run(seed, Keep::Nothing);
                     let mut report = report.lock().expect("no thread dies");
-                    match result {
-                        Ok(outcome) => report.take(seed, outcome),
-                        Err(violation) => {
-                            report.seeds += 1;
-                            report.failures.push((seed, violation));
-                        }
-                    }
+                    report.take(seed, outcome);
                     if report.failures.len() >= failures_max {
                         enough.store(true, Ordering::Relaxed);
                     }

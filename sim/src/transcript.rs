@@ -15,6 +15,8 @@ pub enum Keep {
     Hash,
     /// All lines.
     Lines,
+    /// All lines, printed as they come: a machine that panics does not take them with it.
+    Printed,
 }
 
 /// The lines so far.
@@ -40,8 +42,10 @@ impl Transcript {
         let micros = now.since_start().as_micros();
         let line = format!("{:>6}.{:03} {}", micros / 1000, micros % 1000, line());
         self.hash = xxh3_64_with_seed(line.as_bytes(), self.hash);
-        if self.keep == Keep::Lines {
-            self.lines.push(line);
+        match self.keep {
+            Keep::Nothing | Keep::Hash => {}
+            Keep::Lines => self.lines.push(line),
+            Keep::Printed => println!("{line}"),
         }
     }
 

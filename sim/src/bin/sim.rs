@@ -38,6 +38,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    swarm::name_seeds_that_panic();
     match arguments.seed {
         Some(seed) => one(seed, arguments.trace),
         None => many(&arguments),
@@ -45,12 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn one(seed: u64, trace: bool) -> ExitCode {
-    let outcome = swarm::run(seed, Keep::Lines);
-    if trace {
-        for line in outcome.transcript.lines() {
-            println!("{line}");
-        }
-    }
+    let outcome = swarm::run(seed, if trace { Keep::Printed } else { Keep::Lines });
     println!(
         "seed {seed}: {} steps, {} ms simulated, {} operations, {} deliveries, hash {:016x}",
         outcome.steps,
@@ -70,6 +66,9 @@ fn one(seed: u64, trace: bool) -> ExitCode {
 
 fn explain(violation: &Violation, transcript: &Transcript) {
     println!("{violation}");
+    if transcript.lines().is_empty() {
+        return;
+    }
     println!("what concerned {} and the last lines before:", violation.subjects.join(", "));
     for line in transcript.excerpt(&violation.subjects) {
         println!("  {line}");
@@ -85,15 +84,11 @@ fn many(arguments: &Arguments) -> ExitCode {
     for (seed, violation) in &report.failures {
         println!();
         println!("seed {seed}: {violation}");
-        println!("repeat with: cargo xtask sim --seed {seed} --trace");
+        println!("repeat with: {}", swarm::repeat(*seed));
     }
     if let Some((seed, _)) = report.failures.first() {
-        let seed = *seed;
-        // A machine that panics takes its transcript with it.
-        let repeated = std::panic::catch_unwind(|| swarm::run(seed, Keep::Lines));
-        if let Ok(outcome) = repeated
-            && let Some(violation) = &outcome.violation
-        {
+        let outcome = swarm::run(*seed, Keep::Lines);
+        if let Some(violation) = &outcome.violation {
             println!();
             explain(violation, &outcome.transcript);
         }
