@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use gomera_model::{Publication, PublicationLimits};
+use gomera_model::Publication;
 use gomera_proto::publication::encode_publication;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -22,6 +22,7 @@ use crate::backoff::Reconnect;
 use crate::connection::Connector;
 use crate::error::PublishError;
 use crate::supervision::{self, Opened, Over};
+use crate::wire::UNCAPPED;
 use window::{Limits, Window};
 
 type Waiter = oneshot::Sender<Result<(), PublishError>>;
@@ -33,12 +34,17 @@ pub struct PublisherBuilder {
     reconnect: Reconnect,
     name: String,
     limits: Limits,
+    publication_bytes_max: usize,
 }
+
+/// Encoded bytes of one publication, unless told otherwise: what a cluster takes in one message by default (4 MiB), less the
+/// envelope.
+const PUBLICATION_BYTES_MAX: usize = (4 << 20) - 1_024;
 
 impl PublisherBuilder {
     pub(crate) fn new(connector: Arc<Connector>, reconnect: Reconnect, name: String) -> Self {
         let limits = Limits { publications_max: 65_536, bytes_max: 8 << 20 };
-        Self { connector, reconnect, name, limits }
+        Self { connector, reconnect, name, limits, publication_bytes_max: PUBLICATION_BYTES_MAX }
     }
 
     /// How many publications, and how many bytes of them, may be unacknowledged; then publishing waits. By default 65,536
@@ -49,11 +55,21 @@ impl PublisherBuilder {
         self
     }
 
+    /// How large an encoded publication may be; a larger one is not sent, because a message that is larger than the cluster takes
+    /// would end the publisher. By default 4 MiB less 1 KiB, as the cluster's own default is. Caps on payload and attributes
+    /// are the cluster's: it refuses single publications.
+    #[must_use]
+    pub fn publication_bytes_max(mut self, bytes: usize) -> Self {
+        self.publication_bytes_max = bytes;
+        self
+    }
+
     /// Opens it; returns when the cluster has accepted it.
     pub async fn open(self) -> Result<Publisher, PublishError> {
         let (progress, _) = watch::channel(Progress::default());
         let shared = Arc::new(Shared {
             name: self.name,
+            publication_bytes_max: self.publication_bytes_max,
             // 0 stands for «no instance» on the wire.
             instance: rand::random::<u64>().max(1),
             state: Mutex::new(State {
@@ -154,9 +170,7 @@ impl Publisher {
     /// Publishes; waits for room in the window. The ticket resolves when the publication has reached the outbox of every
     /// session that it satisfies; a program that does not care may drop it.
     pub async fn publish(&self, publication: &Publication) -> Result<Ticket, PublishError> {
-        publication
-            .validate(&PublicationLimits::default())
-            .map_err(|error| PublishError::Invalid(error.to_string()))?;
+        publication.validate(&UNCAPPED).map_err(|error| PublishError::Invalid(error.to_string()))?;
         self.publish_encoded(encode_publication(publication)).await
     }
 
@@ -199,6 +213,10 @@ impl Publisher {
 
     async fn push(&self, content: Bytes, waiter: Option<Waiter>) -> Result<u64, PublishError> {
         let shared = &self.handle.shared;
+        if content.len() > shared.publication_bytes_max {
+            let (bytes, limit) = (content.len(), shared.publication_bytes_max);
+            return Err(PublishError::Invalid(format!("it has {bytes} bytes encoded, must have at most {limit}")));
+        }
         loop {
             // Made before the look at the window: what is notified in between is not missed.
             let room = shared.room.notified();
@@ -275,6 +293,7 @@ struct State {
 #[derive(Debug)]
 struct Shared {
     name: String,
+    publication_bytes_max: usize,
     instance: u64,
     state: Mutex<State>,
     /// Room in the window, or the end.

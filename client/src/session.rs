@@ -113,7 +113,7 @@ impl Session {
         Ok(listed.into_iter().map(SubscriptionState::from).collect())
     }
 
-    /// The program is done with this notification and all before it. Needed with [`Acknowledgement::Manual`] only.
+    /// The program is done with this notification and all before it. Needed with [`crate::Acknowledgement::Manual`] only.
     pub fn acknowledge(&self, notification: &Notification) {
         let sender = {
             let mut state = self.handle.shared.lock();
@@ -187,7 +187,7 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// The next event; `None` when the session was ended or detached from here. With [`Acknowledgement::Automatic`],
+    /// The next event; `None` when the session was ended or detached from here. With [`crate::Acknowledgement::Automatic`],
     /// asking for the next one acknowledges the one before.
     pub async fn next(&mut self) -> Result<Option<Event>, SessionError> {
         std::future::poll_fn(|context| self.poll(context)).await

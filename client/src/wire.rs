@@ -16,8 +16,8 @@ use crate::session::machine::{Listed, Reply, Request};
 use crate::session::operation::{Declaration, Operation, RequestId};
 use crate::session::standing::Ordinal;
 
-/// What arrived was admitted by the cluster: its caps, not ours, decide.
-const UNCAPPED: PublicationLimits = PublicationLimits {
+/// Caps are the cluster's to set: it says what it refuses, and what arrives was admitted.
+pub(crate) const UNCAPPED: PublicationLimits = PublicationLimits {
     id_bytes_max: usize::MAX,
     payload_bytes_max: usize::MAX,
     content_type_bytes_max: usize::MAX,

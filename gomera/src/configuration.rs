@@ -191,7 +191,7 @@ impl Draft {
         let names = names(&defaults);
         let environment = Env::prefixed("GOMERA_").split("__").filter(move |key| {
             let first = key.as_str().split('.').next().unwrap_or_default().to_ascii_lowercase();
-            names.iter().any(|name| *name == first)
+            names.contains(&first)
         });
         Ok(Self { figment: figment.merge(Durations(environment)) })
     }

@@ -137,7 +137,11 @@ async fn play(replay: &Replay, rows: Rows, filters: Vec<Filter>, context: Attrib
     drop(publishers);
     // Whoever reads ahead stops at its next row.
     drop(rows);
-    let summary = trial.finish().await;
+    let mut again = signals::interrupted();
+    let summary = tokio::select! {
+        summary = trial.finish() => summary,
+        () = &mut again => Err(Failure::say(Reason::Unavailable, "told to stop a second time: not everything is checked")),
+    };
     drop(view);
     outcome?;
     summary?.conclude(replay.json)

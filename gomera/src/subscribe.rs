@@ -1,5 +1,7 @@
 //! `gomera sub`: prints what satisfies a filter.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use gomera_client::{
     Acknowledgement, Deliveries, Event, Notification, OperationError, Publication, Session, SessionError, SlowPolicy,
@@ -18,6 +20,9 @@ use crate::signals;
 const SUBSCRIPTION: &str = "gomera-sub";
 /// Taken at once.
 const BATCH: usize = 256;
+
+/// How long the cluster may take to end the session.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// `gomera sub`
 #[derive(Debug, Args)]
@@ -95,7 +100,7 @@ pub async fn run(subscribe: Subscribe) -> Outcome {
     let policy = match subscribe.slow {
         Slow::DropOldest => SlowPolicy::DropOldest,
         Slow::Disconnect => SlowPolicy::Disconnect,
-        Slow::Block => SlowPolicy::Block { wait_max: std::time::Duration::from_secs(1) },
+        Slow::Block => SlowPolicy::Block { wait_max: Duration::from_secs(1) },
     };
     let (session, mut deliveries) = client
         .session(subscribe.session.clone().unwrap_or_default())
@@ -117,8 +122,8 @@ pub async fn run(subscribe: Subscribe) -> Outcome {
     if subscribe.session.is_some() {
         session.detach().await;
     } else {
-        // Nobody will come back for it.
-        let _unwanted = session.end().await;
+        // Nobody will come back for it; if the cluster has gone, it knows by its expiry.
+        let _unwanted = tokio::time::timeout(END_WITHIN, session.end()).await;
     }
     outcome
 }
@@ -157,7 +162,6 @@ fn notify(subscribe: &Subscribe, notification: &Notification) -> Outcome {
 }
 
 fn print_json(notification: &Notification, publication: &Publication) -> Outcome {
-    // Without attributes of its own, filters saw those that its payload became.
     output::json(&Line {
         publisher: &notification.publisher,
         sequence: notification.sequence,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gomera_client::{Client, Deliveries, Event, OperationError, Publication, Publisher, Session, SessionError, Ticket};
+use gomera_client::{Client, Deliveries, Event, OperationError, Publication, PublishError, Publisher, Session, Ticket};
 use gomera_model::{Attributes, Filter, Timestamp, Value};
 use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
@@ -170,10 +170,14 @@ impl Trial {
         tokio::time::sleep(AFTERMATH).await;
         for (session, _, _) in &self.sessions {
             // It is over either way; what is left of it expires.
-            let _unwanted = session.end().await;
+            let _unwanted = tokio::time::timeout(PATIENCE, session.end()).await;
         }
-        for reader in self.readers {
-            reader.await.map_err(|error| Failure::new(Reason::Internal, error))?;
+        for mut reader in self.readers {
+            match tokio::time::timeout(PATIENCE, &mut reader).await {
+                Ok(ended) => ended.map_err(|error| Failure::new(Reason::Internal, error))?,
+                // The cluster went away and did not answer: what has arrived is counted.
+                Err(_) => reader.abort(),
+            }
         }
         let book = self.shared.lock();
         if let Some(trouble) = &book.trouble {
@@ -368,8 +372,9 @@ fn now() -> Timestamp {
 
 fn context_of(error: impl Into<anyhow::Error>, doing: String) -> Failure {
     let error: anyhow::Error = error.into();
-    let reason = match (error.downcast_ref::<OperationError>(), error.downcast_ref::<SessionError>()) {
-        (Some(OperationError::Filter { .. } | OperationError::NotFound(_)), _) => Reason::Data,
+    let reason = match (error.downcast_ref::<OperationError>(), error.downcast_ref::<PublishError>()) {
+        (Some(OperationError::Filter { .. }), _)
+        | (_, Some(PublishError::Invalid(_) | PublishError::Refused { .. })) => Reason::Data,
         _ => Reason::Unavailable,
     };
     Failure::new(reason, error.context(doing))

@@ -60,7 +60,7 @@ impl SessionBuilder {
         self
     }
 
-    /// What happens when that is full. By default the oldest notifications are dropped, and [`Event::Gap`] tells it.
+    /// What happens when that is full. By default the oldest notifications are dropped, and [`crate::Event::Gap`] tells it.
     #[must_use]
     pub fn slow_policy(mut self, policy: SlowPolicy) -> Self {
         self.attach.slow = Some(policy);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use gomera_client::{Acknowledgement, Attributes, Matching, OperationError, SessionError, Subscription, Value};
+use gomera_client::{
+    Acknowledgement, Attributes, Matching, OperationError, Publication, PublishError, SessionError, Subscription, Value,
+};
 
 use crate::{PATIENCE, client, cluster, next_notification, number, numbered};
 
@@ -134,6 +136,29 @@ async fn the_next_process_gets_what_was_not_acknowledged_flagged_and_what_was_no
     let (session, _deliveries) = attach().await;
     assert_eq!(session.list(0, 10).await.expect("listed"), [], "what was ended is gone");
     drop(session);
+    drop(publisher);
+    cluster.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_that_is_not_taken_is_told_by_its_ticket_and_the_publisher_goes_on() {
+    let (cluster, address) = cluster().await;
+    let publisher = client(address).await.publisher("p").open().await.expect("open");
+    let payload = |bytes: usize| Publication { payload: vec![0; bytes].into(), ..Publication::default() };
+    let refused = publisher.publish(&payload(2 << 20)).await.expect("the cluster decides").await;
+    assert!(matches!(refused, Err(PublishError::Refused { .. })), "{refused:?}");
+    let larger = publisher.publish(&payload(5 << 20)).await.expect_err("it would end the publisher");
+    assert!(matches!(&larger, PublishError::Invalid(reason) if reason.contains("must have at most")), "{larger}");
+    let attributes: Attributes = [("gomera.time", Value::Integer(1))].into_iter().collect();
+    let reserved = publisher.publish(&Publication { attributes, ..Publication::default() }).await;
+    assert!(matches!(reserved, Err(PublishError::Invalid(_))), "{reserved:?}");
+    let nonsense = publisher.publish_encoded(vec![0xff; 16].into()).await.expect("not looked at here").await;
+    assert!(matches!(nonsense, Err(PublishError::Refused { .. })), "{nonsense:?}");
+    publisher.flush().await.expect("those were told by their tickets");
+    publisher.submit_encoded(vec![0xff; 16].into()).await.expect("not looked at here");
+    assert!(publisher.flush().await.is_err(), "nobody was told of this one");
+    publisher.publish(&numbered(1)).await.expect("taken").await.expect("it goes on");
+    assert_eq!(publisher.progress().borrow().refused, 3);
     drop(publisher);
     cluster.stop(Duration::from_secs(1)).await;
 }
