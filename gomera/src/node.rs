@@ -27,7 +27,7 @@ const STOP_SLACK: Duration = Duration::from_secs(5);
 pub struct Common {
     #[command(flatten)]
     process: ProcessFlags,
-    /// Where ZooKeeper is: HOST:PORT[,HOST:PORT][/PATH]
+    /// Where ZooKeeper is: HOST:PORT, several separated by commas, a path at the end if wanted
     #[arg(long, value_name = "SERVERS")]
     zookeeper: Option<String>,
     /// Its name among the nodes of its layer; one is made up otherwise

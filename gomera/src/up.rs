@@ -33,7 +33,7 @@ pub struct Up {
     /// points
     #[arg(long, value_name = "A-B-C-D", requires = "zookeeper")]
     processes: Option<Desired>,
-    /// Where ZooKeeper is, for processes: HOST:PORT[,HOST:PORT][/PATH]
+    /// Where ZooKeeper is, for processes: HOST:PORT, several separated by commas, a path at the end if wanted
     #[arg(long, value_name = "SERVERS", requires = "processes")]
     zookeeper: Option<String>,
     /// Tell what happens as one JSON object a line on standard output
