@@ -1,5 +1,5 @@
-//! Any bytes: they are read as a publication exactly if prost reads them and every part is valid, and what comes out keeps the
-//! caps and is read again from what is written of it.
+//! Any bytes: reading them never fails but with an error, what comes out keeps the caps and is read again from what is written
+//! of it, and what prost makes of them is read as prost has it.
 
 #![no_main]
 
@@ -7,13 +7,23 @@ use bytes::Bytes;
 use gomera_model::PublicationLimits;
 use gomera_proto::publication::{DecodeError, decode_publication, encode_publication, read_publication};
 use gomera_proto::v1;
+use gomera_proto::value::attributes;
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = PublicationLimits::default();
     let content = Bytes::copy_from_slice(bytes);
-    let by_prost = v1::Publication::decode(bytes);
+    // prost takes some bytes that protobuf does not allow (a map with another wire type): what it writes is always right.
+    if let Ok(wire) = v1::Publication::decode(bytes) {
+        match decode_publication(&wire.encode_to_vec(), &limits) {
+            Ok(decoded) if !wire.attributes.is_empty() => {
+                assert_eq!(Ok(decoded.attributes), attributes(wire.attributes, limits.attributes));
+            }
+            Ok(_) => {}
+            Err(error) => assert!(!matches!(error, DecodeError::Malformed(_)), "{error}"),
+        }
+    }
     match read_publication(&content, &limits) {
         Ok(publication) => {
             assert_eq!(publication.validate(&limits), Ok(()));
@@ -24,11 +34,9 @@ fuzz_target!(|bytes: &[u8]| {
             let decoded = decode_publication(bytes, &limits).expect("the same bytes");
             assert_eq!(decoded.attributes, publication.attributes);
         }
-        // Of a member given twice we read the last, prost merges both: only what prost reads must not be called malformed.
-        Err(DecodeError::Malformed(_)) => assert!(by_prost.is_err()),
         Err(error) => {
             let message = error.to_string();
-            assert!(!message.is_empty());
+            assert!(!message.is_empty() && message.len() < 100_000, "{message}");
         }
     }
 });
