@@ -7,12 +7,12 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use xtask::services::zookeeper::ZooKeeper;
 
-/// Most allocations a publication may cost the server: 10 connections, 100 filters, one match, 20 000/s. About a third above
-/// what was measured when it was set.
-const ALLOCATIONS_MAX: f64 = 40.0;
+/// Most allocations a publication may cost the server at 10 connections, 100 filters, one match, 20 000/s. A guard against a
+/// multiple, not a target: at this rate most publications travel alone, so each pays for whole frames.
+const ALLOCATIONS_MAX: f64 = 80.0;
 
-/// Most system calls a publication may cost the server in the same run.
-const SYSCALLS_MAX: f64 = 6.0;
+/// Most system calls a publication may cost the server in the same run; 2 to 4 were seen.
+const SYSCALLS_MAX: f64 = 12.0;
 
 fn loadtest(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_loadtest")).args(arguments).output().expect("loadtest starts")
