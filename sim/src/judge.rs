@@ -101,8 +101,8 @@ impl<'a> JudgedLife<'a> {
             }
             let satisfied = self.satisfied(publication, &subscriptions, &context).map_err(|ticket| {
                 let what = format!(
-                    "{}: an operation ({ticket:?}) claims to be in force at {}, which was acknowledged before the operation \
-                     was asked for",
+                    "{}: the answer to an operation ({ticket:?}) does not fit {}: it says to be in force there, which was \
+                     acknowledged before it was asked for, or not to be, which was sent after the answer",
                     self.name(),
                     index.name()
                 );

@@ -127,11 +127,11 @@ impl Plan {
             _ => Width::Generous,
         };
         let theme = match random.below(12) {
-            0..=4 => Theme::Ordinary,
-            5 => Theme::Publishers,
-            6 => Theme::Limits,
-            7 | 8 => Theme::Overflow,
-            9 => Theme::Lives,
+            0..=3 => Theme::Ordinary,
+            4 => Theme::Publishers,
+            5 => Theme::Limits,
+            6 | 7 => Theme::Overflow,
+            8 | 9 => Theme::Lives,
             _ => Theme::Changes,
         };
         let shape = shape(&mut random);

@@ -89,6 +89,7 @@ impl SubscriptionChange {
 
 impl Change for SubscriptionChange {
     type State = Option<Declared>;
+    const DECIDED_BY_ONE: bool = true;
 
     fn apply(&self, before: &Self::State) -> Option<Self::State> {
         match (self, before) {
@@ -111,6 +112,8 @@ pub enum ContextChange {
 
 impl Change for ContextChange {
     type State = Arc<Attributes>;
+    // Every matcher takes it, each at a moment of its own; the answer says the latest.
+    const DECIDED_BY_ONE: bool = false;
 
     fn apply(&self, _: &Self::State) -> Option<Self::State> {
         Some(match self {

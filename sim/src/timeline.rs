@@ -4,7 +4,8 @@
 //! The changes of one subject are kept in order of version (attachment, then number within it): a later version wins. A
 //! publication that was handed in at `sent` and acknowledged at `acknowledged` is judged at some moment between. So the
 //! change that decides it is no earlier than the last one that was answered before `sent`, and no later than the last one
-//! that was asked for before `acknowledged`. A change without an answer may be in force from its request on, or never.
+//! that was asked for before `acknowledged`. A change without an answer may be in force from its request on, or never. Where
+//! the publication stands is compared with what the answer said to be judged before the change, and that is exact.
 
 use std::ops::RangeInclusive;
 
@@ -15,6 +16,9 @@ use gomera_cluster::time::Instant;
 pub trait Change {
     /// What is changed.
     type State: Clone + PartialEq;
+
+    /// Whether one matcher alone decides: then what an answer says to have been judged before was surely judged without it.
+    const DECIDED_BY_ONE: bool;
 
     /// The states that can come of `before` if this change takes effect; none if it cannot take effect there.
     fn apply(&self, before: &Self::State) -> Option<Self::State>;
@@ -175,16 +179,17 @@ impl<C: Change> Judge<'_, C> {
         let mut first = 0;
         let mut last = 0;
         for (index, step) in self.steps.iter().enumerate() {
-            if step.requested <= moment.acknowledged {
+            let (in_force, judged_before) = match &step.answer {
+                Answer::Applied { at, in_force_after } => {
+                    let covered = moment.position.map(|position| in_force_after.covers(position));
+                    let in_force = *at < moment.sent || covered == Some(false);
+                    (in_force, C::DECIDED_BY_ONE && covered == Some(true))
+                }
+                Answer::Unknown | Answer::Without => (false, false),
+            };
+            if step.requested <= moment.acknowledged && !judged_before {
                 last = index + 1;
             }
-            let in_force = match &step.answer {
-                Answer::Applied { at, in_force_after } => {
-                    *at < moment.sent
-                        || moment.position.is_some_and(|position| in_force_after.get(position.lane) < position.number)
-                }
-                Answer::Unknown | Answer::Without => false,
-            };
             if in_force {
                 first = index + 1;
             }
@@ -212,6 +217,7 @@ mod tests {
 
     impl Change for Set {
         type State = u32;
+        const DECIDED_BY_ONE: bool = true;
 
         fn apply(&self, _: &u32) -> Option<u32> {
             Some(self.0)

@@ -39,9 +39,13 @@ fn publisher(random: &mut Random, theme: Theme, number: u64) -> PublisherPlan {
         outstanding_max: *random.pick(&[1, 8, 64, 64]),
         content_bytes: *random.pick(&[(8, 8), (8, 60), (100, 500)]),
         eager: random.chance(400),
-        drops: if tame { 0 } else { sometimes(random, 600, 40) },
+        drops: match (tame, crowded) {
+            (true, _) => 0,
+            (false, true) => random.between(10, 120),
+            (false, false) => sometimes(random, 600, 40),
+        },
         away: if crowded {
-            (millis(1), *random.pick(&[millis(50), millis(3500)]))
+            (millis(1), *random.pick(&[millis(50), millis(1500), millis(3500)]))
         } else {
             (millis(1), *random.pick(&[millis(5), millis(200)]))
         },
@@ -66,16 +70,17 @@ fn subscriber(random: &mut Random, theme: Theme, lag: Duration, number: u64) -> 
     let tame = theme == Theme::Changes;
     let lives = theme == Theme::Lives;
     let overflow = theme == Theme::Overflow;
+    let away = if lives { [2, 5, 5, 100].map(millis) } else { [5, 5, 100, 700].map(millis) };
     SubscriberPlan {
         tenant: tenant(random),
         name: Arc::from(format!("sub{number}")),
         options: options(random, theme),
         interval: *random.pick(&[(millis(1), millis(5)), (millis(2), millis(40)), (millis(20), millis(150))]),
         drops: if tame { 0 } else { sometimes(random, 700, 40) },
-        away: (millis(1), *random.pick(&[millis(5), millis(5), millis(100), millis(700)])),
+        away: (millis(1), *random.pick(&away)),
         forgetful: *random.pick(&[0, 500, 1000]),
         twins: if tame { 0 } else { sometimes(random, 200, 15) },
-        ends: if lives { sometimes(random, 600, 30) } else { 0 },
+        ends: if lives { sometimes(random, 600, 60) } else { 0 },
         stops_reading: if tame { 0 } else { sometimes(random, if overflow { 800 } else { 300 }, 30) },
         not_reading: (millis(5), *random.pick(&[millis(50), millis(1500)])),
         never_reads: !tame && random.chance(if overflow { 300 } else { 60 }),
@@ -88,8 +93,8 @@ fn subscriber(random: &mut Random, theme: Theme, lag: Duration, number: u64) -> 
         ]),
         grants: random.chance(200).then(|| random.between(1, 20)),
         ids: random.between(2, 6),
-        changes: if tame { 700 } else { *random.pick(&[5, 40, 200]) },
-        pipelines: random.chance(300),
+        changes: if tame || lives { 700 } else { *random.pick(&[5, 40, 200]) },
+        pipelines: random.chance(if lives { 700 } else { 300 }),
         outstanding_max: *random.pick(&[1, 4, 16]),
         expiring: sometimes(random, 250, 400),
         lag,
