@@ -5,21 +5,22 @@
 //! the bytes of the batch. Filters travel as text and are parsed anew: they passed the caps at the edge of the cluster.
 
 mod access_point;
+mod columns;
 mod connection_point;
 mod exit_point;
 mod matcher;
+mod notifications;
 mod operation;
 mod parts;
 mod tables;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use gomera_cluster::address::{Address, Incarnation, Layer, Shard};
 use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::message::{Frame, Message};
 use prost::Message as _;
 
-pub use tables::Decoder;
-use tables::Encoder;
+pub use tables::{Decoder, Encoder};
 
 /// `gomera.link.v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated")]
@@ -57,23 +58,21 @@ pub struct Ends {
     pub to: Incarnation,
 }
 
-/// Encodes frames that all go from one node to one other.
-#[must_use]
-pub fn encode(frames: &[Frame]) -> Bytes {
-    let mut encoder = Encoder::default();
-    let wire = frames.iter().map(|frame| encode_frame(&mut encoder, frame)).collect();
-    let batch = encoder.finish(wire);
-    let mut bytes = BytesMut::with_capacity(batch.encoded_len());
-    batch.encode(&mut bytes).expect("as long as it said");
-    bytes.freeze()
+impl Encoder {
+    /// Encodes frames that all go from one node to one other.
+    #[must_use]
+    pub fn encode(&mut self, frames: &[Frame]) -> Bytes {
+        let wire = frames.iter().map(|frame| encode_frame(self, frame)).collect();
+        self.finish(wire)
+    }
 }
 
 impl Decoder {
-    /// Decodes what [`encode`] made. At a matcher, publications get their attributes.
+    /// Decodes what [`Encoder::encode`] made. At a matcher, publications get their attributes.
     pub fn decode(&mut self, batch: Bytes, ends: Ends) -> Result<Vec<Frame>, LinkError> {
         let batch = v1::Batch::decode(batch).map_err(|error| LinkError::new("batch", error.to_string()))?;
         let frames = batch.frames;
-        self.fill(batch.tenants, batch.publishers, batch.envelopes)?;
+        self.fill(batch.tenants, batch.publishers, batch.envelopes.unwrap_or_default(), batch.contents)?;
         let frames = frames.into_iter().map(|frame| self.frame(frame, ends)).collect();
         self.release();
         frames

@@ -11,7 +11,7 @@ use gomera_cluster::address::Incarnation;
 use gomera_cluster::message::{Frame, Message, ToAccessPoint, ToConnectionPoint, ToExitPoint, ToMatcher};
 use gomera_proto::link::v1::link_client::LinkClient;
 use gomera_proto::link::v1::{CarryReply, CarryRequest, Hello, Packet, carry_reply, carry_request};
-use gomera_proto::link::{VERSIONS, encode};
+use gomera_proto::link::{Encoder, VERSIONS};
 use tokio_stream::Stream;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
@@ -154,6 +154,7 @@ pub struct Line {
     /// Taken from the mailbox and not in a packet yet.
     taken: VecDeque<Frame>,
     buffer: Vec<Frame>,
+    encoder: Encoder,
     /// Packets that the receiver may not have, by number from `first`.
     retained: VecDeque<Bytes>,
     first: u64,
@@ -170,6 +171,7 @@ impl Line {
             frames,
             taken: VecDeque::new(),
             buffer: Vec::new(),
+            encoder: Encoder::default(),
             retained: VecDeque::new(),
             first: 1,
             bytes: 0,
@@ -242,7 +244,7 @@ impl Line {
         });
         let count = count.count();
         let frames: Vec<Frame> = self.taken.drain(..count).collect();
-        let packet = encode(&frames);
+        let packet = self.encoder.encode(&frames);
         self.bytes += packet.len();
         self.retained.push_back(packet.clone());
         Poll::Ready(Packet { number, batch: packet })

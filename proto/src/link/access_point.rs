@@ -11,7 +11,7 @@ use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
 
 use super::tables::{Decoder, Encoder};
-use super::{LinkError, operation, parts, v1};
+use super::{LinkError, columns, operation, parts, v1};
 
 pub fn encode(encoder: &mut Encoder, message: &ToAccessPoint) -> Wire {
     match message {
@@ -23,15 +23,9 @@ pub fn encode(encoder: &mut Encoder, message: &ToAccessPoint) -> Wire {
         }),
         ToAccessPoint::Publish(message) => Wire::Publish(v1::Publish {
             lane: message.lane.0,
-            submissions: message
-                .submissions
-                .iter()
-                .map(|submission| v1::Submission {
-                    envelope: encoder.envelope(&submission.envelope),
-                    generation: submission.generation.0,
-                    resent: submission.resent,
-                })
-                .collect(),
+            envelopes: message.submissions.iter().map(|submission| encoder.envelope(&submission.envelope)).collect(),
+            generations: message.submissions.iter().map(|submission| submission.generation.0).collect(),
+            resent: columns::places(&message.submissions, |submission| submission.resent),
             acknowledged_through: message
                 .acknowledged_through
                 .iter()
@@ -86,17 +80,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToAccessPoint, LinkError>
         }),
         Wire::Publish(wire) => ToAccessPoint::Publish(Publish {
             lane: LaneId(wire.lane),
-            submissions: wire
-                .submissions
-                .into_iter()
-                .map(|wire| {
-                    Ok(Submission {
-                        envelope: decoder.envelope(wire.envelope)?,
-                        generation: Generation(wire.generation),
-                        resent: wire.resent,
-                    })
-                })
-                .collect::<Result<_, _>>()?,
+            submissions: submissions(decoder, &wire)?,
             acknowledged_through: wire
                 .acknowledged_through
                 .into_iter()
@@ -136,4 +120,16 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToAccessPoint, LinkError>
         }),
         other => return Err(LinkError::new("message", format!("is not for an access point: {other:?}"))),
     })
+}
+
+fn submissions(decoder: &Decoder, wire: &v1::Publish) -> Result<Vec<Submission>, LinkError> {
+    if wire.envelopes.len() != wire.generations.len() {
+        return Err(LinkError::new("submissions", "have columns of different lengths"));
+    }
+    let mut resent = columns::Places::new(&wire.resent);
+    let submission = |(&envelope, &generation)| {
+        let envelope = decoder.envelope(envelope)?;
+        Ok(Submission { envelope, generation: Generation(generation), resent: resent.has_next() })
+    };
+    wire.envelopes.iter().zip(&wire.generations).map(submission).collect()
 }

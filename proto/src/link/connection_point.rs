@@ -1,19 +1,16 @@
 //! What a connection point is told.
 
-use std::sync::Arc;
-
 use gomera_cluster::identity::{ConnectionId, Generation, Handle, Instance, PublisherKey, Sequence, Term};
 use gomera_cluster::message::ToConnectionPoint;
 use gomera_cluster::message::connection_point::{
-    Acknowledged, AcknowledgedThrough, AttachRefusal, AttachRefused, Attached, Batch, Completed, EndReason, Ended, Gap,
-    GapRange, Item, LaneCredit, Notification, Notifications, Presence, PublisherOpened, PublisherSuperseded, Refusal,
-    Refused, Satisfied,
+    Acknowledged, AcknowledgedThrough, AttachRefusal, AttachRefused, Attached, Completed, EndReason, Ended, LaneCredit,
+    Notifications, Presence, PublisherOpened, PublisherSuperseded, Refusal, Refused,
 };
 use gomera_cluster::position::{LaneId, Number, Position};
 use v1::frame::Message as Wire;
 
 use super::tables::{Decoder, Encoder};
-use super::{LinkError, operation, parts, v1};
+use super::{LinkError, notifications, operation, parts, v1};
 
 pub fn encode(encoder: &mut Encoder, message: &ToConnectionPoint) -> Wire {
     match message {
@@ -81,7 +78,7 @@ pub fn encode(encoder: &mut Encoder, message: &ToConnectionPoint) -> Wire {
         }
         ToConnectionPoint::Notifications(message) => Wire::Notifications(v1::Notifications {
             publications: message.publications.iter().map(|envelope| encoder.envelope(envelope)).collect(),
-            batches: message.batches.iter().map(to_batch).collect(),
+            batches: message.batches.iter().map(notifications::to_batch).collect(),
         }),
         ToConnectionPoint::Ended(message) => {
             let reason = match message.reason {
@@ -173,7 +170,11 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToConnectionPoint, LinkEr
             let count = publications.len();
             ToConnectionPoint::Notifications(Notifications {
                 publications,
-                batches: wire.batches.into_iter().map(|wire| batch(wire, count)).collect::<Result<_, _>>()?,
+                batches: wire
+                    .batches
+                    .into_iter()
+                    .map(|wire| notifications::batch(wire, count))
+                    .collect::<Result<_, _>>()?,
             })
         }
         Wire::Ended(wire) => ToConnectionPoint::Ended(Ended {
@@ -222,92 +223,5 @@ fn refused(wire: v1::Refused) -> Result<Refused, LinkError> {
             Reason::Publishers(limit) => Refusal::Publishers(limit),
             Reason::LaneEnded(v1::Nothing {}) => Refusal::Lane,
         },
-    })
-}
-
-fn to_batch(batch: &Batch) -> v1::SessionBatch {
-    v1::SessionBatch {
-        session: parts::to_session(batch.session),
-        slice: u32::from(batch.slice.0),
-        term: batch.term.0,
-        connection: batch.connection.0,
-        generation: batch.generation.0,
-        items: batch.items.iter().map(to_item).collect(),
-    }
-}
-
-fn batch(wire: v1::SessionBatch, publications: usize) -> Result<Batch, LinkError> {
-    Ok(Batch {
-        session: parts::session(wire.session)?,
-        slice: parts::session_slice(wire.slice)?,
-        term: Term(wire.term),
-        connection: ConnectionId(wire.connection),
-        generation: Generation(wire.generation),
-        items: wire.items.into_iter().map(|wire| item(wire, publications)).collect::<Result<_, _>>()?,
-    })
-}
-
-fn to_item(item: &Item) -> v1::Item {
-    use v1::item::Item as Wire;
-    let item = match item {
-        Item::Notification(notification) => {
-            let (handles, count) = match &notification.satisfied {
-                Satisfied::One(handle) => (vec![handle.0], None),
-                Satisfied::Many(handles) => (handles.iter().map(|handle| handle.0).collect(), None),
-                Satisfied::Count(count) => (Vec::new(), Some(*count)),
-            };
-            let merged =
-                (!notification.merged.is_empty()).then(|| parts::to_positions(notification.merged.iter().copied()));
-            Wire::Notification(v1::Notification {
-                publication: notification.publication,
-                lane: notification.position.lane.0,
-                number: notification.position.number.0,
-                handles,
-                count,
-                merged,
-                redelivered: notification.redelivered,
-                cost: notification.cost,
-            })
-        }
-        Item::Gap(gap) => Wire::Gap(v1::Gap {
-            ranges: gap
-                .ranges
-                .iter()
-                .map(|range| v1::GapRange { lane: range.lane.0, first: range.first.0, last: range.last.0 })
-                .collect(),
-            dropped: gap.dropped,
-        }),
-    };
-    v1::Item { item: Some(item) }
-}
-
-fn item(wire: v1::Item, publications: usize) -> Result<Item, LinkError> {
-    use v1::item::Item as Wire;
-    Ok(match wire.item.ok_or_else(|| LinkError::missing("item"))? {
-        Wire::Notification(wire) => {
-            if usize::try_from(wire.publication).map_or(true, |index| index >= publications) {
-                return Err(LinkError::new("publication", "is not in the frame"));
-            }
-            Item::Notification(Notification {
-                publication: wire.publication,
-                position: Position { lane: LaneId(wire.lane), number: Number(wire.number) },
-                satisfied: match (wire.count, &wire.handles[..]) {
-                    (Some(count), _) => Satisfied::Count(count),
-                    (None, &[handle]) => Satisfied::One(Handle(handle)),
-                    (None, _) => Satisfied::Many(wire.handles.into_iter().map(Handle).collect::<Arc<[_]>>()),
-                },
-                merged: wire.merged.map(parts::positions).transpose()?.unwrap_or_default(),
-                redelivered: wire.redelivered,
-                cost: wire.cost,
-            })
-        }
-        Wire::Gap(wire) => Item::Gap(Gap {
-            ranges: wire
-                .ranges
-                .into_iter()
-                .map(|wire| GapRange { lane: LaneId(wire.lane), first: Number(wire.first), last: Number(wire.last) })
-                .collect(),
-            dropped: wire.dropped,
-        }),
     })
 }

@@ -15,8 +15,9 @@ use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::session::{HandleDetail, SessionOptions, Sharing, SlowPolicy};
 use v1::frame::Message as Wire;
 
-use super::tables::{Decoder, Encoder};
-use super::{LinkError, parts, v1};
+use super::columns::Steps;
+use super::tables::{Decoder, Encoder, count};
+use super::{LinkError, columns, parts, v1};
 
 pub fn encode(encoder: &mut Encoder, message: &ToExitPoint) -> Wire {
     match message {
@@ -26,15 +27,7 @@ pub fn encode(encoder: &mut Encoder, message: &ToExitPoint) -> Wire {
             slices: message.slices.words().to_vec(),
             from: message.from.0,
             to: message.to.0,
-            matched: message
-                .matched
-                .iter()
-                .map(|matched| v1::Matched {
-                    number: matched.number.0,
-                    envelope: encoder.envelope(&matched.envelope),
-                    targets: matched.targets.iter().map(to_target).collect(),
-                })
-                .collect(),
+            matched: Some(to_matched(encoder, message)),
             marks: message.marks.iter().map(|&(number, mark)| to_mark(number, mark)).collect(),
         }),
         ToExitPoint::Attach(message) => Wire::Attach(v1::Attach {
@@ -80,17 +73,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToExitPoint, LinkError> {
             slices: Arc::new(SliceSet::from_words(wire.slices)),
             from: Number(wire.from),
             to: Number(wire.to),
-            matched: wire
-                .matched
-                .into_iter()
-                .map(|wire| {
-                    Ok(Matched {
-                        number: Number(wire.number),
-                        envelope: decoder.envelope(wire.envelope)?,
-                        targets: wire.targets.into_iter().map(target).collect::<Result<_, _>>()?,
-                    })
-                })
-                .collect::<Result<_, _>>()?,
+            matched: matched(decoder, wire.from, &wire.matched.unwrap_or_default())?,
             marks: wire.marks.into_iter().map(mark).collect(),
         }),
         Wire::Attach(wire) => ToExitPoint::Attach(Attach {
@@ -130,25 +113,70 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToExitPoint, LinkError> {
     })
 }
 
-fn to_target(target: &Target) -> v1::Target {
-    let (generations, handles) =
-        target.handles.iter().map(|(generation, handle)| (generation.0, handle.0)).unzip::<_, _, Vec<_>, Vec<_>>();
-    v1::Target { session: parts::to_session(target.session), generations, handles }
+fn to_matched(encoder: &mut Encoder, message: &Matches) -> v1::Matched {
+    let mut wire = v1::Matched::default();
+    let publications = message.matched.len();
+    wire.steps.reserve(publications);
+    wire.envelopes.reserve(publications);
+    wire.targets.reserve(publications);
+    let targets = message.matched.iter().map(|matched| matched.targets.len()).sum();
+    wire.sessions_high.reserve(targets);
+    wire.sessions_low.reserve(targets);
+    wire.handles_each.reserve(targets);
+    wire.generations.reserve(targets);
+    wire.handles.reserve(targets);
+    let mut steps = Steps::from(message.from.0);
+    for matched in &message.matched {
+        wire.steps.push(steps.to(matched.number.0));
+        wire.envelopes.push(encoder.envelope(&matched.envelope));
+        wire.targets.push(count(matched.targets.len()));
+        for target in &matched.targets {
+            let key = parts::to_key(target.session.0);
+            wire.sessions_high.push(key.high);
+            wire.sessions_low.push(key.low);
+            wire.handles_each.push(count(target.handles.len()));
+            for (generation, handle) in target.handles.iter() {
+                wire.generations.push(generation.0);
+                wire.handles.push(handle.0);
+            }
+        }
+    }
+    wire
 }
 
-fn target(wire: v1::Target) -> Result<Target, LinkError> {
-    let handles = match (&wire.generations[..], &wire.handles[..]) {
-        (&[generation], &[handle]) => Handles::One(Generation(generation), Handle(handle)),
-        (generations, handles) if generations.len() == handles.len() => Handles::Many(
-            generations
-                .iter()
-                .zip(handles)
-                .map(|(&generation, &handle)| (Generation(generation), Handle(handle)))
-                .collect(),
-        ),
-        _ => return Err(LinkError::new("target", "has not as many handles as generations")),
+fn matched(decoder: &Decoder, from: u64, wire: &v1::Matched) -> Result<Vec<Matched>, LinkError> {
+    let count = wire.steps.len();
+    let targets = wire.sessions_high.len();
+    if [wire.envelopes.len(), wire.targets.len()] != [count; 2]
+        || [wire.sessions_low.len(), wire.handles_each.len()] != [targets; 2]
+        || wire.handles.len() != wire.generations.len()
+    {
+        return Err(LinkError::new("matches", "have columns of different lengths"));
+    }
+    let mut keys = wire.sessions_high.iter().zip(&wire.sessions_low).zip(&wire.handles_each);
+    let (mut generations, mut handles) = (&wire.generations[..], &wire.handles[..]);
+    let mut target = || {
+        let ((&high, &low), &each) = keys.next()?;
+        let generations = columns::take(&mut generations, each)?;
+        let handles = columns::take(&mut handles, each)?;
+        let handles = match (generations, handles) {
+            (&[generation], &[handle]) => Handles::One(Generation(generation), Handle(handle)),
+            _ => {
+                let pair = |(&generation, &handle)| (Generation(generation), Handle(handle));
+                Handles::Many(generations.iter().zip(handles).map(pair).collect())
+            }
+        };
+        Some(Target { session: parts::from_halves(high, low), handles })
     };
-    Ok(Target { session: parts::session(wire.session)?, handles })
+    let mut steps = Steps::from(from);
+    let mut all = Vec::with_capacity(count);
+    for ((&step, &envelope), &targets) in wire.steps.iter().zip(&wire.envelopes).zip(&wire.targets) {
+        let targets = (0..targets)
+            .map(|_| target().ok_or_else(|| LinkError::new("targets", "are fewer than said")))
+            .collect::<Result<_, _>>()?;
+        all.push(Matched { number: Number(steps.by(step)), envelope: decoder.envelope(envelope)?, targets });
+    }
+    Ok(all)
 }
 
 fn to_mark(number: Number, mark: Mark) -> v1::Mark {

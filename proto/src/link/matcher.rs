@@ -8,22 +8,13 @@ use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
 
+use super::columns::Steps;
 use super::tables::{Decoder, Encoder};
 use super::{LinkError, operation, parts, v1};
 
 pub fn encode(encoder: &mut Encoder, message: &ToMatcher) -> Wire {
     match message {
-        ToMatcher::Entries(message) => Wire::Entries(v1::Entries {
-            lane: message.lane.0,
-            class: parts::to_class(message.class).into(),
-            from: message.from.0,
-            to: message.to.0,
-            entries: message
-                .entries
-                .iter()
-                .map(|(number, entry)| v1::Entry { number: number.0, entry: Some(to_entry(encoder, entry)) })
-                .collect(),
-        }),
+        ToMatcher::Entries(message) => Wire::Entries(to_entries(encoder, message)),
         ToMatcher::MatchesCredit(message) => {
             Wire::MatchesCredit(parts::to_credit(message.lane, message.class, message.total))
         }
@@ -32,17 +23,7 @@ pub fn encode(encoder: &mut Encoder, message: &ToMatcher) -> Wire {
 
 pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToMatcher, LinkError> {
     Ok(match wire {
-        Wire::Entries(wire) => ToMatcher::Entries(Entries {
-            lane: LaneId(wire.lane),
-            class: parts::class(wire.class())?,
-            from: Number(wire.from),
-            to: Number(wire.to),
-            entries: wire
-                .entries
-                .into_iter()
-                .map(|wire| Ok((Number(wire.number), entry(decoder, wire.entry)?)))
-                .collect::<Result<_, _>>()?,
-        }),
+        Wire::Entries(wire) => ToMatcher::Entries(entries(decoder, wire)?),
         Wire::MatchesCredit(wire) => {
             let (lane, class, total) = parts::credit(wire)?;
             ToMatcher::MatchesCredit(MatchesCredit { lane, class, total })
@@ -51,20 +32,63 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToMatcher, LinkError> {
     })
 }
 
-fn to_entry(encoder: &mut Encoder, entry: &Entry) -> v1::entry::Entry {
-    use v1::entry::Entry as Wire;
-    match entry {
-        Entry::Publication(envelope) => Wire::Publication(encoder.envelope(envelope)),
-        Entry::Operation(operation) => Wire::Operation(operation::to_operation(encoder, operation)),
-        Entry::Barrier(epoch) => Wire::Barrier(epoch.0),
-        Entry::Close => Wire::Close(v1::Nothing {}),
+fn to_entries(encoder: &mut Encoder, message: &Entries) -> v1::Entries {
+    let count = message.entries.len();
+    let (mut numbers, mut publications) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut others = Vec::new();
+    let mut steps = Steps::from(message.from.0);
+    for (number, entry) in &message.entries {
+        numbers.push(steps.to(number.0));
+        publications.push(match entry {
+            Entry::Publication(envelope) => encoder.envelope(envelope) + 1,
+            Entry::Operation(operation) => {
+                let operation = operation::to_operation(encoder, operation);
+                others.push(v1::Entry { entry: Some(v1::entry::Entry::Operation(operation)) });
+                0
+            }
+            Entry::Barrier(epoch) => {
+                others.push(v1::Entry { entry: Some(v1::entry::Entry::Barrier(epoch.0)) });
+                0
+            }
+            Entry::Close => {
+                others.push(v1::Entry { entry: Some(v1::entry::Entry::Close(v1::Nothing {})) });
+                0
+            }
+        });
+    }
+    v1::Entries {
+        lane: message.lane.0,
+        class: parts::to_class(message.class).into(),
+        from: message.from.0,
+        to: message.to.0,
+        steps: numbers,
+        publications,
+        others,
     }
 }
 
-fn entry(decoder: &Decoder, wire: Option<v1::entry::Entry>) -> Result<Entry, LinkError> {
+fn entries(decoder: &Decoder, wire: v1::Entries) -> Result<Entries, LinkError> {
+    if wire.steps.len() != wire.publications.len() {
+        return Err(LinkError::new("entries", "have columns of different lengths"));
+    }
+    let (lane, class) = (LaneId(wire.lane), parts::class(wire.class())?);
+    let mut steps = Steps::from(wire.from);
+    let mut others = wire.others.into_iter();
+    let mut entry = |(&step, &publication): (&u64, &u32)| {
+        let number = Number(steps.by(step));
+        let entry = match publication.checked_sub(1) {
+            Some(index) => Entry::Publication(decoder.envelope(index)?),
+            None => other(decoder, others.next().and_then(|wire| wire.entry))?,
+        };
+        Ok((number, entry))
+    };
+    let entries = wire.steps.iter().zip(&wire.publications).map(&mut entry).collect::<Result<_, _>>()?;
+    Ok(Entries { lane, class, from: Number(wire.from), to: Number(wire.to), entries })
+}
+
+fn other(decoder: &Decoder, wire: Option<v1::entry::Entry>) -> Result<Entry, LinkError> {
     use v1::entry::Entry as Wire;
     Ok(match wire.ok_or_else(|| LinkError::missing("entry"))? {
-        Wire::Publication(index) => Entry::Publication(decoder.envelope(index)?),
         Wire::Operation(wire) => Entry::Operation(Arc::new(operation::operation(decoder, wire)?)),
         Wire::Barrier(epoch) => Entry::Barrier(Epoch(epoch)),
         Wire::Close(v1::Nothing {}) => Entry::Close,

@@ -18,6 +18,11 @@ pub fn key(wire: Option<v1::Key>) -> Result<u128, LinkError> {
     Ok((u128::from(wire.high) << 64) | u128::from(wire.low))
 }
 
+/// A session's key from its halves.
+pub fn from_halves(high: u64, low: u64) -> SessionKey {
+    SessionKey((u128::from(high) << 64) | u128::from(low))
+}
+
 pub fn to_session(session: SessionKey) -> Option<v1::Key> {
     Some(to_key(session.0))
 }

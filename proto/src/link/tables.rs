@@ -1,8 +1,9 @@
 //! What the frames of a batch share: tenants, publishers, publications, each once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use gomera_cluster::address::Layer;
 use gomera_cluster::identity::{Instance, PublisherKey, Sequence, Tenant};
 use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey, SystemAttributes};
@@ -10,18 +11,22 @@ use gomera_cluster::table::{Seeded, Table};
 use gomera_model::attributes::AttributeLimits;
 use gomera_model::publication::PublicationLimits;
 use gomera_model::timestamp::Timestamp;
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::{LinkError, needs_attributes, parts, v1};
 use crate::publication::PublicationReader;
 
-/// Collects the tables of a batch.
+/// Encodes batches of one link. Its tables keep their room from one batch to the next.
 #[derive(Debug)]
 pub struct Encoder {
     tenants: Vec<Tenant>,
     publishers: Vec<v1::Publisher>,
-    /// The tables are small and made anew for each batch, and their keys are hashes or addresses: no seed is needed.
+    /// The keys are hashes or addresses: no seed is needed.
     publisher_indices: Table<(PublisherKey, Instance), u32>,
-    envelopes: Vec<v1::Envelope>,
+    envelopes: v1::Envelopes,
+    contents: Vec<Bytes>,
+    contents_bytes: usize,
     /// By address: the frames hold the envelopes while the batch is made.
     envelope_indices: HashMap<usize, u32, Seeded>,
 }
@@ -32,14 +37,16 @@ impl Default for Encoder {
             tenants: Vec::new(),
             publishers: Vec::new(),
             publisher_indices: Table::with_hasher(Seeded::new(0)),
-            envelopes: Vec::new(),
+            envelopes: v1::Envelopes::default(),
+            contents: Vec::new(),
+            contents_bytes: 0,
             envelope_indices: HashMap::with_hasher(Seeded::new(0)),
         }
     }
 }
 
 impl Encoder {
-    pub fn tenant(&mut self, tenant: &Tenant) -> u32 {
+    pub(super) fn tenant(&mut self, tenant: &Tenant) -> u32 {
         // Few tenants share a batch, and one follows itself most of the time.
         if let Some(index) = self.tenants.iter().rposition(|known| known == tenant) {
             return count(index);
@@ -48,21 +55,25 @@ impl Encoder {
         count(self.tenants.len() - 1)
     }
 
-    pub fn envelope(&mut self, envelope: &Arc<Envelope>) -> u32 {
+    pub(super) fn envelope(&mut self, envelope: &Arc<Envelope>) -> u32 {
         let address = Arc::as_ptr(envelope).addr();
-        if let Some(&index) = self.envelope_indices.get(&address) {
-            return index;
-        }
-        let wire = v1::Envelope {
-            publisher: self.publisher(envelope),
-            sequence: envelope.key.sequence.0,
-            accepted_at: envelope.accepted_at.0,
-            expires_at: envelope.expires_at.map(|instant| instant.0),
-            content: envelope.content.clone(),
+        let index = count(self.contents.len());
+        match self.envelope_indices.entry(address) {
+            hash_map::Entry::Occupied(entry) => return *entry.get(),
+            hash_map::Entry::Vacant(entry) => entry.insert(index),
         };
-        let index = count(self.envelopes.len());
-        self.envelopes.push(wire);
-        self.envelope_indices.insert(address, index);
+        let publisher = self.publisher(envelope);
+        let columns = &mut self.envelopes;
+        columns.publishers.push(publisher);
+        columns.sequences.push(envelope.key.sequence.0);
+        columns.accepted_at.push(envelope.accepted_at.0);
+        columns.lengths.push(count(envelope.content.len()));
+        if let Some(expires_at) = envelope.expires_at {
+            columns.expiring.push(index);
+            columns.expires_at.push(expires_at.0);
+        }
+        self.contents_bytes += envelope.content.len();
+        self.contents.push(envelope.content.clone());
         index
     }
 
@@ -83,14 +94,52 @@ impl Encoder {
         index
     }
 
-    pub fn finish(self, frames: Vec<v1::Frame>) -> v1::Batch {
-        v1::Batch {
-            tenants: self.tenants.into_iter().map(|tenant| tenant.0.as_ref().to_owned()).collect(),
-            publishers: self.publishers,
-            envelopes: self.envelopes,
+    pub(super) fn finish(&mut self, frames: Vec<v1::Frame>) -> Bytes {
+        let mut batch = v1::Batch {
+            tenants: self.tenants.drain(..).map(|tenant| tenant.0.as_ref().to_owned()).collect(),
+            publishers: std::mem::take(&mut self.publishers),
+            envelopes: Some(std::mem::take(&mut self.envelopes)),
             frames,
+            contents: Bytes::new(),
+        };
+        // The last field is written by hand, so that the contents are copied once.
+        let contents = self.contents_bytes;
+        let length = batch.encoded_len() + key_len(CONTENTS_FIELD) + encoded_len_varint(wide(contents)) + contents;
+        let mut bytes = BytesMut::with_capacity(length);
+        batch.encode_raw(&mut bytes);
+        encode_key(CONTENTS_FIELD, WireType::LengthDelimited, &mut bytes);
+        encode_varint(wide(contents), &mut bytes);
+        for content in self.contents.drain(..) {
+            bytes.extend_from_slice(&content);
         }
+        debug_assert_eq!(bytes.len(), length, "the room asked for is the room used");
+
+        self.publishers = std::mem::take(&mut batch.publishers);
+        self.publishers.clear();
+        self.envelopes = batch.envelopes.take().expect("given above");
+        clear(&mut self.envelopes);
+        self.contents_bytes = 0;
+        self.publisher_indices.clear();
+        self.envelope_indices.clear();
+        bytes.freeze()
     }
+}
+
+/// `Batch.contents`.
+const CONTENTS_FIELD: u32 = 5;
+
+fn clear(columns: &mut v1::Envelopes) {
+    let v1::Envelopes { publishers, sequences, accepted_at, lengths, expiring, expires_at } = columns;
+    publishers.clear();
+    sequences.clear();
+    accepted_at.clear();
+    lengths.clear();
+    expiring.clear();
+    expires_at.clear();
+}
+
+fn wide(length: usize) -> u64 {
+    u64::try_from(length).expect("a usize fits 64 bits")
 }
 
 pub fn count(length: usize) -> u32 {
@@ -108,6 +157,14 @@ pub struct Decoder {
     known: Table<(PublisherKey, Instance), Publisher>,
     known_bytes: usize,
     envelopes: Vec<Arc<Envelope>>,
+}
+
+/// A row of `v1::Envelopes`.
+struct Header {
+    publisher: u32,
+    sequence: Sequence,
+    accepted_at: Timestamp,
+    expires_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -141,7 +198,8 @@ impl Decoder {
         &mut self,
         tenants: Vec<String>,
         publishers: Vec<v1::Publisher>,
-        envelopes: Vec<v1::Envelope>,
+        envelopes: v1::Envelopes,
+        contents: Bytes,
     ) -> Result<(), LinkError> {
         self.release();
         if !tenants.iter().map(String::as_str).eq(self.tenants.iter().map(|tenant| &*tenant.0)) {
@@ -152,12 +210,40 @@ impl Decoder {
             let publisher = self.publisher(wire)?;
             self.publishers.push(publisher);
         }
-        self.envelopes.reserve(envelopes.len());
-        for wire in envelopes {
-            let envelope = self.read(wire)?;
+        self.read_envelopes(&envelopes, contents)
+    }
+
+    fn read_envelopes(&mut self, columns: &v1::Envelopes, mut contents: Bytes) -> Result<(), LinkError> {
+        let count = columns.publishers.len();
+        let lengths = [columns.sequences.len(), columns.accepted_at.len(), columns.lengths.len()];
+        if lengths != [count; 3] || columns.expiring.len() != columns.expires_at.len() {
+            return Err(LinkError::new("publications", "have columns of different lengths"));
+        }
+        self.envelopes.reserve(count);
+        let mut expiring = columns.expiring.iter().zip(&columns.expires_at).peekable();
+        for place in 0..count {
+            let length = columns.lengths[place];
+            let content = usize::try_from(length)
+                .ok()
+                .filter(|&length| length <= contents.len())
+                .map(|length| contents.split_to(length))
+                .ok_or_else(|| LinkError::new("content", "is longer than the batch"))?;
+            let expires_at = expiring
+                .next_if(|&(&index, _)| usize::try_from(index) == Ok(place))
+                .map(|(_, &expires_at)| Timestamp(expires_at));
+            let header = Header {
+                publisher: columns.publishers[place],
+                sequence: Sequence(columns.sequences[place]),
+                accepted_at: Timestamp(columns.accepted_at[place]),
+                expires_at,
+            };
+            let envelope = self.read(header, content)?;
             self.envelopes.push(Arc::new(envelope));
         }
-        Ok(())
+        match expiring.next() {
+            Some(_) => Err(LinkError::new("what expires", "is not a publication of the batch, in order")),
+            None => Ok(()),
+        }
     }
 
     /// Lets go of the publications of the batch.
@@ -185,16 +271,14 @@ impl Decoder {
         Ok(publisher)
     }
 
-    fn read(&mut self, wire: v1::Envelope) -> Result<Envelope, LinkError> {
-        let publisher = usize::try_from(wire.publisher)
+    fn read(&mut self, header: Header, content: Bytes) -> Result<Envelope, LinkError> {
+        let publisher = usize::try_from(header.publisher)
             .ok()
             .and_then(|index| self.publishers.get(index))
             .ok_or_else(|| LinkError::new("publisher", "is not in the table"))?;
-        let accepted_at = Timestamp(wire.accepted_at);
         let attributes = if needs_attributes(self.layer) {
-            let decoded =
-                self.reader.decode(&wire.content).map_err(|error| LinkError::new("content", error.to_string()))?;
-            let time = decoded.time.unwrap_or(accepted_at);
+            let decoded = self.reader.decode(&content).map_err(|error| LinkError::new("content", error.to_string()))?;
+            let time = decoded.time.unwrap_or(header.accepted_at);
             AttributeBlock::Decoded(Arc::new(self.system.stamp(decoded.attributes, &publisher.name, time)))
         } else {
             AttributeBlock::Encoded
@@ -202,14 +286,10 @@ impl Decoder {
         Ok(Envelope {
             tenant: publisher.tenant.clone(),
             publisher: publisher.name.clone(),
-            key: PublicationKey {
-                publisher: publisher.key,
-                instance: publisher.instance,
-                sequence: Sequence(wire.sequence),
-            },
-            accepted_at,
-            expires_at: wire.expires_at.map(Timestamp),
-            content: wire.content,
+            key: PublicationKey { publisher: publisher.key, instance: publisher.instance, sequence: header.sequence },
+            accepted_at: header.accepted_at,
+            expires_at: header.expires_at,
+            content,
             attributes,
         })
     }
