@@ -7,7 +7,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use gomera_cluster::identity::Tenant;
-use gomera_matcher::index::{Contexts, Index, RowId};
+use gomera_cluster::layout::MatcherSlice;
+use gomera_matcher::index::{Contexts, Index, RowId, Slices};
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::{Filter, FilterLimits, evaluate};
 use gomera_model::value::Value;
@@ -64,7 +65,7 @@ fn main() {
         let publications = publications(keys);
         let mut index = Index::new(1);
         for (row, filter) in (0..).zip(&filters) {
-            index.insert(RowId(row), &tenant, filter);
+            index.insert(RowId(row), &tenant, MatcherSlice(0), filter);
         }
         let (mut hits, mut matched, mut evaluated) = (Vec::new(), 0, 0);
         let rounds = 200;
@@ -72,7 +73,7 @@ fn main() {
         for _ in 0..rounds {
             for publication in &publications {
                 hits.clear();
-                index.matches(&tenant, publication, &None, &mut hits);
+                index.matches(&tenant, publication, &None, Slices::All, &mut hits);
                 matched += black_box(&hits).len();
                 evaluated += index.evaluated();
             }

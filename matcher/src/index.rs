@@ -12,7 +12,9 @@ mod tenant;
 
 use std::collections::BTreeMap;
 
+use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::identity::Tenant;
+use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::table::Seeded;
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::{Filter, evaluate, normalise};
@@ -37,8 +39,74 @@ pub trait Contexts {
     fn context(&self, row: RowId) -> Option<&Attributes>;
 }
 
+/// The slices whose rows count.
+#[derive(Clone, Copy, Debug)]
+pub enum Slices<'a> {
+    /// All that the index holds.
+    All,
+    /// These alone.
+    Only(&'a SliceSet),
+}
+
+impl Slices<'_> {
+    /// Whether rows of this slice count.
+    #[must_use]
+    pub fn contains(self, slice: MatcherSlice) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(slices) => slices.contains(slice),
+        }
+    }
+}
+
+/// Where satisfied rows go: one at a time, or, where many come together (identical filters, a range that holds for a whole
+/// block), as a list that is not copied before this.
+pub trait Output {
+    /// These rows are satisfied. No row is given twice for one publication.
+    fn rows(&mut self, rows: &[RowId]);
+}
+
+impl Output for Vec<RowId> {
+    #[inline]
+    fn rows(&mut self, rows: &[RowId]) {
+        self.extend_from_slice(rows);
+    }
+}
+
+/// What the index does with a filter, or would do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// One for each alternative that is looked for on its own, in no particular order.
+    pub branches: Vec<Branch>,
+    /// Rows that share exactly this filter now.
+    pub identical: usize,
+}
+
+/// A part of a filter that is found and checked on its own; the filter is true if one of them is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch {
+    /// Through what a publication finds it, in the words of the filter language; `None` if every publication has to look.
+    pub access: Option<String>,
+    /// What is checked then by comparing columns and compiled tests.
+    pub tests: usize,
+    /// What the plain evaluator has to decide, if anything.
+    pub residual: Option<String>,
+    /// Of all publications, the share expected to find it, from 0 to 1.
+    pub share: f64,
+    /// Nanoseconds expected per publication, whether it finds it or not.
+    pub nanoseconds: f64,
+}
+
+/// Moves rows of some slices from one index into another, step by step; meanwhile both are asked, and every row is in one of
+/// them.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    next: RowId,
+}
+
 #[derive(Debug)]
 struct Place {
+    slice: MatcherSlice,
     /// In normal form.
     filter: Filter,
     home: Home,
@@ -71,7 +139,7 @@ impl Index {
     ///
     /// # Panics
     /// If the row is in already.
-    pub fn insert(&mut self, row: RowId, tenant: &Tenant, filter: &Filter) {
+    pub fn insert(&mut self, row: RowId, tenant: &Tenant, slice: MatcherSlice, filter: &Filter) {
         let filter = normalise(filter);
         if !self.tenants.contains_key(tenant) {
             self.tenants.insert(tenant.clone(), TenantIndex::new(self.hashing));
@@ -81,7 +149,7 @@ impl Index {
         if row.index() >= self.places.len() {
             self.places.resize_with(row.index() + 1, || None);
         }
-        let before = self.places[row.index()].replace(Place { filter, home });
+        let before = self.places[row.index()].replace(Place { slice, filter, home });
         assert!(before.is_none(), "a row is removed before it is inserted again");
     }
 
@@ -97,24 +165,71 @@ impl Index {
         }
     }
 
-    /// Appends the rows that a publication satisfies, in no particular but always the same order. Allocates nothing once its
+    /// Adds many rows of one slice: what a snapshot brings.
+    ///
+    /// # Panics
+    /// If one of the rows is in already.
+    pub fn load<'a>(
+        &mut self,
+        tenant: &Tenant,
+        slice: MatcherSlice,
+        rows: impl IntoIterator<Item = (RowId, &'a Filter)>,
+    ) {
+        for (row, filter) in rows {
+            self.insert(row, tenant, slice, filter);
+        }
+    }
+
+    /// How many rows are in.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.iter().flatten().count()
+    }
+
+    /// Whether no row is in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Heap bytes that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.places.iter().flatten().map(|place| place.filter.bytes()).sum()
+    }
+
+    /// What it does with a filter, or would do if it were inserted now.
+    #[must_use]
+    pub fn explain(&self, _tenant: &Tenant, _filter: &Filter) -> Explanation {
+        Explanation { branches: Vec::new(), identical: 0 }
+    }
+
+    /// Corrects some of what the data has shown to be a bad choice; at most so many rows are moved. Says whether more is to be
+    /// done.
+    pub fn adapt(&mut self, _rows_max: usize) -> bool {
+        false
+    }
+
+    /// Gives the rows that a publication satisfies, in no particular but always the same order. Allocates nothing once its
     /// buffers have grown.
     pub fn matches(
         &mut self,
         tenant: &Tenant,
         attributes: &Attributes,
         contexts: &impl Contexts,
-        into: &mut Vec<RowId>,
+        slices: Slices<'_>,
+        output: &mut impl Output,
     ) {
         let Some(index) = self.tenants.get_mut(tenant) else { return };
         self.candidates.clear();
         index.candidates(attributes, &mut self.candidates);
         for &row in &self.candidates {
-            let filter = &self.places[row.index()].as_ref().expect("what a bucket holds is in").filter;
+            let place = self.places[row.index()].as_ref().expect("what a bucket holds is in");
+            let filter = &place.filter;
             let context = if filter.uses_context() { contexts.context(row) } else { None };
             let context = context.unwrap_or(&self.without);
-            if evaluate(filter, attributes, context).is_match() {
-                into.push(row);
+            if slices.contains(place.slice) && evaluate(filter, attributes, context).is_match() {
+                output.rows(&[row]);
             }
         }
     }
@@ -123,5 +238,42 @@ impl Index {
     #[must_use]
     pub fn evaluated(&self) -> usize {
         self.candidates.len()
+    }
+}
+
+impl Default for Merge {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Merge {
+    /// From the first row on.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { next: RowId(0) }
+    }
+
+    /// Looks at up to `rows_max` places of `from` and moves those rows of `slices` that it finds there. `filter_of` gives the
+    /// tenant and the filter of a row. Says whether it has come to the end.
+    pub fn step<'a>(
+        &mut self,
+        from: &mut Index,
+        into: &mut Index,
+        slices: Slices<'_>,
+        rows_max: usize,
+        filter_of: impl Fn(RowId) -> (&'a Tenant, &'a Filter),
+    ) -> bool {
+        for _ in 0..rows_max {
+            let row = self.next;
+            let Some(place) = from.places.get(row.index()) else { return true };
+            self.next = RowId(row.0 + 1);
+            if let Some(slice) = place.as_ref().map(|place| place.slice).filter(|&slice| slices.contains(slice)) {
+                let (tenant, filter) = filter_of(row);
+                from.remove(row, tenant);
+                into.insert(row, tenant, slice, filter);
+            }
+        }
+        false
     }
 }

@@ -34,7 +34,7 @@ use gomera_model::attributes::Attributes;
 use gomera_model::timestamp::Timestamp;
 
 use crate::config::Config;
-use crate::index::{Contexts, Index, RowId};
+use crate::index::{Contexts, Index, RowId, Slices};
 use crate::ownership::Standing;
 use doomed::{Doomed, Step};
 use rows::{Row, Rows};
@@ -121,7 +121,7 @@ impl Subscriptions {
         hits.clear();
         self.satisfied.clear();
         let contexts = ContextsOf { rows: &self.rows, sessions: &self.sessions };
-        self.index.matches(&envelope.tenant, attributes, &contexts, &mut self.satisfied);
+        self.index.matches(&envelope.tenant, attributes, &contexts, Slices::All, &mut self.satisfied);
         for &row in &self.satisfied {
             let row = self.rows.get(row);
             if row.options.expires_at.is_some_and(|expires_at| envelope.accepted_at >= expires_at) {
@@ -269,6 +269,7 @@ impl Subscriptions {
             generation: operation.version.generation,
             handle: subscription.handle,
             id: subscription.id.clone(),
+            slice,
             filter: subscription.filter.clone(),
             options: subscription.options.clone(),
         });
@@ -386,7 +387,7 @@ impl Subscriptions {
         self.index.remove(id, tenant);
         let row = self.rows.get(id);
         match standing {
-            Standing::Judging if !row.options.paused => self.index.insert(id, tenant, &row.filter),
+            Standing::Judging if !row.options.paused => self.index.insert(id, tenant, row.slice, &row.filter),
             Standing::Judging | Standing::Keeping => {}
         }
     }

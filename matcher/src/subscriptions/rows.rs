@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gomera_cluster::identity::{Generation, Handle, SubscriptionKey};
+use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::operation::{SubscriptionOptions, Version};
 use gomera_cluster::table::{Seeded, Table};
 use gomera_model::filter::Filter;
@@ -19,6 +20,8 @@ pub struct Row {
     pub session: SessionId,
     /// The operation that last changed it.
     pub version: Version,
+    /// The slice it belongs to.
+    pub slice: MatcherSlice,
     /// The attachment that last put it.
     pub generation: Generation,
     /// What stands for it.
