@@ -1,26 +1,26 @@
 //! Frames of notifications, written as they are delivered: no message in between, nothing allocated but the frame.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use gomera_cluster::message::connection_point::Satisfied;
 use gomera_cluster::position::Position;
 use gomera_cluster::publication::Envelope;
 use gomera_connection_point::client::Delivery;
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{WireType, encoded_len_varint};
 
 use crate::value::to_timestamp;
 
 /// Collects a `NotificationFrame` in its encoded form.
 #[derive(Debug, Default)]
 pub struct FrameWriter {
-    bytes: BytesMut,
+    bytes: Vec<u8>,
 }
 
 impl FrameWriter {
     /// An empty frame with room for so many bytes.
     #[must_use]
     pub fn with_room(bytes: usize) -> Self {
-        Self { bytes: BytesMut::with_capacity(bytes) }
+        Self { bytes: Vec::with_capacity(bytes) }
     }
 
     /// Adds one notification or gap.
@@ -61,13 +61,16 @@ impl FrameWriter {
     /// The frame.
     #[must_use]
     pub fn finish(self) -> Bytes {
-        self.bytes.freeze()
+        self.bytes.into()
     }
 
     /// A member of `NotificationFrame.notifications`.
     fn begin(&mut self, length: usize) {
-        encode_key(1, WireType::LengthDelimited, &mut self.bytes);
-        encode_varint(wide(length), &mut self.bytes);
+        /// A key and a length.
+        const AROUND_BYTES: usize = 11;
+        self.bytes.reserve(AROUND_BYTES + length);
+        key(1, WireType::LengthDelimited, &mut self.bytes);
+        varint(wide(length), &mut self.bytes);
     }
 }
 
@@ -99,7 +102,7 @@ impl Notification<'_> {
             + delimited_len(self.merged_len())
     }
 
-    fn encode(&self, into: &mut BytesMut) {
+    fn encode(&self, into: &mut Vec<u8>) {
         number(1, u64::from(self.position.lane.0), into);
         number(2, self.position.number.0, into);
         self.handles(into);
@@ -107,12 +110,12 @@ impl Notification<'_> {
         delimited(5, &self.envelope.content, into);
         delimited(6, self.envelope.publisher.as_bytes(), into);
         if self.envelope.key.instance.0 != 0 {
-            encode_key(7, WireType::SixtyFourBit, into);
-            into.put_u64_le(self.envelope.key.instance.0);
+            key(7, WireType::SixtyFourBit, into);
+            into.extend_from_slice(&self.envelope.key.instance.0.to_le_bytes());
         }
         number(8, self.envelope.key.sequence.0, into);
-        encode_key(9, WireType::LengthDelimited, into);
-        encode_varint(wide(self.accepted.encoded_len()), into);
+        key(9, WireType::LengthDelimited, into);
+        varint(wide(self.accepted.encoded_len()), into);
         self.accepted.encode(into).expect("the buffer grows");
         if self.redelivered {
             number(10, 1, into);
@@ -143,12 +146,12 @@ impl Notification<'_> {
         self.differences().map(encoded_len_varint).sum()
     }
 
-    fn handles(&self, into: &mut BytesMut) {
+    fn handles(&self, into: &mut Vec<u8>) {
         let length = self.handles_len();
         if length > 0 {
-            encode_key(3, WireType::LengthDelimited, into);
-            encode_varint(wide(length), into);
-            self.differences().for_each(|difference| encode_varint(difference, into));
+            key(3, WireType::LengthDelimited, into);
+            varint(wide(length), into);
+            self.differences().for_each(|difference| varint(difference, into));
         }
     }
 
@@ -157,15 +160,15 @@ impl Notification<'_> {
         self.merged.iter().map(|&position| delimited_len(entry_len(position))).sum()
     }
 
-    fn merged(&self, into: &mut BytesMut) {
+    fn merged(&self, into: &mut Vec<u8>) {
         if self.merged.is_empty() {
             return;
         }
-        encode_key(11, WireType::LengthDelimited, into);
-        encode_varint(wide(self.merged_len()), into);
+        key(11, WireType::LengthDelimited, into);
+        varint(wide(self.merged_len()), into);
         for &position in self.merged {
-            encode_key(1, WireType::LengthDelimited, into);
-            encode_varint(wide(entry_len(position)), into);
+            key(1, WireType::LengthDelimited, into);
+            varint(wide(entry_len(position)), into);
             number(1, u64::from(position.lane.0), into);
             number(2, position.number.0, into);
         }
@@ -188,19 +191,36 @@ fn delimited_len(length: usize) -> usize {
     if length == 0 { 0 } else { 1 + encoded_len_varint(wide(length)) + length }
 }
 
-fn number(tag: u32, value: u64, into: &mut BytesMut) {
+fn number(tag: u8, value: u64, into: &mut Vec<u8>) {
     if value != 0 {
-        encode_key(tag, WireType::Varint, into);
-        encode_varint(value, into);
+        key(tag, WireType::Varint, into);
+        varint(value, into);
     }
 }
 
-fn delimited(tag: u32, bytes: &[u8], into: &mut BytesMut) {
+fn delimited(tag: u8, bytes: &[u8], into: &mut Vec<u8>) {
     if !bytes.is_empty() {
-        encode_key(tag, WireType::LengthDelimited, into);
-        encode_varint(wide(bytes.len()), into);
-        into.put_slice(bytes);
+        key(tag, WireType::LengthDelimited, into);
+        varint(wide(bytes.len()), into);
+        into.extend_from_slice(bytes);
     }
+}
+
+/// A field's number, below 16, and type.
+#[inline]
+fn key(tag: u8, wire_type: WireType, into: &mut Vec<u8>) {
+    debug_assert!(tag < 16, "a key of one byte");
+    into.push(tag << 3 | wire_type as u8);
+}
+
+/// There is room for it already: no call per byte.
+#[inline]
+fn varint(mut value: u64, into: &mut Vec<u8>) {
+    while value >= 0x80 {
+        into.push(u8::try_from(value & 0x7f).expect("masked to 7 bits") | 0x80);
+        value >>= 7;
+    }
+    into.push(u8::try_from(value).expect("below 128"));
 }
 
 fn wide(length: usize) -> u64 {
