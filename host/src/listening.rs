@@ -1,4 +1,9 @@
-//! Ports: how they are opened, and what is said when they cannot be. And the settings of HTTP/2 that all our servers share.
+//! Ports: how they are opened, what is said when they cannot be, and what comes in. And the settings of HTTP/2 that all our
+//! servers share.
+
+mod incoming;
+
+pub use incoming::{Incoming, Patience, Visitor};
 
 use std::net::SocketAddr;
 

@@ -20,6 +20,10 @@ pub struct ClientDoorConfig {
     pub attributes_max: usize,
     /// Bytes of the text of one filter.
     pub filter_text_bytes_max: usize,
+    /// TCP connections at once. Full: a new one is closed at once.
+    pub sockets_max: usize,
+    /// A TCP connection that has not begun to speak HTTP/2 after so long is closed.
+    pub greeting_timeout: Duration,
     /// Streams of one TCP connection at once. More wait at the client, as HTTP/2 has it.
     pub streams_max: u32,
     /// A connection that has been silent for so long is asked whether it lives.
@@ -40,6 +44,8 @@ impl Default for ClientDoorConfig {
             payload_bytes_max: 1 << 20,
             attributes_max: AttributeLimits::default().count_max,
             filter_text_bytes_max: 16 << 10,
+            sockets_max: 16_384,
+            greeting_timeout: Duration::from_secs(10),
             streams_max: 1024,
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
@@ -72,6 +78,7 @@ impl ClientDoorConfig {
             ("payload_bytes_max", self.payload_bytes_max, 1),
             ("attributes_max", self.attributes_max, 1),
             ("filter_text_bytes_max", self.filter_text_bytes_max, 1),
+            ("sockets_max", self.sockets_max, 1),
             ("streams_max", usize::try_from(self.streams_max).unwrap_or(usize::MAX), 1),
             ("unary_publishers_max", self.unary_publishers_max, 1),
         ];
@@ -88,6 +95,7 @@ impl ClientDoorConfig {
             });
         }
         let durations = [
+            ("greeting_timeout", self.greeting_timeout),
             ("keepalive_interval", self.keepalive_interval),
             ("keepalive_timeout", self.keepalive_timeout),
             ("unary_idle", self.unary_idle),

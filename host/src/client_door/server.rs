@@ -16,19 +16,21 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::server::NamedService as _;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::service::PubSubService;
 use super::topology::TopologyService;
 use super::{ClientDoorConfig, Door, End, Reply};
-use crate::listening::{CONNECTION_WINDOW_BYTES, FRAME_BYTES, STREAM_WINDOW_BYTES};
+use crate::listening::{CONNECTION_WINDOW_BYTES, FRAME_BYTES, Incoming, Patience, Purpose, STREAM_WINDOW_BYTES};
 use crate::mailbox;
 use crate::runtime::{Input, NodeHandle};
 
 /// How often the end is looked for while a door drains.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
+
+/// What every HTTP/2 client sends first (RFC 9113, section 3.4).
+const HTTP2_PREFACE_BYTES: usize = 24;
 
 /// What a door is made of.
 #[derive(Debug)]
@@ -60,6 +62,11 @@ impl ClientDoor {
     pub fn open(parts: Parts) -> std::io::Result<Self> {
         let Parts { listener, cluster, node, config, machines } = parts;
         let address = listener.local_addr()?;
+        let patience = Patience {
+            connections_max: config.sockets_max,
+            greeting_bytes: HTTP2_PREFACE_BYTES,
+            greeting_within: config.greeting_timeout,
+        };
         let (stop, stopped) = watch::channel(false);
         let door = Arc::new(Door {
             cluster,
@@ -94,7 +101,7 @@ impl ClientDoor {
             .add_service(reflection().build_v1alpha().expect("the descriptors are those of our own schema"))
             .add_service(pub_sub)
             .add_service(ClusterServer::new(topology))
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+            .serve_with_incoming_shutdown(Incoming::new(listener, Purpose::CLIENTS, patience), async move {
                 wait_for(stopped).await
             });
         let server = tokio::spawn(async move {

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -12,6 +13,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::listening::{Incoming, Patience, Purpose};
+
+/// For whoever watches a process; each of them has one connection.
+const PATIENCE: Patience = Patience {
+    connections_max: 1024,
+    // `GET / HTTP/1.1`
+    greeting_bytes: 14,
+    greeting_within: Duration::from_secs(10),
+};
 
 /// Whether something is as it should be; if not, what is wrong.
 pub type Verdict = Result<(), String>;
@@ -42,7 +53,7 @@ impl MetricsServer {
             .route("/healthz", get(async move || verdict(probe.health())))
             .route("/readyz", get(async move || verdict(ready.readiness())));
         let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
+            if let Err(error) = axum::serve(Incoming::new(listener, Purpose::METRICS, PATIENCE), router).await {
                 tracing::error!(%error, "the server of metrics ended");
             }
         });

@@ -58,6 +58,11 @@ pub fn frames_unreachable() -> Counter {
     metrics::counter!("gomera_frames_unreachable_total")
 }
 
+/// Connections closed because a port had all it takes.
+pub fn connections_turned_away(port: &'static str) -> Counter {
+    metrics::counter!("gomera_connections_turned_away_total", "port" => port)
+}
+
 /// What a link has not got rid of.
 #[expect(clippy::cast_precision_loss, reason = "figures for a graph")]
 pub fn link_depth(from: Incarnation, to: Incarnation, depth: Depth) {

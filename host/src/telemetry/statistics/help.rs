@@ -12,6 +12,7 @@ pub fn describe() {
 
 const COUNTERS: &[(&str, &str)] = &[
     ("gomera_frames_unknown_total", "Frames for machines that are not here, or of another layer: dropped."),
+    ("gomera_connections_turned_away_total", "Connections closed at once because a port had all that it takes."),
     ("gomera_frames_unreachable_total", "Frames for nodes that no layout names: dropped."),
     ("gomera_connection_point_connections_closed_total", "Connections closed by us, for whatever reason."),
     (
