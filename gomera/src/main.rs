@@ -145,6 +145,7 @@ A cluster by hand, each line in a terminal of its own, with a ZooKeeper at 127.0
   gomera coordinator --zookeeper 127.0.0.1:2181 --nodes 1-1-1-1";
 
 fn main() -> ExitCode {
+    die_of_panics();
     let command = match Gomera::try_parse() {
         Ok(gomera) => gomera.command,
         Err(error) => return usage(&error),
@@ -172,6 +173,16 @@ fn run(command: Command) -> Outcome {
         Command::Coordinator(flags) => on_runtime(node::coordinator(flags)),
         Command::Config => configuration::print_defaults(),
     }
+}
+
+/// A panic is a mistake of ours, and a process that has lost a machine or a task to one must not seem to work: also where panics
+/// would unwind (a release aborts by itself).
+fn die_of_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 /// For everything that talks to a cluster.

@@ -16,7 +16,7 @@ use gomera_exit_point::ExitPoint;
 use gomera_matcher::machine::Matcher;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 mod config;
 
@@ -49,17 +49,21 @@ pub struct Node {
     pump: JoinHandle<()>,
 }
 
-/// Whether the layout names a node: before that, it cannot serve.
+/// Whether the layout names a node: before that, it cannot serve. And whether its door is open, if it has one.
 #[derive(Clone, Debug)]
 pub struct Standing {
     what: Arc<str>,
     incarnation: Incarnation,
     layout: watch::Receiver<Option<Arc<Layout>>>,
+    door: Option<AbortHandle>,
 }
 
 impl Standing {
     /// If not, why not.
     pub fn readiness(&self) -> Result<(), String> {
+        if self.door.as_ref().is_some_and(AbortHandle::is_finished) {
+            return Err(format!("{}: its door for clients is closed", self.what));
+        }
         match &*self.layout.borrow() {
             None => Err(format!("{}: there is no layout yet", self.what)),
             Some(layout) if layout.members.contains_key(&self.incarnation) => Ok(()),
@@ -204,6 +208,7 @@ impl Node {
             what: Arc::from(format!("{} {}", self.layer, self.name)),
             incarnation: self.incarnation(),
             layout: self.layout(),
+            door: self.door.as_ref().map(ClientDoor::serving),
         }
     }
 

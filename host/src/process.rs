@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gomera_cluster::address::Incarnation;
@@ -75,7 +76,11 @@ impl Process {
             None => None,
         };
         let crew = crew.start()?;
-        let sentinel = Arc::new(Sentinel { crew: crew.clone(), nodes: nodes.iter().map(Node::standing).collect() });
+        let sentinel = Arc::new(Sentinel {
+            crew: crew.clone(),
+            nodes: nodes.iter().map(Node::standing).collect(),
+            is_stopping: AtomicBool::new(false),
+        });
         let metrics = match metrics_listener {
             Some(listener) => Some(MetricsServer::open(listener, sentinel.clone())?),
             None => None,
@@ -127,7 +132,8 @@ impl Process {
     /// Ends: doors say goodbye and serve who stays until `deadline`, then nodes leave, then machines stop. Returns how many
     /// clients were closed by force.
     pub async fn stop(self, deadline: Duration) -> usize {
-        let Self { mut nodes, crew, coordinating, metrics, sentinel: _ } = self;
+        let Self { mut nodes, crew, coordinating, metrics, sentinel } = self;
+        sentinel.is_stopping.store(true, Ordering::Relaxed);
         let mut forced = 0;
         let end = tokio::time::Instant::now() + deadline;
         for node in &mut nodes {
@@ -150,16 +156,43 @@ impl Process {
 struct Sentinel {
     crew: RunningCrew,
     nodes: Vec<Standing>,
+    /// Clients that come now are told to go elsewhere.
+    is_stopping: AtomicBool,
 }
 
 impl Probe for Sentinel {
     fn health(&self) -> Verdict {
+        if self.crew.has_ended() {
+            return Err("a run loop has ended, and its machines with it".to_owned());
+        }
         let silence = self.crew.silence();
         if silence > SILENCE_MAX { Err(format!("a run loop has been stuck for {silence:?}")) } else { Ok(()) }
     }
 
     fn readiness(&self) -> Verdict {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Err("the process is stopping".to_owned());
+        }
         self.health()?;
         self.nodes.iter().try_for_each(Standing::readiness)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_is_over_makes_a_process_ill_at_once() {
+        for threads in [Threads::Shared, Threads::Own(2)] {
+            let crew = Crew::new(Clock::start(), Fabric::default(), threads).start().expect("starts");
+            let sentinel = Sentinel { crew: crew.clone(), nodes: Vec::new(), is_stopping: AtomicBool::new(false) };
+            assert_eq!((sentinel.health(), sentinel.readiness()), (Ok(()), Ok(())));
+            // A loop that panics drops the same end.
+            crew.stop().await;
+            let illness = sentinel.health().expect_err("nothing runs");
+            assert!(illness.contains("a run loop has ended"), "{illness}");
+            assert_eq!(sentinel.readiness(), Err(illness));
+        }
     }
 }

@@ -161,6 +161,23 @@ async fn clients_are_told_goodbye_and_what_they_sent_is_still_served() {
 }
 
 #[tokio::test]
+async fn a_process_that_stops_is_healthy_but_not_ready_while_clients_are_still_served() {
+    let config = InProcessConfig { metrics: Some(any()), ..InProcessConfig::default() };
+    let cluster = InProcess::start(config).await.expect("starts");
+    let metrics = cluster.process().metrics_address().expect("asked for");
+    let mut client = connect(cluster.client_addresses()[0]).await;
+    let mut subscriber = Subscriber::attach(&mut client, "s").await;
+    let stopping = tokio::spawn(cluster.stop(support::PATIENCE));
+    let goodbye = subscriber.reply().await.expect("goes on").expect("open");
+    assert!(matches!(goodbye.body, Some(Body::Goodbye(_))), "{goodbye:?}");
+    let (status, text) = get(metrics, "/readyz").await;
+    assert!(status == 503 && text.contains("stopping"), "{text}");
+    assert_eq!(get(metrics, "/healthz").await.0, 200);
+    drop(subscriber);
+    assert_eq!(stopping.await.expect("no panic"), 0);
+}
+
+#[tokio::test]
 async fn who_stays_is_closed_at_the_deadline_with_a_reason() {
     let cluster = InProcess::start(InProcessConfig::default()).await.expect("starts");
     let address = cluster.client_addresses()[0];

@@ -12,7 +12,7 @@ use gomera_proto::served::pub_sub_server::PubSubServer;
 use gomera_proto::v1::cluster_server::ClusterServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tonic::Status;
 use tonic::server::NamedService as _;
 use tonic::transport::Server;
@@ -116,6 +116,12 @@ impl ClientDoor {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The task that serves; the door is shut for good when it has finished.
+    #[must_use]
+    pub fn serving(&self) -> AbortHandle {
+        self.server.abort_handle()
     }
 
     /// How many streams are connected.

@@ -88,6 +88,12 @@ impl RunningCrew {
         self.handles.iter().map(|handle| now.since(handle.last_round())).max().unwrap_or_default()
     }
 
+    /// Whether one of the loops is over.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.handles.iter().any(WorkerHandle::has_ended)
+    }
+
     /// Ends all of them, after what they were told before.
     pub async fn stop(self) {
         for handle in self.handles.iter() {

@@ -56,6 +56,12 @@ impl WorkerHandle {
         Instant::from_start(Duration::from_millis(self.pulse.load(Ordering::Relaxed)))
     }
 
+    /// Whether the loop is over: it was stopped, or it panicked.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.has_changed().is_err()
+    }
+
     /// Ends it, after what it was told before.
     pub async fn stop(&self) {
         self.inbox.push(Input::Stop, 0);
