@@ -146,6 +146,7 @@ impl Lane {
     pub fn publish(&mut self, now: Instant, from: Address, publish: Publish, output: &mut Output) {
         let mut freed = 0;
         let mut latest: Option<(Name, Slot)> = None;
+        let mut over: Option<(Name, Generation)> = None;
         for submission in publish.submissions {
             let Submission { envelope, generation, resent } = submission;
             let name = (envelope.key.publisher, envelope.key.instance);
@@ -182,6 +183,12 @@ impl Lane {
                 }
                 Verdict::Superseded => {
                     output.statistics.superseded += 1;
+                    // Said again: whoever forgot the record in between could not say it when the newer attachment came.
+                    if over.replace((name, generation)) != Some((name, generation)) {
+                        let (publisher, instance) = name;
+                        let superseded = PublisherSuperseded { lane: self.id, publisher, instance, generation };
+                        output.tell(from, ToConnectionPoint::PublisherSuperseded(superseded));
+                    }
                     None
                 }
                 Verdict::Refuse(reason) => Some(reason),

@@ -4,13 +4,16 @@
 //! ```text
 //!            enter                   idle twice                 forgotten_max later
 //!  unknown ─────────▶ known ────────────────────▶ forgotten ──────────────────────▶ unknown
-//!     ▲                 │                             │ enter: known, but flagged re-sends
-//!     └─────────────────┘                             ▼ are OutOfRange until something new
-//!       table full and all acknowledgements confirmed  known
+//!                       │                             ▲ │ enter: known, but flagged re-sends
+//!                       └─────────────────────────────┘ ▼ are OutOfRange until something new,
+//!       table full and all acknowledgements confirmed   known   unless all were confirmed
 //!
 //!  sequences of one that is known:  below first taken │ up to acknowledged │ up to sequenced │ above
 //!                                   OutOfRange        │ acknowledged again │ outstanding     │ taken
 //! ```
+//! One whose client has seen every acknowledgement is remembered only if it was attached more than once: by the generation of
+//! its latest attachment, so that what an older one sent on another link, late, is not taken a second time.
+//!
 //! Invariants: an instance with something outstanding is never forgotten, so that a [`Slot`] in the log stays valid;
 //! `acknowledged <= sequenced`; sequences and numbers outstanding both rise.
 
@@ -27,7 +30,7 @@ use gomera_cluster::table::{Seeded, Table};
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
-use forgotten::Forgotten;
+use forgotten::{Forgotten, Settled, Trace};
 
 /// The place of a publisher instance in the table; valid while something of it is outstanding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ struct Publisher {
     life: u64,
     history: History,
     generation: Generation,
+    /// Whether an older attachment exists, of which something may be under way still.
+    succeeds: bool,
     /// The connection point of the present attachment.
     from: Address,
     /// The first that this record knows of, 0 before that: below it nothing is known.
@@ -96,6 +101,7 @@ impl Publisher {
     }
 
     fn attach(&mut self, from: Address, generation: Generation) {
+        self.succeeds |= self.generation > Generation(0);
         self.generation = generation;
         self.from = from;
         self.submitted = Sequence(0);
@@ -195,12 +201,17 @@ impl Publishers {
 
     /// An attachment begins; `None` if the table is full.
     pub fn open(&mut self, now: Instant, name: Name, from: Address, generation: Generation) -> Option<Opened> {
+        let is_known = self.by_name.contains_key(&name);
         let slot = self.enter(now, name, from)?;
         let publisher = self.get_mut(slot);
-        let superseded = (publisher.generation > Generation(0)).then_some((publisher.from, publisher.generation));
+        let superseded =
+            (is_known && publisher.generation > Generation(0)).then_some((publisher.from, publisher.generation));
         publisher.attach(from, generation);
         publisher.used = true;
-        Some(Opened { sequenced: publisher.sequenced, acknowledged: publisher.settled(), superseded })
+        let opened = Opened { sequenced: publisher.sequenced, acknowledged: publisher.settled(), superseded };
+        // Who opens and publishes nothing is the first to make room.
+        self.note_expendable(slot);
+        Some(opened)
     }
 
     /// Finds the record that a submission belongs to, making one if there is none. The slot is good for
@@ -326,10 +337,6 @@ impl Publishers {
                 self.sweep.push_back((now + self.idle, slot, life));
                 continue;
             }
-            let name = publisher.name;
-            if !publisher.is_confirmed() {
-                self.forgotten.insert(name);
-            }
             self.evicted += 1;
             self.remove(slot);
         }
@@ -342,13 +349,19 @@ impl Publishers {
         if self.len() >= usize::try_from(self.limit).expect("32 bits fit a usize") && !self.make_room() {
             return None;
         }
-        let history = if self.forgotten.contains(name) { History::Lost } else { History::Whole };
+        let trace = self.forgotten.get(name);
+        let history = match trace.map(|trace| trace.settled) {
+            Some(Settled::Perhaps) => History::Lost,
+            Some(Settled::Surely) | None => History::Whole,
+        };
         self.lives += 1;
         let publisher = Publisher {
             name,
             life: self.lives,
             history,
-            generation: Generation(0),
+            // What is under way of attachments before that one is not taken any more.
+            generation: trace.map_or(Generation(0), |trace| trace.generation),
+            succeeds: trace.is_some(),
             from,
             first: Sequence(0),
             submitted: Sequence(0),
@@ -419,6 +432,11 @@ impl Publishers {
     fn remove(&mut self, slot: Slot) {
         let publisher = self.slots[slot.index()].take().expect("a record is removed once");
         debug_assert!(publisher.outstanding.is_empty(), "the log refers to no removed record");
+        let is_settled = publisher.is_confirmed() && publisher.history != History::Lost;
+        if !is_settled || publisher.succeeds {
+            let settled = if is_settled { Settled::Surely } else { Settled::Perhaps };
+            self.forgotten.insert(publisher.name, Trace { generation: publisher.generation, settled });
+        }
         self.by_name.remove(&publisher.name);
         self.free.push(slot);
     }

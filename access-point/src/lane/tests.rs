@@ -310,6 +310,31 @@ fn a_newer_attachment_ends_the_older_one_at_its_connection_point() {
 }
 
 #[test]
+fn an_older_attachment_hears_of_its_end_also_if_it_was_forgotten_when_the_newer_one_came() {
+    let config = Config { publisher_idle: Duration::from_secs(10), ..Config::default() };
+    let mut bench = Bench::open_for_all(&config);
+    let open = |connection| OpenPublisher {
+        lane: LANE,
+        publisher: publisher("p"),
+        instance: Instance(1),
+        connection: ConnectionId(connection),
+    };
+    bench.lane.open_publisher(Instant::ZERO, CONNECTION_POINT, open(1), Generation(1), &mut bench.output);
+    while let Some(at) = bench.lane.next_sweep() {
+        bench.lane.sweep(at);
+    }
+    bench.lane.open_publisher(Instant::ZERO, address(5, 0), open(2), Generation(2), &mut bench.output);
+    bench.flush();
+    bench.told.clear();
+    bench.publish(vec![submission("p", 1, 1), submission("p", 2, 1)]);
+    bench.flush();
+    let told = bench.told.iter().filter(|(_, told)| !matches!(told, ToConnectionPoint::LaneCredit(_)));
+    let told = told.collect::<Vec<_>>();
+    let [(to, ToConnectionPoint::PublisherSuperseded(over))] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((*to, over.generation), (CONNECTION_POINT, Generation(1)), "once, or its client would wait for ever");
+}
+
+#[test]
 fn a_full_table_of_publishers_refuses_with_its_limit() {
     let mut bench = Bench::open_for_all(&Config { publishers_max: 1, ..Config::default() });
     bench.publish(vec![submission("p", 1, 1), submission("q", 1, 1), submission("p", 2, 1)]);

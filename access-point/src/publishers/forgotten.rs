@@ -1,20 +1,40 @@
-//! Publisher instances that were forgotten while their client may not have seen every acknowledgement: a flagged re-send of
-//! theirs may have been taken already. Eight bytes each; a wrong match has a probability of 2^-64 a pair.
+//! Publisher instances that were forgotten, as long as something of theirs may still come that must not be taken: a flagged re-send
+//! that was taken already, or what an attachment that was superseded had sent. Some tens of bytes each; a wrong match has a
+//! probability of 2^-64 a pair.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
-use gomera_cluster::table::{Members, Seeded};
+use gomera_cluster::identity::Generation;
+use gomera_cluster::table::{Seeded, Table};
 
 use super::Name;
 
-/// Fingerprints of instances that were forgotten, the oldest first.
+/// Whether its client has seen an acknowledgement of everything it published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It has, and will send none of it again.
+    Surely,
+    /// It may not have.
+    Perhaps,
+}
+
+/// What is known of an instance that was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Its latest attachment.
+    pub generation: Generation,
+    /// Whether everything was settled.
+    pub settled: Settled,
+}
+
+/// Traces by fingerprint, the oldest first.
 #[derive(Debug)]
 pub struct Forgotten {
     limit: usize,
     hashing: Seeded,
     order: VecDeque<u64>,
-    members: Members<u64>,
+    traces: Table<u64, Trace>,
 }
 
 impl Forgotten {
@@ -24,28 +44,28 @@ impl Forgotten {
             limit: usize::try_from(limit).expect("32 bits fit a usize"),
             hashing,
             order: VecDeque::new(),
-            members: Members::with_hasher(hashing),
+            traces: Table::with_hasher(hashing),
         }
     }
 
     /// Remembers an instance.
-    pub fn insert(&mut self, name: Name) {
+    pub fn insert(&mut self, name: Name, trace: Trace) {
         if self.limit == 0 {
             return;
         }
         let fingerprint = self.hashing.hash_one(name);
-        if self.members.insert(fingerprint) {
+        if self.traces.insert(fingerprint, trace).is_none() {
             self.order.push_back(fingerprint);
         }
         if self.order.len() > self.limit
             && let Some(oldest) = self.order.pop_front()
         {
-            self.members.remove(&oldest);
+            self.traces.remove(&oldest);
         }
     }
 
-    /// Whether an instance is remembered.
-    pub fn contains(&self, name: Name) -> bool {
-        self.members.contains(&self.hashing.hash_one(name))
+    /// What is remembered of an instance.
+    pub fn get(&self, name: Name) -> Option<Trace> {
+        self.traces.get(&self.hashing.hash_one(name)).copied()
     }
 }

@@ -207,3 +207,45 @@ fn those_remembered_as_forgotten_are_bounded_and_the_oldest_goes_first() {
     assert_eq!(bench.submit("second", 5, 1, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
     assert!(matches!(bench.submit("first", 5, 1, true), Some(Verdict::Take(_))));
 }
+
+#[test]
+fn what_an_older_attachment_sent_is_not_taken_after_its_record_made_room() {
+    let mut bench = Bench::new(&config(1));
+    bench.open("p", 1);
+    let elsewhere = address(5, 0);
+    bench.table.open(bench.now, Bench::name("p"), elsewhere, Generation(2)).expect("known");
+    let Some(Verdict::Take(slot)) = bench.submit("p", 1, 2, true) else { panic!("the older one's is still under way") };
+    bench.table.merged(slot, Sequence(1));
+    bench.acknowledged();
+    bench.table.confirmed(Bench::name("p"), Sequence(1));
+    bench.open("other", 3);
+    bench.table.confirmed(Bench::name("other"), Sequence(0));
+    assert_eq!(bench.table.len(), 1, "p made room");
+    assert_eq!(bench.submit("p", 1, 1, false), Some(Verdict::Superseded), "it would be taken twice");
+    assert!(matches!(bench.submit("p", 2, 2, false), Some(Verdict::Take(_))), "the present attachment goes on");
+}
+
+#[test]
+fn what_an_older_attachment_sent_is_not_taken_after_its_publisher_was_idle() {
+    let mut bench = Bench::new(&config(10));
+    bench.open("p", 1);
+    bench.open("p", 2);
+    let Some(Verdict::Take(slot)) = bench.submit("p", 1, 2, true) else { panic!("new") };
+    bench.table.merged(slot, Sequence(1));
+    bench.acknowledged();
+    bench.table.confirmed(Bench::name("p"), Sequence(1));
+    bench.pass(10);
+    bench.pass(10);
+    assert_eq!(bench.table.len(), 0);
+    assert_eq!(bench.submit("p", 1, 1, false), Some(Verdict::Superseded));
+}
+
+#[test]
+fn who_opens_and_publishes_nothing_makes_room() {
+    let mut bench = Bench::new(&config(1));
+    for name in ["first", "second", "third"] {
+        bench.open(name, 1);
+    }
+    assert!(matches!(bench.submit("third", 1, 1, false), Some(Verdict::Take(_))));
+    assert_eq!(bench.table.open(bench.now, Bench::name("first"), CONNECTION_POINT, Generation(2)), None);
+}
