@@ -18,7 +18,7 @@ use crate::{raw, v1};
 
 pub use frame::{FrameWriter, delivery_bytes};
 pub use reply::{failed, goodbye, notification, publish_reply, refused, session_reply};
-pub use session::{Incomplete, RequestError, listen_requests, session_request};
+pub use session::{Incomplete, LISTEN_REQUEST, RequestError, listen_requests, session_request};
 
 /// Caps on what clients send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

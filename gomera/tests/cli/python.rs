@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, PATIENCE};
 
@@ -27,17 +26,11 @@ fn the_python_examples_publish_and_subscribe() {
     let out = BufReader::new(subscriber.stdout.take().expect("it is piped"));
     let (sender, received) = mpsc::channel();
     let reader = std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-    // A plain call does not tell when its subscription is in force: publish until something comes.
-    let deadline = Instant::now() + PATIENCE;
-    let line = loop {
-        let published =
-            Command::new(&python).arg(examples.join("publish.py")).arg(address).output().expect("python runs");
-        assert!(published.status.success(), "{published:?}");
-        match received.recv_timeout(Duration::from_millis(200)) {
-            Ok(line) => break line,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
-    };
+    let line = || received.recv_timeout(PATIENCE).expect("it prints a line");
+    assert_eq!(line(), "subscribed");
+    let published = Command::new(&python).arg(examples.join("publish.py")).arg(address).output().expect("python runs");
+    assert!(published.status.success(), "{published:?}");
+    let line = line();
     assert!(line.starts_with("python ") && line.contains("\"speed\": 12"), "{line}");
     drop(reader.join());
     assert!(subscriber.wait().expect("it ends").success());

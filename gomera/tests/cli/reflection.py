@@ -4,7 +4,6 @@ The requests are those of the README.
 """
 import json
 import sys
-import threading
 
 import grpc
 from google.protobuf import json_format
@@ -29,21 +28,8 @@ def call(name, request):
 
 
 heard = call("Listen", {"filter": {"text": "type = 'road' AND speed < 20"}})
-done = threading.Event()
-
-
-def publish():
-    # A plain call does not tell when its subscription is in force: publish until something comes.
-    while not done.wait(0.1):
-        call("Publish", {"publisher": "shell", "publication": {
-            "attributes": {"type": {"string": "road"}, "speed": {"integer": "12"}}}})
-
-
-publisher = threading.Thread(target=publish)
-publisher.start()
-try:
-    print(json.dumps(json_format.MessageToDict(next(heard))), flush=True)
-finally:
-    done.set()
-    publisher.join()
+heard.initial_metadata()  # comes when the subscription is in force
+call("Publish", {"publisher": "shell", "publication": {
+    "attributes": {"type": {"string": "road"}, "speed": {"integer": "12"}}}})
+print(json.dumps(json_format.MessageToDict(next(heard))), flush=True)
 heard.cancel()

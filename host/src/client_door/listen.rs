@@ -1,4 +1,5 @@
-//! One subscription in one call: a session of its own, acknowledged as it is handed over.
+//! One subscription in one call: a session of its own, acknowledged as it is handed over. The call is answered, with headers,
+//! once the subscription is in force.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,22 +8,22 @@ use std::vec::IntoIter;
 
 use gomera_cluster::position::{LaneId, Number, Position, Vector};
 use gomera_connection_point::client::ClientRequest;
-use gomera_proto::served::session_reply::Body;
 use gomera_proto::{door, raw, v1};
 use tokio_stream::Stream;
-use tonic::{Code, Status};
+use tonic::Status;
 
-use super::session::{Frames, Out};
+use super::session::{Frames, Out, ordinary};
 use super::{Door, End};
 
-/// Serves one call.
-pub fn serve(door: &Arc<Door>, request: v1::ListenRequest) -> Result<Notifications, Status> {
+/// Serves one call: ready when the subscription is in force.
+pub async fn serve(door: &Arc<Door>, request: v1::ListenRequest) -> Result<Notifications, Status> {
     let requests = door::listen_requests(request, &door.config.limits())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    let frames = Frames::new(door.connect());
+    let mut frames = Frames::new(door.connect());
     for request in requests {
         frames.ask(request);
     }
+    std::future::poll_fn(|context| frames.poll_applied(context, door::LISTEN_REQUEST)).await?;
     Ok(Notifications { frames, notifications: Vec::new().into_iter(), is_ended: false })
 }
 
@@ -54,17 +55,13 @@ impl Stream for Notifications {
                     this.notifications = notifications.into_iter();
                 }
                 Out::Reply(reply) => match reply.body {
-                    // A request of ours failed: there is nothing to listen to.
-                    Some(Body::Failed(failed)) => {
-                        this.is_ended = true;
-                        return Poll::Ready(Some(Err(Status::new(Code::from(failed.code), failed.message))));
+                    Some(body) => {
+                        if let Err(status) = ordinary(body) {
+                            this.is_ended = true;
+                            return Poll::Ready(Some(Err(status)));
+                        }
                     }
-                    Some(Body::Goodbye(goodbye)) => {
-                        this.is_ended = true;
-                        return Poll::Ready(Some(Err(Status::unavailable(goodbye.reason))));
-                    }
-                    Some(Body::Attached(_) | Body::Applied(_) | Body::Subscriptions(_) | Body::Notifications(_))
-                    | None => {}
+                    None => {}
                 },
                 Out::End(end) => {
                     this.is_ended = true;

@@ -10,8 +10,11 @@ use gomera_proto::code;
 use tokio::sync::Notify;
 use tonic::Status;
 
-/// Replies that may wait before nothing more is read from the client.
+/// Weight of replies that may wait before nothing more is read from the client.
 const REPLIES_MAX: usize = 1024;
+
+/// Subscriptions in a list that weigh as much as any other reply.
+const LISTED_A_REPLY: usize = 4;
 
 /// One thing to be told.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub enum End {
 #[derive(Debug, Default)]
 struct State {
     replies: Vec<Reply>,
+    /// Weight of the replies: one each, lists by their length.
+    weight: usize,
     end: Option<End>,
     is_paused: bool,
     /// The stream of replies is gone.
@@ -96,6 +101,7 @@ impl Outbound {
             *last = (*last).max(*through);
             return;
         }
+        state.weight += weight(&reply);
         state.replies.push(reply);
         let taker = state.taker.take();
         drop(state);
@@ -140,7 +146,8 @@ impl Outbound {
             state.taker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let was_full = state.replies.len() >= REPLIES_MAX;
+        let was_full = state.weight >= REPLIES_MAX;
+        state.weight = 0;
         std::mem::swap(&mut state.replies, into);
         drop(state);
         if was_full {
@@ -160,7 +167,7 @@ impl Outbound {
                 if state.is_gone || state.end.is_some() {
                     return Err(Gone);
                 }
-                if !state.is_paused && state.replies.len() < REPLIES_MAX {
+                if !state.is_paused && state.weight < REPLIES_MAX {
                     return Ok(());
                 }
             }
@@ -185,10 +192,21 @@ impl Outbound {
     }
 }
 
+fn weight(reply: &Reply) -> usize {
+    match reply {
+        Reply::Said(ClientReply::Found { subscriptions, .. }) => 1 + subscriptions.len() / LISTED_A_REPLY,
+        Reply::Said(_) | Reply::Failed { .. } | Reply::Goodbye(_) => 1,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use gomera_cluster::identity::{ConnectionId, Sequence};
+    use std::sync::Arc;
+
+    use gomera_cluster::identity::{ConnectionId, Handle, Sequence};
+    use gomera_cluster::operation::{Description, SubscriptionOptions};
     use gomera_connection_point::client::FailureKind;
+    use gomera_model::filter::{Filter, FilterLimits};
 
     use super::*;
 
@@ -251,6 +269,26 @@ mod tests {
         }
         drop(take(&outbound));
         assert_eq!(waiting.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_lists_and_never_reads_is_read_no_further_after_a_few() {
+        let outbound = Outbound::default();
+        let description = Description {
+            id: Arc::from("id"),
+            handle: Handle(1),
+            filter: Filter::parse("a = 1", &FilterLimits::default()).expect("a good filter"),
+            options: SubscriptionOptions::default(),
+        };
+        let mut said = 0;
+        while futures_util::poll!(std::pin::pin!(outbound.readable())).is_ready() {
+            let subscriptions = vec![description.clone(); 1000];
+            outbound.say(Reply::Said(ClientReply::Found { request: RequestId(1), subscriptions }));
+            said += 1;
+        }
+        assert!(said <= 5, "{said} lists wait");
+        drop(take(&outbound));
+        assert_eq!(outbound.readable().await, Ok(()));
     }
 
     #[tokio::test]

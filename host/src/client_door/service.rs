@@ -62,6 +62,6 @@ impl PubSub for PubSubService {
 
     async fn listen(&self, request: Request<v1::ListenRequest>) -> Result<Response<Self::ListenStream>, Status> {
         self.open()?;
-        listen::serve(&self.door, request.into_inner()).map(Response::new)
+        listen::serve(&self.door, request.into_inner()).await.map(Response::new)
     }
 }

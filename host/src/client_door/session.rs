@@ -11,7 +11,7 @@ use gomera_proto::served::session_reply::Body;
 use gomera_proto::{door, served, v1};
 use prost::Message as _;
 use tokio_stream::Stream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::connection::Connection;
 use super::publish::{Next, next};
@@ -119,6 +119,39 @@ impl Frames {
         }
     }
 
+    /// Ready when this request has been applied, or with why it will not be. What is delivered before stays for
+    /// [`Frames::poll_out`], not taken, so that credit bounds it.
+    pub fn poll_applied(&mut self, context: &mut Context<'_>, request: RequestId) -> Poll<Result<(), Status>> {
+        let mut is_applied = false;
+        while !is_applied {
+            match std::task::ready!(self.connection.outbound.poll_take(context, &mut self.taken)) {
+                Some(End::Failed(status)) => return Poll::Ready(Err(status)),
+                Some(End::Done) => {
+                    return Poll::Ready(Err(Status::unavailable("the connection point closed the call")));
+                }
+                None => {}
+            }
+            let mut held: Vec<_> = std::mem::replace(&mut self.replies, Vec::new().into_iter().peekable()).collect();
+            for reply in self.taken.drain(..) {
+                match reply {
+                    Reply::Said(ClientReply::Applied { request: applied, .. }) if applied == request => {
+                        is_applied = true;
+                    }
+                    reply @ Reply::Said(ClientReply::Notifications(_)) => held.push(reply),
+                    // Everything after it waits for its turn.
+                    reply if is_applied => held.push(reply),
+                    reply => {
+                        if let Some(Err(status)) = answer(reply).and_then(|reply| reply.body).map(ordinary) {
+                            return Poll::Ready(Err(status));
+                        }
+                    }
+                }
+            }
+            self.replies = held.into_iter().peekable();
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Gives away as many deliveries as go into one frame, at least one. The transport asked for them: they count as taken.
     pub fn deliver(&mut self, mut give: impl FnMut(Delivery)) {
         let (mut bytes, mut cost_taken) = (0, 0);
@@ -147,6 +180,15 @@ impl Frames {
 impl Drop for Frames {
     fn drop(&mut self) {
         self.connection.leave();
+    }
+}
+
+/// Whether a session whose client asks nothing more goes on after this: not when a request failed, nor when it is to go.
+pub fn ordinary(body: Body) -> Result<(), Status> {
+    match body {
+        Body::Failed(failed) => Err(Status::new(Code::from(failed.code), failed.message)),
+        Body::Goodbye(goodbye) => Err(Status::unavailable(goodbye.reason)),
+        Body::Attached(_) | Body::Applied(_) | Body::Subscriptions(_) | Body::Notifications(_) => Ok(()),
     }
 }
 

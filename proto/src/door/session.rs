@@ -146,7 +146,10 @@ fn optional(wire: Option<&prost_types::Duration>, field: &'static str) -> Result
     wire.map(value::duration).transpose().map_err(|error| RequestError::Time { field, error })
 }
 
-/// The requests that make up a `Listen` call: a session of its own with one subscription.
+/// What the subscription of a `Listen` call asks under; the other requests of the call want no answer.
+pub const LISTEN_REQUEST: RequestId = RequestId(1);
+
+/// The requests that make up a `Listen` call: a session of its own with one subscription, asked for last.
 pub fn listen_requests(wire: v1::ListenRequest, limits: &Limits) -> Result<Vec<ClientRequest>, RequestError> {
     let options = options(v1::SessionOptions { slow: wire.slow, ..v1::SessionOptions::default() }, true)?;
     let mut requests =
@@ -158,6 +161,6 @@ pub fn listen_requests(wire: v1::ListenRequest, limits: &Limits) -> Result<Vec<C
     }
     let subscription = subscription("listen".to_owned(), wire.filter, None, limits)?;
     requests
-        .push(ClientRequest::Operate { request: RequestId(0), operation: ClientOperation::Subscribe(subscription) });
+        .push(ClientRequest::Operate { request: LISTEN_REQUEST, operation: ClientOperation::Subscribe(subscription) });
     Ok(requests)
 }
