@@ -195,6 +195,48 @@ async fn messages_that_are_too_large_or_none_end_their_stream_and_nobody_elses()
 }
 
 #[tokio::test]
+async fn a_frame_of_many_publications_is_taken_in_parts_and_one_of_too_many_ends_its_stream() {
+    let door = ClientDoorConfig { frame_publications_max: 5000, ..ClientDoorConfig::default() };
+    let (cluster, address) = start_with(InProcessConfig { door, ..InProcessConfig::default() }).await;
+    let mut publisher = Publisher::open(address, "p", 0).await;
+    let item = v1::PublishItem { publication: Some(publication([("n", 1)])), ..v1::PublishItem::default() };
+    let wrong = v1::PublishItem { publication: Some(publication([("gomera.x", 1)])), ..v1::PublishItem::default() };
+    let mut items = vec![item; 5000];
+    items[4321] = wrong.clone();
+    publisher.send(v1::PublishFrame { items, ..v1::PublishFrame::default() }).await;
+    let (mut through, mut refused) = (0, Vec::new());
+    while through < 5000 {
+        match publisher.reply().await.expect("goes on") {
+            Some(Reply::Acknowledged(acknowledged)) => through = acknowledged.through,
+            Some(Reply::Refused(refusal)) => refused.push(refusal.sequence),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(refused, [4322]);
+    // Each takes two bytes on the wire and much more here.
+    publisher.send(v1::PublishFrame { items: vec![v1::PublishItem::default(); 5001], ..Default::default() }).await;
+    let status = publisher.reply().await.expect_err("too many");
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert!(status.message().contains("5001 publications, must have at most 5000"), "{status}");
+
+    // Refusals nobody reads: the stream is read no further, and the end is told all the same.
+    let mut silent = Publisher::open(address, "q", 0).await;
+    silent.send(v1::PublishFrame { items: vec![wrong; 5000], ..v1::PublishFrame::default() }).await;
+    silent.frames = None;
+    let mut refused = 0;
+    while let Some(reply) = silent.reply().await.expect("ends well") {
+        refused += u64::from(matches!(reply, Reply::Refused(_)));
+    }
+    assert_eq!(refused, 5000);
+
+    let request = v1::PublishRequest { publisher: "p".repeat(257), publication: Some(publication([("n", 1)])) };
+    let status = connect(address).await.publish(request).await.expect_err("a long name");
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("257 bytes"), "{status}");
+    cluster.stop(Duration::ZERO).await;
+}
+
+#[tokio::test]
 async fn unknown_fields_are_passed_over() {
     let (cluster, address) = start().await;
     let mut subscriber = Subscriber::attach(&mut connect(address).await, "s").await;

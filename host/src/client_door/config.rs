@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct ClientDoorConfig {
     /// Bytes of one message from a client. A larger one ends its stream, OUT_OF_RANGE.
     pub message_bytes_max: usize,
+    /// Publications of one frame. More end their stream, OUT_OF_RANGE.
+    pub frame_publications_max: usize,
     /// Bytes of the payload of one publication. A larger one is refused, INVALID_ARGUMENT.
     pub payload_bytes_max: usize,
     /// Attributes of one publication or context.
@@ -41,6 +43,7 @@ impl Default for ClientDoorConfig {
     fn default() -> Self {
         Self {
             message_bytes_max: 4 << 20,
+            frame_publications_max: 16 << 10,
             payload_bytes_max: 1 << 20,
             attributes_max: AttributeLimits::default().count_max,
             filter_text_bytes_max: 16 << 10,
@@ -75,6 +78,7 @@ impl ClientDoorConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let counts = [
             ("message_bytes_max", self.message_bytes_max, 1024),
+            ("frame_publications_max", self.frame_publications_max, 1),
             ("payload_bytes_max", self.payload_bytes_max, 1),
             ("attributes_max", self.attributes_max, 1),
             ("filter_text_bytes_max", self.filter_text_bytes_max, 1),

@@ -15,6 +15,10 @@ use super::connection::Connection;
 use super::sent::Sent;
 use super::{Door, End, Reply};
 
+/// So many of a frame are handed to the machine before it is looked at again whether it takes more: other clients wait for less
+/// than a millisecond.
+const PUBLICATIONS_AT_ONCE: usize = 1024;
+
 /// What the reader and the stream of replies both have to know.
 #[derive(Debug, Default)]
 struct Progress {
@@ -56,30 +60,44 @@ async fn read(connection: Arc<Connection>, progress: Arc<Mutex<Progress>>, mut r
             let bytes = open.publisher.len();
             connection.ask(door::open_publisher(open, Door::draw_instance()), bytes);
         }
-        let mut items = Vec::with_capacity(frame.items.len());
-        let mut bytes = 0;
-        for item in frame.items {
-            if let Some(sequence) = &mut own_sequence {
-                sequence.0 += 1;
-            }
-            match door::publish_item(item, own_sequence, &mut reader) {
-                Ok(item) => {
-                    bytes += item.content.len();
-                    items.push(item);
-                }
-                Err((sequence, error)) => {
-                    let failure = Failure { kind: FailureKind::Invalid, message: error.to_string() };
-                    connection.outbound.say(Reply::Said(ClientReply::PublicationRefused { sequence, failure }));
-                }
-            }
+        let (count, limit) = (frame.items.len(), connection.door.config.frame_publications_max);
+        if count > limit {
+            return connection
+                .fail(Status::out_of_range(format!("a frame has {count} publications, must have at most {limit}")));
         }
-        if !items.is_empty() {
-            let mut progress = progress.lock().expect("nothing that holds this lock panics");
-            items.iter().for_each(|item| progress.sent.push(item.sequence));
-        }
-        if !items.is_empty() || frame.acknowledged_through > 0 {
-            let acknowledged_through = Sequence(frame.acknowledged_through);
-            connection.ask(ClientRequest::Publish { items, acknowledged_through }, bytes);
+        let acknowledged_through = Sequence(frame.acknowledged_through);
+        let mut left = frame.items.into_iter();
+        loop {
+            let mut items = Vec::with_capacity(left.len().min(PUBLICATIONS_AT_ONCE));
+            let mut bytes = 0;
+            for item in left.by_ref().take(PUBLICATIONS_AT_ONCE) {
+                if let Some(sequence) = &mut own_sequence {
+                    sequence.0 += 1;
+                }
+                match door::publish_item(item, own_sequence, &mut reader) {
+                    Ok(item) => {
+                        bytes += item.content.len();
+                        items.push(item);
+                    }
+                    Err((sequence, error)) => {
+                        let failure = Failure { kind: FailureKind::Invalid, message: error.to_string() };
+                        connection.outbound.say(Reply::Said(ClientReply::PublicationRefused { sequence, failure }));
+                    }
+                }
+            }
+            if !items.is_empty() {
+                let mut progress = progress.lock().expect("nothing that holds this lock panics");
+                items.iter().for_each(|item| progress.sent.push(item.sequence));
+            }
+            if !items.is_empty() || acknowledged_through.0 > 0 {
+                connection.ask(ClientRequest::Publish { items, acknowledged_through }, bytes);
+            }
+            if left.len() == 0 {
+                break;
+            }
+            if connection.readable().await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -15,6 +15,9 @@ use tonic::Status;
 use super::connection::Connection;
 use super::{Door, End, Reply};
 
+/// What connection points take; names are kept here before one of them has seen them.
+const NAME_BYTES_MAX: usize = 256;
+
 /// The publishers of unary calls.
 #[derive(Debug)]
 pub struct UnaryPublishers {
@@ -70,6 +73,12 @@ impl UnaryPublishers {
 
     /// Publishes, and waits for the acknowledgement.
     pub async fn publish(&self, request: raw::PublishRequest) -> Result<(), Status> {
+        let name_bytes = request.publisher.len();
+        if name_bytes > NAME_BYTES_MAX {
+            return Err(Status::invalid_argument(format!(
+                "the publisher's name has {name_bytes} bytes, must have at most {NAME_BYTES_MAX}"
+            )));
+        }
         let mut reader = PublicationReader::new(self.door.config.limits().publication);
         let wire = raw::PublishItem { publication: request.publication, ..raw::PublishItem::default() };
         // The sequence is given when it is sent.
