@@ -37,13 +37,20 @@ enum Verb {
         start: u64,
     },
     /// Benchmarks: figures and ratios, no verdict.
+    ///
+    /// `content` is the end-to-end one. `matching` is the index against other engines, one pinned process a row (about 20
+    /// minutes): what follows the name goes to it, such as `bench matching --workload A,B --subscriptions 100000 --engine
+    /// gomera,scan --plot FILE`; `bench matching -- --help` lists it.
     Bench {
-        /// Which; `content` is the end-to-end one.
+        /// Which.
         #[arg(default_value = "content")]
         name: String,
         /// Machine-readable.
         #[arg(long)]
         json: bool,
+        /// Goes to the benchmark.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
 }
 
@@ -52,7 +59,7 @@ fn main() -> ExitCode {
         Verb::Check => Steps::new().check(),
         Verb::Test { long } => Steps::new().test(long),
         Verb::Sim { seeds, start } => Steps::new().sim(seeds, start),
-        Verb::Bench { name, json } => Steps::new().bench(&name, json),
+        Verb::Bench { name, json, arguments } => Steps::new().bench(&name, json, &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -61,13 +61,14 @@ impl Steps {
     }
 
     /// One benchmark.
-    pub fn bench(mut self, name: &str, json: bool) -> Result<()> {
-        self.cargo("build", &["build", "--release", "--package", "gomera-loadtest", "--package", "gomera"], &[])?;
-        let mut arguments = vec!["bench", name];
-        if json {
-            arguments.push("--json");
+    pub fn bench(mut self, name: &str, json: bool, arguments: &[String]) -> Result<()> {
+        let arguments = json.then_some("--json").into_iter().chain(arguments.iter().map(String::as_str));
+        if name == "matching" {
+            let bench = ["bench", "--quiet", "--package", "gomera-matcher", "--bench", "matching", "--"];
+            return self.cargo(name, &bench.into_iter().chain(arguments).collect::<Vec<_>>(), &[]);
         }
-        self.release(name, "loadtest", &arguments)
+        self.cargo("build", &["build", "--release", "--package", "gomera-loadtest", "--package", "gomera"], &[])?;
+        self.release(name, "loadtest", &["bench", name].into_iter().chain(arguments).collect::<Vec<_>>())
     }
 
     fn run_check(&mut self) -> Result<()> {

@@ -1,0 +1,86 @@
+//! Gomera's own index. Whatever of its interface changes is followed here and nowhere else in the benchmark.
+//!
+//! The subscriptions are spread over 256 slices. As many standby ones stand in a second index, which is not probed, as a matcher
+//! holds them.
+
+use gomera_cluster::identity::Tenant;
+use gomera_cluster::layout::MatcherSlice;
+use gomera_matcher::index::{Contexts, Index, Output, RowId, Slices};
+use gomera_model::attributes::Attributes;
+
+use super::{Engine, Offered};
+
+/// Rows moved in one step of adapting, as a matcher would between two frames.
+const ROWS_A_STEP: usize = 4096;
+
+/// Steps after which an engine that always finds something to correct is taken as it is.
+const STEPS_MAX: usize = 100_000;
+
+/// Sessions without a context.
+struct Without;
+
+impl Contexts for Without {
+    fn context(&self, _row: RowId) -> Option<&Attributes> {
+        None
+    }
+}
+
+/// Writes ids, whole lists at a time.
+struct Ids<'a>(&'a mut Vec<u32>);
+
+impl Output for Ids<'_> {
+    #[inline]
+    fn rows(&mut self, rows: &[RowId]) {
+        self.0.extend(rows.iter().map(|row| row.0));
+    }
+}
+
+#[derive(Debug)]
+pub struct Gomera {
+    tenant: Tenant,
+    index: Index,
+}
+
+impl Gomera {
+    pub fn new() -> Self {
+        Self { tenant: Tenant::open(), index: Index::new(1) }
+    }
+}
+
+fn slice_of(id: u32) -> MatcherSlice {
+    // Any spread that is not in step with the ids.
+    let [high, ..] = id.wrapping_mul(0x9e37_79b9).to_be_bytes();
+    MatcherSlice(u16::from(high))
+}
+
+impl Engine for Gomera {
+    type Event = Attributes;
+
+    fn insert(&mut self, offered: &Offered) {
+        self.index.insert(RowId(offered.id), &self.tenant, slice_of(offered.id), &offered.filter);
+    }
+
+    fn remove(&mut self, id: u32) {
+        self.index.remove(RowId(id), &self.tenant);
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..STEPS_MAX {
+            if !self.index.adapt(ROWS_A_STEP) {
+                break;
+            }
+        }
+    }
+
+    fn prepare(&mut self, attributes: &Attributes) -> Attributes {
+        attributes.clone()
+    }
+
+    fn matches(&mut self, event: &Attributes, into: &mut Vec<u32>) {
+        self.index.matches(&self.tenant, event, &Without, Slices::All, &mut Ids(into));
+    }
+
+    fn accounted_bytes(&self) -> Option<usize> {
+        Some(self.index.bytes())
+    }
+}

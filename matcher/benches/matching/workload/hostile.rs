@@ -1,0 +1,147 @@
+//! Filters that one tenant could write to hurt the others, all within the caps, and the publications that they hurt most on.
+//! What the caps refuse is asserted to be refused.
+
+use gomera_model::attributes::Attributes;
+use gomera_model::filter::{Filter, FilterLimits};
+use gomera_model::geo::GeoPoint;
+use gomera_model::value::Value;
+
+use crate::random::Random;
+use crate::spec::Spec;
+
+/// How it hurts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hostile {
+    /// Hundreds of branches of `OR`, each of another kind.
+    Or,
+    /// `NOT` as deep as the cap allows.
+    Not,
+    /// `LIKE '%a%b%a%b…'` on a text as long as the cap allows.
+    Like,
+    /// Regular expressions that explode in other engines.
+    Regex,
+    /// As many vertices as the cap allows.
+    Polygon,
+    /// All filters on one value, and all publications have it.
+    OneValue,
+    /// A different attribute name in each filter, and publications with as many of them as the cap allows.
+    Names,
+}
+
+/// A publication's text of the longest allowed.
+const TEXT_BYTES: usize = 16 * 1024;
+
+impl Hostile {
+    pub const ALL: [Self; 7] =
+        [Self::Or, Self::Not, Self::Like, Self::Regex, Self::Polygon, Self::OneValue, Self::Names];
+
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Or => "hostile or",
+            Self::Not => "hostile not",
+            Self::Like => "hostile like",
+            Self::Regex => "hostile regex",
+            Self::Polygon => "hostile polygon",
+            Self::OneValue => "hostile one value",
+            Self::Names => "hostile names",
+        }
+    }
+
+    /// The most subscriptions that this is tried with: beyond, loading takes minutes and gigabytes.
+    pub fn subscriptions_max(self) -> u32 {
+        match self {
+            Self::OneValue | Self::Names => 1_000_000,
+            Self::Or | Self::Not | Self::Like | Self::Regex | Self::Polygon => 10_000,
+        }
+    }
+
+    /// Every one different, so that sharing identical filters does not help.
+    pub fn subscription(self, id: u32, random: &mut Random) -> Spec {
+        Spec::Text(match self {
+            Self::Or => {
+                let branches = (0..150).map(|index| match random.below(4) {
+                    0 => format!("s = 'x{id}.{index}'"),
+                    1 => format!("n * {index} > {}", u64::from(id) + 1_000_000),
+                    2 => format!("t LIKE '%{id}%{index}%'"),
+                    _ => format!("n{} BETWEEN {} AND {}", index % 7, id + index, id + index + 1),
+                });
+                branches.collect::<Vec<_>>().join(" OR ")
+            }
+            Self::Not => {
+                let mut text = format!("n > {id}");
+                for level in 0..25 {
+                    text = format!("NOT ({text} AND m{} <> {id})", level % 3);
+                }
+                text
+            }
+            Self::Like => format!("t LIKE '%{}%z{id}'", "a%b%".repeat(60)),
+            Self::Regex => {
+                let patterns = ["(a|aa)+$", "(a*)*b$", "(.*a){20}z$", "^(([a-z])+.)+[A-Z]([a-z])+$"];
+                let parts = patterns.iter().map(|pattern| format!("MATCHES(t, '{pattern}{id}')"));
+                parts.collect::<Vec<_>>().join(" OR ")
+            }
+            Self::Polygon => polygon(500, id),
+            Self::OneValue => {
+                let low = random.below(10_000);
+                format!("s = 'same' AND n >= {low} AND n < {} AND m <> {id}", low + 100)
+            }
+            Self::Names => format!("x{id} = 1"),
+        })
+    }
+
+    pub fn publication(self, number: usize, subscriptions: u32, random: &mut Random) -> Attributes {
+        let whole = |bound: usize, random: &mut Random| Value::from(i64::try_from(random.below(bound)).expect("small"));
+        match self {
+            Self::Like | Self::Regex => {
+                // Nearly what is asked for, so that each attempt goes to the end.
+                let text = if number.is_multiple_of(2) { "ab".repeat(TEXT_BYTES / 2) } else { "a".repeat(TEXT_BYTES) };
+                [("t", Value::from(text))].into_iter().collect()
+            }
+            Self::Polygon => {
+                let point = GeoPoint::new(random.unit() - 0.5, random.unit() - 0.5).expect("near the equator");
+                [("p", Value::from(point))].into_iter().collect()
+            }
+            Self::Or | Self::Not | Self::OneValue => {
+                let mut entries = vec![
+                    ("s".to_owned(), Value::from("same")),
+                    ("t".to_owned(), Value::from("0123456789".repeat(100))),
+                    ("n".to_owned(), whole(10_000, random)),
+                    ("m".to_owned(), Value::from(-1_i64)),
+                ];
+                entries.extend((0..7).map(|index| (format!("n{index}"), whole(10_000, random))));
+                entries.extend((0..3).map(|index| (format!("m{index}"), Value::from(-1_i64))));
+                entries.into_iter().collect()
+            }
+            Self::Names => (0..1_000)
+                .map(|_| {
+                    let index = random.below(usize::try_from(subscriptions).expect("32 bits"));
+                    (format!("x{index}"), Value::from(1_i64))
+                })
+                .collect(),
+        }
+    }
+
+    /// What goes beyond the caps does not become a filter.
+    pub fn assert_refused(self) {
+        let text = match self {
+            Self::Or => (0..5_000).map(|index| format!("s = 'x{index}'")).collect::<Vec<_>>().join(" OR "),
+            Self::Not => format!("{}a{}", "NOT (".repeat(1_000), ")".repeat(1_000)),
+            Self::Like => format!("t LIKE '{}'", "%a".repeat(100_000)),
+            Self::Regex => "MATCHES(t, '((((((a{90}){90}){90}){90}){90}){90})')".to_owned(),
+            Self::Polygon => polygon(100_000, 0),
+            Self::OneValue | Self::Names => return,
+        };
+        assert!(Filter::parse(&text, &FilterLimits::default()).is_err(), "{} beyond the caps is taken", self.text());
+    }
+}
+
+/// A star around the origin.
+fn polygon(vertices: u32, id: u32) -> String {
+    let corners = (0..vertices).map(|index| {
+        let angle = f64::from(index) / f64::from(vertices) * std::f64::consts::TAU;
+        let radius = if index % 2 == 0 { 1.0 } else { 0.2 + f64::from(id % 1000) / 2_000.0 };
+        // Short numbers: the cap on the text is the first that a polygon meets.
+        format!("POINT({:.3}, {:.3})", radius * angle.sin(), radius * angle.cos() + f64::from(id / 1000) / 1_000.0)
+    });
+    format!("WITHIN(p, POLYGON({}))", corners.collect::<Vec<_>>().join(", "))
+}
