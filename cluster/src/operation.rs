@@ -106,9 +106,26 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// What it counts in credit, in bytes.
+    /// What it counts in credit, in bytes: what it takes itself and, for reads, what they may bring.
     #[must_use]
     pub fn cost(&self) -> u64 {
+        /// A description with a filter of ordinary length.
+        const DESCRIPTION_BYTES: u64 = 256;
+        self.own_bytes()
+            + match &self.change {
+                Change::Get(_) => DESCRIPTION_BYTES,
+                Change::List { after: _, limit } => u64::from(*limit) * DESCRIPTION_BYTES,
+                Change::Put(..)
+                | Change::SetContext(_)
+                | Change::Remove(_)
+                | Change::SetPaused(..)
+                | Change::Forget => 0,
+            }
+    }
+
+    /// What it takes to keep it, in bytes.
+    #[must_use]
+    pub fn own_bytes(&self) -> u64 {
         /// An operation without a filter: ids, version, table entries.
         const FIXED_BYTES: u64 = 256;
         match &self.change {
@@ -158,4 +175,20 @@ pub enum Outcome {
     Superseded,
     /// The answer to [`Change::Get`] and [`Change::List`], in order of handle.
     Found(Vec<Description>),
+}
+
+impl Outcome {
+    /// About how much it takes to tell, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        /// A version, a position, a vector of a few lanes.
+        const FIXED_BYTES: usize = 64;
+        let found = match self {
+            Self::Found(all) => {
+                all.iter().map(|description| FIXED_BYTES + description.id.len() + description.filter.bytes()).sum()
+            }
+            Self::Applied { .. } | Self::NotFound | Self::LimitExceeded { .. } | Self::Superseded => 0,
+        };
+        u64::try_from(FIXED_BYTES + found).unwrap_or(u64::MAX)
+    }
 }

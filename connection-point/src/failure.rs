@@ -277,6 +277,13 @@ pub(crate) fn operations_outstanding(limit: usize) -> Failure {
     )
 }
 
+pub(crate) fn operations_cost(limit: u64) -> Failure {
+    failure(
+        FailureKind::Exhausted,
+        format!("operations of the session that are not answered count far more than {limit} bytes: wait for answers"),
+    )
+}
+
 pub(crate) fn operations_bytes(limit: u64) -> Failure {
     failure(
         FailureKind::Exhausted,

@@ -2,7 +2,7 @@
 //! notifications to clients, and is the arbiter between exit points that claim the same slice.
 //!
 //! Invariants: a session that is attached and has an unsent operation waits in its lane, if there is one; of the connections
-//! that attached one session here, the newest generation is left; `bytes` is the cost of all operations unanswered.
+//! that attached one session here, the newest generation is left; `bytes` is what all operations unanswered take.
 
 mod answers;
 mod attaching;
@@ -77,7 +77,7 @@ impl Sessions {
         self.by_connection.len()
     }
 
-    /// Cost of all operations unanswered.
+    /// What all operations unanswered take.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -126,7 +126,7 @@ impl Sessions {
         farewell: Farewell,
     ) -> bool {
         let Some(mut session) = self.by_connection.remove(&connection) else { return false };
-        self.bytes -= session.operations_bytes();
+        self.bytes -= session.operations_bytes;
         self.held -= session.deliveries.held();
         self.acknowledged.remove(&connection);
         if self.by_session.get(&session.key) == Some(&connection) {

@@ -46,6 +46,8 @@ pub struct Lane {
     processed: Number,
     reported: Number,
     outcomes: Vec<(Number, Outcome)>,
+    /// What it takes to tell them.
+    outcome_bytes: u64,
     outputs: Vec<Output>,
     output_bytes_max: u64,
 }
@@ -63,6 +65,7 @@ impl Lane {
             processed: Number::ZERO,
             reported: Number::ZERO,
             outcomes: Vec::new(),
+            outcome_bytes: 0,
             outputs: ownership.exit_points.iter().map(output).collect(),
             output_bytes_max: config.output_bytes_max,
         }
@@ -118,9 +121,14 @@ impl Lane {
         }
     }
 
-    /// Whether [`Lane::next_entry`] would give something.
+    /// Whether [`Lane::next_entry`] would give something: not while outputs are full, nor while there is much to tell the
+    /// writer about what was read.
     pub fn is_runnable(&self) -> bool {
-        !self.queue.is_empty() && self.outputs.iter().all(|output| output.bytes() < self.output_bytes_max)
+        /// What one report of progress holds, but for the last outcome: a list can be long by itself.
+        const OUTCOME_BYTES_MAX: u64 = 1 << 20;
+        !self.queue.is_empty()
+            && self.outcome_bytes < OUTCOME_BYTES_MAX
+            && self.outputs.iter().all(|output| output.bytes() < self.output_bytes_max)
     }
 
     /// The next entry to work off, if outputs have room. At the end of a run its credit is freed.
@@ -141,6 +149,7 @@ impl Lane {
 
     /// Adds what came of the operation at `number`.
     pub fn report(&mut self, number: Number, outcome: Outcome) {
+        self.outcome_bytes = self.outcome_bytes.saturating_add(outcome.bytes());
         self.outcomes.push((number, outcome));
     }
 
@@ -179,6 +188,7 @@ impl Lane {
         if self.processed > self.reported {
             self.reported = self.processed;
             let outcomes = std::mem::take(&mut self.outcomes);
+            self.outcome_bytes = 0;
             tell(ToAccessPoint::Progress(Progress { lane: self.id, through: self.processed, outcomes }));
         }
         if let Some(total) = self.credit.grant() {

@@ -96,13 +96,20 @@ impl Serving {
 
     /// Works off one step of each lane, and a step of what else waits.
     pub fn work(&mut self, now: Instant, wall: Option<Timestamp>, statistics: &mut Statistics) {
+        /// Filters evaluated and satisfied after which a step of a lane ends, whatever is left of it: half a millisecond.
+        const EFFORT_MAX: usize = 4096;
         let Self { config, ownership, lanes, judged, subscriptions, hits, .. } = self;
         for (&id, lane) in lanes {
+            let mut effort = 0;
             for _ in 0..config.step_entries_max {
+                if effort >= EFFORT_MAX {
+                    break;
+                }
                 let Some((number, entry)) = lane.next_entry() else { break };
                 match entry {
                     Entry::Publication(envelope) => {
                         judge(ownership, subscriptions, hits, lane, number, &envelope);
+                        effort += subscriptions.evaluated() + hits.len();
                         statistics.publications += 1;
                         statistics.evaluations += count(subscriptions.evaluated());
                         statistics.matches += count(hits.len());

@@ -99,6 +99,14 @@ pub struct Progress {
     pub outcomes: Vec<(Number, Outcome)>,
 }
 
+impl Progress {
+    /// About how much it takes to tell, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.outcomes.iter().map(|(_, outcome)| outcome.bytes()).sum()
+    }
+}
+
 /// What a matcher shard lets be sent on a lane in a class, since the link began.
 #[derive(Clone, Copy, Debug)]
 pub struct EntriesCredit {

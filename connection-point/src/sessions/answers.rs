@@ -13,6 +13,7 @@ use gomera_cluster::position::Vector;
 use gomera_cluster::publication::Envelope;
 
 use super::operations::Outstanding;
+use super::requests::OPERATIONS_COST_MAX;
 use super::session::Ending;
 use super::{Farewell, Sessions};
 use crate::brake::Reason;
@@ -34,9 +35,14 @@ impl Sessions {
             around.statistics.messages_stale += 1;
             return;
         };
-        self.bytes -= outstanding.cost;
+        let bytes = outstanding.own_bytes();
+        self.bytes -= bytes;
+        session.operations_bytes -= bytes;
+        session.operations_cost -= outstanding.cost;
         around.statistics.operations_answered += 1;
-        if session.operations() <= around.config.operations_outstanding_max / 2 {
+        if session.operations() <= around.config.operations_outstanding_max / 2
+            && session.operations_cost <= OPERATIONS_COST_MAX / 2
+        {
             session.brake.release(Reason::Operations, connection, &mut around.output);
         }
         answer(around, connection, outstanding, outcome);

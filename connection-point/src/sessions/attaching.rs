@@ -75,6 +75,8 @@ impl Sessions {
             brake: Brake::default(),
             deliveries: Deliveries::new(around.config.session_window_bytes),
             acknowledged: Vector::default(),
+            operations_bytes: 0,
+            operations_cost: 0,
             ending: Ending::NotAsked,
             phase: Phase::Attaching(Attaching {
                 request,

@@ -39,6 +39,11 @@ impl Outstanding {
     pub fn change(&self) -> &Change {
         &self.operation.change
     }
+
+    /// What it takes.
+    pub fn own_bytes(&self) -> u64 {
+        self.operation.own_bytes()
+    }
 }
 
 /// The operations of one attachment.
@@ -79,11 +84,6 @@ impl Operations {
     /// Whether something was not sent yet.
     pub fn has_unsent(&self) -> bool {
         self.sent < self.outstanding.len()
-    }
-
-    /// What the unanswered ones count.
-    pub fn bytes(&self) -> u64 {
-        self.outstanding.iter().map(|outstanding| outstanding.cost).sum()
     }
 
     /// Gives a draft its version and, if it puts a subscription, a handle. It waits to be sent then.

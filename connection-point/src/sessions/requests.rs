@@ -18,6 +18,13 @@ use crate::surroundings::Surroundings;
 /// Operations taken from a client beyond its limit: what its host may have read before it saw the pause.
 const OVERSHOOT_OPERATIONS: usize = 1024;
 
+/// Cost of the operations of one session that are not answered, reads by what they may bring: at that nothing more is read
+/// from its client until half is answered. Four lists of full length.
+pub(super) const OPERATIONS_COST_MAX: u64 = 1 << 20;
+
+/// Cost of operations taken from a client beyond that, for the same reason.
+const OVERSHOOT_COST: u64 = 16 << 20;
+
 impl Sessions {
     /// A client asks for an operation.
     pub fn operate(
@@ -38,19 +45,24 @@ impl Sessions {
         if session.operations() >= outstanding_max.saturating_add(OVERSHOOT_OPERATIONS) {
             return Err(failure::operations_outstanding(outstanding_max));
         }
+        if session.operations_cost >= OPERATIONS_COST_MAX + OVERSHOOT_COST {
+            return Err(failure::operations_cost(OPERATIONS_COST_MAX));
+        }
         if self.bytes >= bytes_max {
             return Err(failure::operations_bytes(bytes_max));
         }
         let issuer = Issuer { tenant: &session.tenant, name: &session.name, session: session.key };
         let draft = Draft::new(issuer, request, operation, wall)?;
-        let cost = draft.operation.cost();
+        let (bytes, cost) = (draft.operation.own_bytes(), draft.operation.cost());
         match &mut session.phase {
             Phase::Attaching(attaching) => attaching.drafts.push_back(draft),
             Phase::Attached(attachment) => attachment.operations.issue(draft)?,
         }
-        self.bytes += cost;
+        self.bytes += bytes;
+        session.operations_bytes += bytes;
+        session.operations_cost += cost;
         around.statistics.operations_accepted += 1;
-        if session.operations() >= outstanding_max {
+        if session.operations() >= outstanding_max || session.operations_cost >= OPERATIONS_COST_MAX {
             session.brake.press(Reason::Operations, connection, &mut around.output, &mut around.statistics);
         }
         queue(around, lanes, connection, session);

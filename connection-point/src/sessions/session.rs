@@ -101,6 +101,10 @@ pub(crate) struct Session {
     pub deliveries: Deliveries,
     /// What the client has processed and the exit point was not told.
     pub acknowledged: Vector,
+    /// What its operations that are not answered take.
+    pub operations_bytes: u64,
+    /// What they count, with what they may bring.
+    pub operations_cost: u64,
     /// Whether the client has asked to end it.
     pub ending: Ending,
     /// How far it is.
@@ -129,14 +133,6 @@ impl Session {
         match &self.phase {
             Phase::Attaching(attaching) => attaching.drafts.len(),
             Phase::Attached(attachment) => attachment.operations.len(),
-        }
-    }
-
-    /// What they count.
-    pub fn operations_bytes(&self) -> u64 {
-        match &self.phase {
-            Phase::Attaching(attaching) => attaching.drafts.iter().map(|draft| draft.operation.cost()).sum(),
-            Phase::Attached(attachment) => attachment.operations.bytes(),
         }
     }
 }

@@ -292,8 +292,8 @@ fn bytes(frame: &Frame) -> usize {
         Message::AccessPoint(message) => match message {
             ToAccessPoint::Publish(publish) => publish.cost(),
             ToAccessPoint::Operate(operate) => operate.cost(),
+            ToAccessPoint::Progress(progress) => progress.bytes(),
             ToAccessPoint::OpenPublisher(_)
-            | ToAccessPoint::Progress(_)
             | ToAccessPoint::EntriesCredit(_)
             | ToAccessPoint::Merged(_)
             | ToAccessPoint::Forget(_) => 0,
@@ -315,11 +315,11 @@ fn bytes(frame: &Frame) -> usize {
             ToConnectionPoint::Notifications(notifications) => {
                 notifications.publications.iter().map(|envelope| envelope.cost()).sum()
             }
+            ToConnectionPoint::Completed(completed) => completed.outcome.bytes(),
             ToConnectionPoint::PublisherOpened(_)
             | ToConnectionPoint::PublisherSuperseded(_)
             | ToConnectionPoint::Acknowledged(_)
             | ToConnectionPoint::Refused(_)
-            | ToConnectionPoint::Completed(_)
             | ToConnectionPoint::LaneCredit(_)
             | ToConnectionPoint::Attached(_)
             | ToConnectionPoint::AttachRefused(_)

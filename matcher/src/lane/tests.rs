@@ -3,6 +3,7 @@
 use gomera_cluster::credit::Total;
 use gomera_cluster::identity::{Generation, Handle};
 use gomera_cluster::message::exit_point::Handles;
+use gomera_cluster::operation::{Description, SubscriptionOptions};
 
 use super::*;
 use crate::fixture::{MATCHER, WRITER, address, envelope, layout, session};
@@ -73,4 +74,31 @@ fn a_full_output_stops_the_lane_and_credit_for_it_starts_it_again() {
     assert_eq!(lane.next_entry().map(|(number, _)| number), Some(Number(2)));
     assert!(lane.next_entry().is_none());
     assert_eq!(flushed(&mut lane, &ownership).1.len(), 1, "the run is worked off: its credit is free");
+}
+
+#[test]
+fn a_report_of_progress_holds_few_long_lists() {
+    let (mut lane, ownership) = lane(&Config::default());
+    flushed(&mut lane, &ownership);
+    let numbers = (1..=40).collect::<Vec<_>>();
+    lane.receive(run(0, 40, &numbers));
+    let text = format!("a = '{}'", "x".repeat(10_000));
+    let description = Description {
+        id: Arc::from("id"),
+        handle: Handle(1),
+        filter: crate::fixture::filter(&text),
+        options: SubscriptionOptions::default(),
+    };
+    let mut reports = 0;
+    while lane.is_runnable() {
+        while let Some((number, _)) = lane.next_entry() {
+            lane.report(number, Outcome::Found(vec![description.clone(); 50]));
+        }
+        for progress in flushed(&mut lane, &ownership).0 {
+            assert!(progress.bytes() < 3 << 20, "{} bytes", progress.bytes());
+            reports += 1;
+        }
+    }
+    assert_eq!(lane.processed(), Number(40));
+    assert!(reports >= 5, "{reports}");
 }

@@ -216,3 +216,25 @@ fn an_encoded_publication_is_the_drivers_mistake() {
     let encoded = Envelope { attributes: AttributeBlock::Encoded, ..(*decoded).clone() };
     bench.entries(vec![Entry::Publication(Arc::new(encoded))]);
 }
+
+#[test]
+fn a_step_ends_early_when_publications_satisfy_many() {
+    let mut bench = Bench::new(Config::default(), 1);
+    bench.grant(0, 1 << 30);
+    let puts = (0..1000).map(|id| operation(put("s", &format!("x{id}"), version(1, id + 1), id + 1, "a = 1")));
+    bench.entries(puts.collect());
+    while bench.machine.poll_timeout() == Some(Instant::ZERO) {
+        bench.machine.handle_timeout(Instant::ZERO);
+    }
+    let before = bench.machine.statistics().publications;
+    bench.entries((1..=40).map(|sequence| publication(sequence, 1)).collect());
+    assert!(bench.machine.statistics().publications - before < 10, "one step of forty thousand matches");
+    let mut steps = 1;
+    while bench.machine.poll_timeout() == Some(Instant::ZERO) {
+        bench.machine.handle_timeout(Instant::ZERO);
+        bench.drain();
+        steps += 1;
+    }
+    assert_eq!(bench.machine.statistics().publications - before, 40);
+    assert!(steps >= 10, "{steps}");
+}

@@ -206,3 +206,26 @@ fn operations_of_all_sessions_together_are_bounded() {
     bench.operate(3, 2, ClientOperation::Get(Arc::from("id")));
     assert!(bench.failures(3).is_empty());
 }
+
+#[test]
+fn a_client_that_asks_for_list_after_list_is_paused_by_what_they_may_bring() {
+    let mut bench = Bench::new(Config::default());
+    bench.session(1, "s", 1);
+    let list = || ClientOperation::List { after: None, limit: 1000 };
+    for request in 1..=4 {
+        bench.operate(1, request, list());
+    }
+    assert!(bench.brakes(1).is_empty());
+    bench.operate(1, 5, list());
+    assert_eq!(bench.brakes(1), [true]);
+    for request in 6..=200 {
+        bench.operate(1, request, list());
+    }
+    let sent = bench.operated().into_iter().flat_map(|operate| operate.operations).collect::<Vec<_>>();
+    assert!((60..80).contains(&sent.len()), "{}", sent.len());
+    for operation in sent {
+        bench.complete(&operation, Outcome::Found(Vec::new()));
+    }
+    assert_eq!(bench.brakes(1), [false]);
+    assert_eq!(bench.statistics().operations_unanswered_bytes, 0);
+}

@@ -1,0 +1,348 @@
+//! Lanes in blocks: of each lane a target, a program, and up to six tests as bytes, in columns for the kernel. Blocks grow and
+//! get more tests as lanes need them; which lanes go together is decided by those who own the block.
+
+use super::arena::Arena;
+use super::pages::Pages;
+use super::schema::ALWAYS;
+use crate::kernel::Columns;
+
+/// Most tests of a lane that are columns; further ones stand in its program only.
+pub const TESTS_MAX: usize = 6;
+
+/// No block.
+pub const NO_BLOCK: u32 = u32::MAX;
+
+/// A test as bytes: the code of a feature must lie within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coded {
+    /// Which feature.
+    pub feature: u8,
+    /// Lowest code that passes.
+    pub low: u8,
+    /// Highest code that passes.
+    pub high: u8,
+}
+
+/// Passes always, and surely.
+const PASS: Coded = Coded { feature: ALWAYS, low: 0, high: u8::MAX };
+
+/// Who a lane is for: a row, or a crowd of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target(pub u32);
+
+/// Set in targets that are crowds.
+const CROWD: u32 = 1 << 31;
+
+impl Target {
+    /// A crowd.
+    pub fn crowd(number: u32) -> Self {
+        Self(number | CROWD)
+    }
+
+    /// The number of the crowd, if it is one.
+    #[inline]
+    pub fn as_crowd(self) -> Option<u32> {
+        (self.0 & CROWD != 0).then_some(self.0 & !CROWD)
+    }
+}
+
+/// Where a lane is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Block.
+    pub block: u32,
+    /// Lane of the block.
+    pub lane: u32,
+}
+
+/// A lane.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    /// Who it is for.
+    pub target: Target,
+    /// Where its program begins.
+    pub program: u32,
+    /// Whether the columns say less than the program.
+    pub verify: bool,
+    /// Tests, in the order of columns.
+    pub coded: [Coded; TESTS_MAX],
+}
+
+/// A block.
+#[derive(Debug, Default)]
+pub struct Block {
+    codes: u32,
+    words: u32,
+    capacity: u16,
+    length: u16,
+    tests: u8,
+    /// Lanes whose target is a crowd.
+    crowds: u16,
+    /// The next one of the same owner.
+    pub next: u32,
+    /// The owner, as it numbers itself.
+    pub owner: u32,
+}
+
+impl Block {
+    /// Lanes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        usize::from(self.length)
+    }
+
+    /// Tests in columns.
+    #[inline]
+    pub fn tests(&self) -> usize {
+        usize::from(self.tests)
+    }
+
+    /// Whether every target is a row.
+    #[inline]
+    pub fn has_rows_only(&self) -> bool {
+        self.crowds == 0
+    }
+
+    fn codes_len(&self) -> usize {
+        3 * self.tests() * usize::from(self.capacity)
+    }
+
+    fn words_len(&self) -> usize {
+        words_len(usize::from(self.capacity))
+    }
+}
+
+/// Targets, programs, and a bit a lane.
+fn words_len(capacity: usize) -> usize {
+    2 * capacity + capacity.div_ceil(32)
+}
+
+/// All blocks.
+#[derive(Debug)]
+pub struct Blocks {
+    blocks: Pages<Block>,
+    codes: Arena<u8>,
+    words: Arena<u32>,
+}
+
+impl Blocks {
+    /// None yet.
+    pub fn new() -> Self {
+        Self { blocks: Pages::new(), codes: Arena::new(), words: Arena::new() }
+    }
+
+    /// A block.
+    #[inline]
+    pub fn get(&self, id: u32) -> &Block {
+        &self.blocks[id]
+    }
+
+    /// A block; its lanes are changed by the functions of this table only.
+    pub fn get_mut(&mut self, id: u32) -> &mut Block {
+        &mut self.blocks[id]
+    }
+
+    /// A new block without lanes.
+    pub fn create(&mut self, tests: usize, owner: u32, next: u32) -> u32 {
+        let words = self.words.allocate(words_len(1));
+        let codes = if tests == 0 { 0 } else { self.codes.allocate(3 * tests) };
+        let tests = u8::try_from(tests).expect("few tests");
+        self.blocks.insert(Block { codes, words, capacity: 1, length: 0, tests, crowds: 0, next, owner })
+    }
+
+    /// Gives a block back.
+    pub fn destroy(&mut self, id: u32) {
+        let block = self.blocks.remove(id);
+        self.words.free(block.words, block.words_len());
+        if block.codes_len() > 0 {
+            self.codes.free(block.codes, block.codes_len());
+        }
+    }
+
+    /// Columns from a lane on, at most 64 lanes.
+    #[inline]
+    pub fn columns(&self, block: &Block, first: usize, tests: usize, lanes: usize) -> Columns<'_> {
+        let bytes = if tests == 0 { &[][..] } else { self.codes.get(block.codes, block.codes_len()) };
+        Columns { bytes, capacity: usize::from(block.capacity), first, tests, lanes }
+    }
+
+    /// Targets as words.
+    #[inline]
+    pub fn targets(&self, block: &Block) -> &[u32] {
+        self.words.get(block.words, block.len())
+    }
+
+    /// Where the programs of lanes begin.
+    #[inline]
+    pub fn programs(&self, block: &Block) -> &[u32] {
+        &self.words.get(block.words, block.words_len())[usize::from(block.capacity)..][..block.len()]
+    }
+
+    /// Of 64 lanes, those whose columns say less than the program.
+    #[inline]
+    pub fn unsure(&self, block: &Block, first: usize) -> u64 {
+        let bits = &self.words.get(block.words, block.words_len())[2 * usize::from(block.capacity)..];
+        let word = |index: usize| u64::from(bits.get(first / 32 + index).copied().unwrap_or(0));
+        word(0) | word(1) << 32
+    }
+
+    /// A lane.
+    pub fn lane(&self, place: Place) -> Lane {
+        let block = &self.blocks[place.block];
+        let (lane, capacity) = (place.lane as usize, usize::from(block.capacity));
+        let mut coded = [PASS; TESTS_MAX];
+        let columns = self.columns(block, 0, block.tests(), 0);
+        for (test, coded) in coded.iter_mut().enumerate().take(block.tests()) {
+            let byte = |column: usize| columns.bytes[(3 * test + column) * capacity + lane];
+            *coded = Coded { feature: byte(0), low: byte(1), high: byte(2) };
+        }
+        Lane {
+            target: Target(self.targets(block)[lane]),
+            program: self.programs(block)[lane],
+            verify: self.unsure(block, lane / 32 * 32) >> (lane % 32) & 1 == 1,
+            coded,
+        }
+    }
+
+    /// The features of a lane.
+    pub fn features(&self, place: Place) -> impl Iterator<Item = u8> + '_ {
+        let block = &self.blocks[place.block];
+        let capacity = usize::from(block.capacity);
+        let columns = self.columns(block, 0, block.tests(), 0);
+        (0..block.tests()).map(move |test| columns.bytes[3 * test * capacity + place.lane as usize])
+    }
+
+    /// The code bounds of one test of a block, lane by lane.
+    pub fn bounds(&self, id: u32, test: usize) -> (&[u8], &[u8]) {
+        let block = &self.blocks[id];
+        let (capacity, length) = (usize::from(block.capacity), block.len());
+        let bytes = self.columns(block, 0, block.tests(), 0).bytes;
+        (&bytes[(3 * test + 1) * capacity..][..length], &bytes[(3 * test + 2) * capacity..][..length])
+    }
+
+    /// Adds a lane.
+    pub fn push(&mut self, id: u32, lane: &Lane) -> Place {
+        let block = &self.blocks[id];
+        let used = lane.coded.iter().rposition(|&coded| coded != PASS).map_or(0, |last| last + 1);
+        let capacity = usize::from(block.capacity);
+        if used > block.tests() || block.len() == capacity {
+            let roomy = match block.len() {
+                length if length < capacity => capacity,
+                _ if capacity < 64 => 2 * capacity,
+                _ => capacity + 64,
+            };
+            self.lay_out(id, used.max(block.tests()), roomy);
+        }
+        let block = &mut self.blocks[id];
+        let at = block.length;
+        block.length += 1;
+        block.crowds += u16::from(lane.target.as_crowd().is_some());
+        let place = Place { block: id, lane: u32::from(at) };
+        self.write(place, lane);
+        place
+    }
+
+    /// Takes the last lane off.
+    pub fn pop(&mut self, id: u32) -> Option<Lane> {
+        let last = self.blocks[id].len().checked_sub(1)?;
+        let lane = self.lane(Place { block: id, lane: u32::try_from(last).expect("few lanes") });
+        let block = &mut self.blocks[id];
+        block.length -= 1;
+        block.crowds -= u16::from(lane.target.as_crowd().is_some());
+        Some(lane)
+    }
+
+    /// Puts another lane in the place of one.
+    pub fn replace(&mut self, place: Place, lane: &Lane) {
+        let used = lane.coded.iter().rposition(|&coded| coded != PASS).map_or(0, |last| last + 1);
+        let block = &self.blocks[place.block];
+        if used > block.tests() {
+            self.lay_out(place.block, used, usize::from(block.capacity));
+        }
+        let before = Target(self.targets(&self.blocks[place.block])[place.lane as usize]);
+        let block = &mut self.blocks[place.block];
+        block.crowds -= u16::from(before.as_crowd().is_some());
+        block.crowds += u16::from(lane.target.as_crowd().is_some());
+        self.write(place, lane);
+    }
+
+    /// Exchanges the target of a lane.
+    pub fn retarget(&mut self, place: Place, target: Target) {
+        let lane = self.lane(place);
+        self.replace(place, &Lane { target, ..lane });
+    }
+
+    /// Heap bytes.
+    pub fn bytes(&self) -> usize {
+        self.blocks.bytes() + self.codes.bytes() + self.words.bytes()
+    }
+
+    fn write(&mut self, place: Place, lane: &Lane) {
+        let block = &self.blocks[place.block];
+        let (at, capacity, tests) = (place.lane as usize, usize::from(block.capacity), block.tests());
+        let words = self.words.get_mut(block.words, words_len(capacity));
+        words[at] = lane.target.0;
+        words[capacity + at] = lane.program;
+        let bit = 1 << (at % 32);
+        let verify = &mut words[2 * capacity + at / 32];
+        *verify = if lane.verify { *verify | bit } else { *verify & !bit };
+        if tests > 0 {
+            let bytes = self.codes.get_mut(block.codes, 3 * tests * capacity);
+            for (test, coded) in lane.coded.iter().enumerate().take(tests) {
+                for (column, byte) in [coded.feature, coded.low, coded.high].into_iter().enumerate() {
+                    bytes[(3 * test + column) * capacity + at] = byte;
+                }
+            }
+        }
+    }
+
+    /// Moves a block to columns of another number and length.
+    fn lay_out(&mut self, id: u32, tests: usize, capacity: usize) {
+        let old = &self.blocks[id];
+        let (old_codes, old_codes_len) = (old.codes, old.codes_len());
+        let (old_words, old_words_len) = (old.words, old.words_len());
+        let (old_tests, old_capacity, length) = (old.tests(), usize::from(old.capacity), old.len());
+        let words = self.words.allocate(words_len(capacity));
+        let mut copied = [0_u32; 2 * 256 + 8];
+        copied[..old_words_len].copy_from_slice(self.words.get(old_words, old_words_len));
+        let into = self.words.get_mut(words, words_len(capacity));
+        into[..length].copy_from_slice(&copied[..length]);
+        into[capacity..capacity + length].copy_from_slice(&copied[old_capacity..old_capacity + length]);
+        let bits = length.div_ceil(32);
+        into[2 * capacity..].fill(0);
+        into[2 * capacity..2 * capacity + bits].copy_from_slice(&copied[2 * old_capacity..2 * old_capacity + bits]);
+        self.words.free(old_words, old_words_len);
+        let mut codes = 0;
+        if tests > 0 {
+            codes = self.codes.allocate(3 * tests * capacity);
+            let mut column_of = [0_u8; 256];
+            for test in 0..tests {
+                for column in 0..3 {
+                    let index = 3 * test + column;
+                    if test < old_tests {
+                        let from = &self.codes.get(old_codes, old_codes_len)[index * old_capacity..][..length];
+                        column_of[..length].copy_from_slice(from);
+                    } else {
+                        column_of.fill([PASS.feature, PASS.low, PASS.high][column]);
+                    }
+                    let into = self.codes.get_mut(codes, 3 * tests * capacity);
+                    into[index * capacity..][..length].copy_from_slice(&column_of[..length]);
+                }
+            }
+        }
+        if old_codes_len > 0 {
+            self.codes.free(old_codes, old_codes_len);
+        }
+        let block = &mut self.blocks[id];
+        (block.codes, block.words) = (codes, words);
+        block.tests = u8::try_from(tests).expect("few tests");
+        block.capacity = u16::try_from(capacity).expect("at most 256 lanes");
+    }
+}
+
+impl Lane {
+    /// A lane without columns.
+    pub fn new(target: Target, program: u32, verify: bool) -> Self {
+        Self { target, program, verify, coded: [PASS; TESTS_MAX] }
+    }
+}

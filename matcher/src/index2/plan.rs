@@ -1,0 +1,364 @@
+//! From a filter to drafts: conjunctions of literals, of which one must hold for the filter to be true. Literals that compare
+//! columns can decide are taken apart; everything else stays an expression for the plain evaluator. A publication for which a
+//! filter is unknown does not match, so only truth is preserved: from `NOT x` follows that `x` is false, not unknown.
+//!
+//! Disjunctions are multiplied out within limits, and only as far as that gives something to look a publication up by.
+
+use std::sync::Arc;
+
+use gomera_model::filter::{Comparison, Expression, Operand, Predicate, Set, Shape, Side, Truth};
+use gomera_model::geo::GeoPoint;
+use gomera_model::value::{Value, compare_integer_with_float};
+
+use super::symbols::is_symbolic;
+
+/// Most conjunctions of a filter; one that would have more is evaluated whole.
+pub const DRAFTS_MAX: usize = 512;
+
+/// Most members of an `IN` list that are compared as symbols.
+const MEMBERS_MAX: usize = 1024;
+
+/// A part of a conjunction.
+#[derive(Clone, Debug)]
+pub struct Literal<'f> {
+    /// What is asked.
+    pub atom: Atom<'f>,
+    /// Whether the opposite is: it must be false, not unknown.
+    pub negated: bool,
+}
+
+/// What columns can decide, or an expression.
+#[derive(Clone, Debug)]
+pub enum Atom<'f> {
+    /// A number within bounds, which belong to the range; infinite where there is none.
+    Range(&'f Arc<str>, f64, f64),
+    /// Equal to a symbolic constant.
+    Equal(&'f Arc<str>, &'f Value),
+    /// Of the type of a symbolic constant, and other than it.
+    Differs(&'f Arc<str>, &'f Value),
+    /// Equal to one of symbolic constants, or an array with such an element.
+    Among(&'f Arc<str>, &'f [Value]),
+    /// An array with an element equal to a symbolic constant.
+    Holds(&'f Arc<str>, &'f Value),
+    /// There.
+    Present(&'f Arc<str>),
+    /// A text with this beginning.
+    Prefix(&'f Arc<str>, &'f str),
+    /// Within so many metres.
+    Circle(&'f Arc<str>, GeoPoint, f64),
+    /// Between the south-west and the north-east corner.
+    Box(&'f Arc<str>, GeoPoint, GeoPoint),
+    /// Missing.
+    Absent(&'f Arc<str>),
+    /// For the plain evaluator, negation and all.
+    Residual(&'f Expression),
+}
+
+/// A conjunction.
+#[derive(Clone, Debug, Default)]
+pub struct Draft<'f> {
+    /// All of which must hold.
+    pub literals: Vec<Literal<'f>>,
+    never: bool,
+}
+
+impl<'f> Draft<'f> {
+    /// The whole expression, for the plain evaluator.
+    pub fn residual(expression: &'f Expression) -> Self {
+        let mut draft = Self::default();
+        draft.add_expression(expression);
+        draft
+    }
+
+    /// Whether something of it is left to the plain evaluator.
+    pub fn has_residual(&self) -> bool {
+        self.literals.iter().any(|literal| matches!(literal.atom, Atom::Residual(_)))
+    }
+
+    fn has_key(&self) -> bool {
+        self.literals.iter().any(|literal| {
+            let keyed = matches!(
+                literal.atom,
+                Atom::Equal(..)
+                    | Atom::Among(..)
+                    | Atom::Holds(..)
+                    | Atom::Prefix(..)
+                    | Atom::Circle(..)
+                    | Atom::Box(..)
+            );
+            keyed && !literal.negated
+        })
+    }
+
+    fn has_access(&self) -> bool {
+        self.has_key() || self.literals.iter().any(|literal| matches!(literal.atom, Atom::Range(..)) && !literal.negated)
+    }
+
+    fn add(&mut self, literal: Literal<'f>) {
+        if let Atom::Range(name, low, high) = literal.atom
+            && !literal.negated
+        {
+            let same = self.literals.iter_mut().find_map(|other| match &mut other.atom {
+                Atom::Range(other_name, low, high) if !other.negated && *other_name == name => Some((low, high)),
+                _ => None,
+            });
+            let range = match same {
+                Some((other_low, other_high)) => {
+                    (*other_low, *other_high) = (other_low.max(low), other_high.min(high));
+                    (*other_low, *other_high)
+                }
+                None => {
+                    self.literals.push(literal);
+                    (low, high)
+                }
+            };
+            self.never |= range.0 > range.1;
+            return;
+        }
+        self.literals.push(literal);
+    }
+
+    /// Leaves a condition to the plain evaluator; what must be there for it to be true is asked beforehand.
+    fn add_expression(&mut self, expression: &'f Expression) {
+        let predicate = match expression {
+            Expression::Predicate(predicate) => Some(predicate),
+            Expression::Not(inner) => match &**inner {
+                Expression::Predicate(predicate) => Some(predicate),
+                Expression::Constant(_) | Expression::Not(_) | Expression::And(_) | Expression::Or(_) => None,
+            },
+            Expression::Constant(_) | Expression::And(_) | Expression::Or(_) => None,
+        };
+        if let Some(name) = predicate.and_then(required) {
+            self.literals.push(Literal { atom: Atom::Present(name), negated: false });
+        }
+        self.literals.push(Literal { atom: Atom::Residual(expression), negated: false });
+    }
+}
+
+/// The conjunctions of an expression; `None` if they are too many. Never a wrong answer, whatever the form of the expression,
+/// but the normal form gives more to look up by.
+pub fn drafts(expression: &Expression) -> Option<Vec<Draft<'_>>> {
+    let drafts = match expression {
+        Expression::Constant(Truth::True) => vec![Draft::default()],
+        Expression::Constant(Truth::False | Truth::Unknown) => Vec::new(),
+        Expression::Predicate(_) | Expression::Not(_) => {
+            let mut draft = Draft::default();
+            add_condition(&mut draft, expression);
+            vec![draft]
+        }
+        Expression::Or(parts) => {
+            let mut all = Vec::new();
+            for part in parts {
+                all.extend(drafts(part)?);
+                if all.len() > DRAFTS_MAX {
+                    return None;
+                }
+            }
+            all
+        }
+        Expression::And(_) => conjunction(expression)?,
+    };
+    Some(drafts.into_iter().filter(|draft| !draft.never).collect())
+}
+
+/// Multiplies at most one disjunction out, and none where the rest can be looked up.
+fn conjunction(expression: &Expression) -> Option<Vec<Draft<'_>>> {
+    let mut base = Draft::default();
+    let mut disjunctions = Vec::new();
+    gather(expression, &mut base, &mut disjunctions);
+    let mut chosen: Option<(usize, Vec<Draft<'_>>)> = None;
+    if !base.has_key() {
+        let ranged = base.has_access();
+        for (index, disjunction) in disjunctions.iter().enumerate() {
+            let Some(branches) = drafts(disjunction) else { continue };
+            let useful = branches.iter().all(|branch| if ranged { branch.has_key() } else { branch.has_access() });
+            if useful && chosen.as_ref().is_none_or(|(_, best)| branches.len() < best.len()) {
+                chosen = Some((index, branches));
+            }
+        }
+    }
+    let spread = chosen.as_ref().map(|&(index, _)| index);
+    for (_, disjunction) in disjunctions.into_iter().enumerate().filter(|&(index, _)| Some(index) != spread) {
+        base.add_expression(disjunction);
+    }
+    let Some((_, branches)) = chosen else { return Some(vec![base]) };
+    let multiply = |branch: Draft<'_>| {
+        let mut draft = base.clone();
+        draft.never |= branch.never;
+        for literal in branch.literals {
+            draft.add(literal);
+        }
+        draft
+    };
+    // Written out, because a closure cannot name the lifetime that its argument and the base share.
+    let mut all = Vec::with_capacity(branches.len());
+    for branch in branches {
+        all.push(multiply(branch));
+    }
+    Some(all)
+}
+
+fn gather<'f>(expression: &'f Expression, base: &mut Draft<'f>, disjunctions: &mut Vec<&'f Expression>) {
+    match expression {
+        Expression::And(parts) => {
+            for part in parts {
+                gather(part, base, disjunctions);
+            }
+        }
+        Expression::Or(_) => disjunctions.push(expression),
+        Expression::Constant(Truth::True) => {}
+        Expression::Constant(Truth::False | Truth::Unknown) => base.never = true,
+        Expression::Predicate(_) | Expression::Not(_) => add_condition(base, expression),
+    }
+}
+
+/// Adds a predicate or its negation.
+fn add_condition<'f>(draft: &mut Draft<'f>, expression: &'f Expression) {
+    let (predicate, negated) = match expression {
+        Expression::Predicate(predicate) => (predicate, false),
+        Expression::Not(inner) => match &**inner {
+            Expression::Predicate(predicate) => (predicate, true),
+            Expression::Constant(_) | Expression::Not(_) | Expression::And(_) | Expression::Or(_) => {
+                return draft.add_expression(expression);
+            }
+        },
+        Expression::Constant(_) | Expression::And(_) | Expression::Or(_) => return draft.add_expression(expression),
+    };
+    match predicate {
+        Predicate::Between {
+            operand: Operand::Attribute(name),
+            side: Side::Inside,
+            low: Operand::Constant(low),
+            high: Operand::Constant(high),
+        } if !negated => {
+            let low = comparison(name, Comparison::GreaterOrEqual, low);
+            let high = comparison(name, Comparison::LessOrEqual, high);
+            match low.zip(high) {
+                Some((low, high)) => {
+                    draft.add(Literal { atom: low, negated });
+                    draft.add(Literal { atom: high, negated });
+                }
+                None => draft.add_expression(expression),
+            }
+        }
+        Predicate::IsNull(Operand::Attribute(name)) => {
+            let atom = if negated { Atom::Present(name) } else { Atom::Absent(name) };
+            draft.add(Literal { atom, negated: false });
+        }
+        Predicate::Compare { .. }
+        | Predicate::Between { .. }
+        | Predicate::In { .. }
+        | Predicate::Like { .. }
+        | Predicate::Matches { .. }
+        | Predicate::StartsWith { .. }
+        | Predicate::EndsWith { .. }
+        | Predicate::Contains { .. }
+        | Predicate::IsNull(_)
+        | Predicate::Within { .. } => match atom(predicate) {
+            Some(atom) => draft.add(Literal { atom, negated }),
+            None => draft.add_expression(expression),
+        },
+    }
+}
+
+fn atom(predicate: &Predicate) -> Option<Atom<'_>> {
+    match predicate {
+        Predicate::Compare { .. } => {
+            let (name, how, constant) = predicate.as_attribute_comparison()?;
+            comparison(name, how, constant)
+        }
+        Predicate::In { operand: Operand::Attribute(name), set: Set::Constants(set) } => {
+            let members = set.members();
+            let symbolic = members.len() <= MEMBERS_MAX && members.iter().all(is_symbolic);
+            symbolic.then_some(Atom::Among(name, members))
+        }
+        Predicate::In { operand: Operand::Constant(value), set: Set::Array(Operand::Attribute(name)) } => {
+            is_symbolic(value).then_some(Atom::Holds(name, value))
+        }
+        Predicate::StartsWith { operand: Operand::Attribute(name), prefix: Operand::Constant(Value::String(prefix)) } => {
+            Some(Atom::Prefix(name, prefix))
+        }
+        Predicate::Like { operand: Operand::Attribute(name), pattern } => {
+            pattern.as_prefix().map(|prefix| Atom::Prefix(name, prefix))
+        }
+        Predicate::Within {
+            point: Operand::Attribute(name),
+            shape: Shape::Circle { center: Operand::Constant(Value::GeoPoint(centre)), radius_metres: Operand::Constant(radius) },
+        } => match radius {
+            Value::Integer(_) | Value::Float(_) => Some(Atom::Circle(name, *centre, rounded(radius)?)),
+            Value::Bool(_) | Value::String(_) | Value::Timestamp(_) | Value::GeoPoint(_) | Value::Array(_) => None,
+        },
+        Predicate::Within {
+            point: Operand::Attribute(name),
+            shape:
+                Shape::Box {
+                    south_west: Operand::Constant(Value::GeoPoint(south_west)),
+                    north_east: Operand::Constant(Value::GeoPoint(north_east)),
+                },
+        } => Some(Atom::Box(name, *south_west, *north_east)),
+        Predicate::Between { .. }
+        | Predicate::In { .. }
+        | Predicate::Matches { .. }
+        | Predicate::StartsWith { .. }
+        | Predicate::EndsWith { .. }
+        | Predicate::Contains { .. }
+        | Predicate::IsNull(_)
+        | Predicate::Within { .. } => None,
+    }
+}
+
+/// `attribute comparison constant`, if columns can decide it.
+fn comparison<'f>(name: &'f Arc<str>, how: Comparison, constant: &'f Value) -> Option<Atom<'f>> {
+    let bound = || exact(constant);
+    match how {
+        Comparison::Equal => is_symbolic(constant).then_some(Atom::Equal(name, constant)),
+        Comparison::NotEqual => is_symbolic(constant).then_some(Atom::Differs(name, constant)),
+        Comparison::Less => bound().map(|bound| Atom::Range(name, f64::NEG_INFINITY, bound.next_down())),
+        Comparison::LessOrEqual => bound().map(|bound| Atom::Range(name, f64::NEG_INFINITY, bound)),
+        Comparison::Greater => bound().map(|bound| Atom::Range(name, bound.next_up(), f64::INFINITY)),
+        Comparison::GreaterOrEqual => bound().map(|bound| Atom::Range(name, bound, f64::INFINITY)),
+    }
+}
+
+/// A finite number that a float represents exactly.
+fn exact(constant: &Value) -> Option<f64> {
+    let float = rounded(constant)?;
+    let same = match constant {
+        Value::Integer(integer) => compare_integer_with_float(*integer, float).is_some_and(std::cmp::Ordering::is_eq),
+        Value::Float(_) => float.is_finite(),
+        Value::Bool(_) | Value::String(_) | Value::Timestamp(_) | Value::GeoPoint(_) | Value::Array(_) => false,
+    };
+    same.then_some(float)
+}
+
+/// A number, to the nearest float.
+#[expect(clippy::cast_precision_loss, reason = "callers look at what was lost, or want the evaluator's own rounding")]
+fn rounded(constant: &Value) -> Option<f64> {
+    match constant {
+        Value::Integer(integer) => Some(*integer as f64),
+        Value::Float(float) => Some(*float),
+        Value::Bool(_) | Value::String(_) | Value::Timestamp(_) | Value::GeoPoint(_) | Value::Array(_) => None,
+    }
+}
+
+/// An attribute without which the predicate is unknown.
+fn required(predicate: &Predicate) -> Option<&Arc<str>> {
+    if matches!(predicate, Predicate::IsNull(_)) {
+        return None;
+    }
+    // A list may be true before its missing members are looked at; what is looked for must be there, and stands first.
+    let operands = match predicate {
+        Predicate::In { operand, set: Set::Operands(_) | Set::Constants(_) } => vec![operand],
+        Predicate::Between { operand, .. } => vec![operand],
+        other => other.operands(),
+    };
+    operands.into_iter().find_map(|operand| match operand {
+        Operand::Attribute(name) => Some(name),
+        Operand::Constant(_)
+        | Operand::Context(_)
+        | Operand::Negate(_)
+        | Operand::Arithmetic(_)
+        | Operand::Point(_)
+        | Operand::Distance(_) => None,
+    })
+}

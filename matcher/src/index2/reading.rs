@@ -1,0 +1,98 @@
+//! A publication as its tenant's filters see it: for each attribute that any of them asks for, a number or a symbol.
+
+use gomera_model::value::{Value, compare_integer_with_float};
+
+use super::symbols::{Symbol, Symbols};
+
+/// The type of a value, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// There is none.
+    Missing,
+    /// An integer or a float.
+    Number,
+    /// A string.
+    Text,
+    /// A boolean.
+    Bool,
+    /// A geo point.
+    Point,
+    /// An array.
+    Array,
+    /// Something that only the plain evaluator looks at.
+    Other,
+}
+
+/// What a publication has for one attribute.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Of what type.
+    pub kind: Kind,
+    /// Its symbol; 0 if it has none.
+    pub symbol: Symbol,
+    /// Of an array, where among all elements its own begin: their count, then their symbols.
+    first: u32,
+    /// The attribute's position in the publication.
+    pub position: u32,
+    /// A number: the greatest float that is not above it. Of a point, the latitude.
+    pub down: f64,
+    /// A number: the least float that is not below it. Of a point, the longitude.
+    pub up: f64,
+}
+
+impl Reading {
+    /// Nothing.
+    pub const MISSING: Self = Self { kind: Kind::Missing, symbol: 0, first: 0, position: 0, down: f64::NAN, up: f64::NAN };
+
+    /// Reads a value; its symbol, and those of its elements, only if they are wanted.
+    #[inline]
+    pub fn of(value: &Value, position: u32, wants_symbol: bool, symbols: &Symbols, elements: &mut Vec<u32>) -> Self {
+        let none = Self { position, ..Self::MISSING };
+        let symbol = |value: &Value| if wants_symbol { symbols.find(value) } else { 0 };
+        match value {
+            Value::Integer(integer) => {
+                let (down, up) = around(*integer);
+                Self { kind: Kind::Number, symbol: symbol(value), down, up, ..none }
+            }
+            Value::Float(float) => Self { kind: Kind::Number, symbol: symbol(value), down: *float, up: *float, ..none },
+            Value::String(_) => Self { kind: Kind::Text, symbol: symbol(value), ..none },
+            Value::Bool(_) => Self { kind: Kind::Bool, symbol: symbol(value), ..none },
+            Value::GeoPoint(point) => {
+                Self { kind: Kind::Point, down: point.latitude(), up: point.longitude(), ..none }
+            }
+            Value::Array(array) => {
+                let first = u32::try_from(elements.len()).expect("few elements");
+                elements.push(0);
+                if wants_symbol {
+                    elements.extend(array.elements().iter().map(|element| symbols.find(element)));
+                }
+                elements[first as usize] = u32::try_from(elements.len()).expect("few elements") - first - 1;
+                Self { kind: Kind::Array, first, ..none }
+            }
+            Value::Timestamp(_) => Self { kind: Kind::Other, ..none },
+        }
+    }
+
+    /// The symbols of an array's elements.
+    #[inline]
+    pub fn elements(self, elements: &[u32]) -> &[u32] {
+        let first = self.first as usize;
+        let count = elements[first] as usize;
+        &elements[first + 1..first + 1 + count]
+    }
+}
+
+/// The floats next to an integer, both equal to it if a float is.
+#[inline]
+#[expect(clippy::cast_precision_loss, reason = "what is lost decides")]
+fn around(integer: i64) -> (f64, f64) {
+    let near = integer as f64;
+    if integer.unsigned_abs() <= 1 << 53 {
+        return (near, near);
+    }
+    match compare_integer_with_float(integer, near) {
+        Some(std::cmp::Ordering::Less) => (near.next_down(), near),
+        Some(std::cmp::Ordering::Greater) => (near, near.next_up()),
+        Some(std::cmp::Ordering::Equal) | None => (near, near),
+    }
+}

@@ -1,0 +1,352 @@
+//! What the filters of one tenant ask of publications: attributes by name (slots), and codes of one byte made of them (features).
+//!
+//! A feature whose boundaries turn out bad is succeeded by another; lanes that still use the old one move over bit by bit, and
+//! meanwhile publications are coded for both.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use gomera_cluster::table::Seeded;
+
+use super::finder::Finder;
+use super::quantiser::{MISSING, Quantiser, Samples};
+use super::reading::{Kind, Reading};
+use super::symbols::{Symbol, text_bytes};
+
+/// An attribute that filters of a tenant ask for.
+pub type SlotId = u32;
+
+/// Always passes: its code is 1.
+pub const ALWAYS: u8 = 0;
+
+/// What a feature codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trait {
+    /// A number.
+    Number,
+    /// The symbol of a value.
+    Symbol,
+    /// Degrees north.
+    Latitude,
+    /// Degrees east.
+    Longitude,
+}
+
+/// Codes of one byte.
+#[derive(Debug)]
+pub struct Feature {
+    slot: SlotId,
+    what: Trait,
+    pub quantiser: Quantiser,
+    /// Lanes that use it.
+    uses: u32,
+}
+
+/// An attribute.
+#[derive(Debug)]
+pub struct Slot {
+    pub name: Arc<str>,
+    /// Tests, keys and features that ask for it.
+    uses: u32,
+    /// Tests and keys that ask for its symbol.
+    pub symbols: u32,
+    /// Keys that ask whether it is there.
+    pub presences: u32,
+    /// Keys by symbol.
+    pub keys: u32,
+    /// How many keys ask for each length of prefix, and for each level of cells; none for most.
+    pub lengths: Option<Box<[u32; 16]>>,
+    pub levels: Option<Box<[u32; 32]>>,
+    /// Ladders over its number.
+    pub ladders: Vec<u32>,
+    /// Current features, by [`Trait`]; [`ALWAYS`] where there is none.
+    features: [u8; 4],
+    /// Current and former ones that are in use.
+    coded: Vec<u8>,
+    samples: [Option<Box<Samples>>; 4],
+    /// Publications that had it.
+    pub seen: u64,
+}
+
+/// All of a tenant.
+#[derive(Debug)]
+pub struct Schema {
+    hashing: Seeded,
+    names: Finder,
+    slots: Vec<Option<Slot>>,
+    free: Vec<SlotId>,
+    features: Vec<Option<Feature>>,
+    features_free: Vec<u8>,
+    /// What the publication in hand has, by slot.
+    pub readings: Vec<Reading>,
+    pub rows: u32,
+    /// Publications judged.
+    pub events: u64,
+    name_bytes: usize,
+    /// Rows that use a feature with few samples so far, by feature: they move when it is learnt.
+    pub young: Vec<u32>,
+    /// Features that lanes are to leave.
+    pub stale: [u64; 4],
+    /// Rows without anything to look them up by.
+    pub scanned: u32,
+}
+
+impl Schema {
+    /// Asks for nothing.
+    pub fn new(hashing: Seeded) -> Self {
+        Self {
+            hashing,
+            names: Finder::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            features: vec![None],
+            features_free: Vec::new(),
+            readings: Vec::new(),
+            rows: 0,
+            events: 0,
+            name_bytes: 0,
+            young: Vec::new(),
+            stale: [0; 4],
+            scanned: 0,
+        }
+    }
+
+    /// The slot of a name.
+    #[inline]
+    pub fn find(&self, name: &str) -> Option<SlotId> {
+        self.names.find(self.hash(name), |slot| *self.slot(slot).name == *name)
+    }
+
+    /// The slot of a name, from now on; one more use of it.
+    pub fn intern(&mut self, name: &Arc<str>) -> SlotId {
+        if let Some(slot) = self.find(name) {
+            self.slot_mut(slot).uses += 1;
+            return slot;
+        }
+        let slot = Slot {
+            name: name.clone(),
+            uses: 1,
+            symbols: 0,
+            presences: 0,
+            keys: 0,
+            lengths: None,
+            levels: None,
+            ladders: Vec::new(),
+            features: [ALWAYS; 4],
+            coded: Vec::new(),
+            samples: [None, None, None, None],
+            seen: 0,
+        };
+        self.name_bytes += text_bytes(name);
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.slots[id as usize] = Some(slot);
+                id
+            }
+            None => {
+                self.slots.push(Some(slot));
+                self.readings.push(Reading::MISSING);
+                u32::try_from(self.slots.len() - 1).expect("slots are fewer than 2^24")
+            }
+        };
+        self.names.insert(self.hash(name), id);
+        id
+    }
+
+    /// One more use of a slot.
+    pub fn retain(&mut self, slot: SlotId) {
+        self.slot_mut(slot).uses += 1;
+    }
+
+    /// One use less.
+    pub fn release(&mut self, id: SlotId) {
+        let slot = self.slot_mut(id);
+        slot.uses -= 1;
+        if slot.uses > 0 {
+            return;
+        }
+        let slot = self.slots[id as usize].take().expect("a slot in use");
+        assert!(slot.coded.is_empty() && slot.ladders.is_empty(), "features and ladders use their slot");
+        self.names.remove(self.hash(&slot.name), id);
+        self.name_bytes -= text_bytes(&slot.name);
+        self.free.push(id);
+    }
+
+    /// A slot in use.
+    #[inline]
+    pub fn slot(&self, id: SlotId) -> &Slot {
+        self.slots[id as usize].as_ref().expect("a slot in use")
+    }
+
+    /// A slot in use.
+    #[inline]
+    pub fn slot_mut(&mut self, id: SlotId) -> &mut Slot {
+        self.slots[id as usize].as_mut().expect("a slot in use")
+    }
+
+    /// The current feature of a slot, made if need be; `None` if there are too many.
+    pub fn feature(&mut self, slot: SlotId, what: Trait) -> Option<u8> {
+        let current = self.slot(slot).features[what as usize];
+        if current != ALWAYS {
+            return Some(current);
+        }
+        let samples = self.slot(slot).samples[what as usize].as_ref();
+        let quantiser = samples.map_or_else(Quantiser::default, |samples| Quantiser::learn(samples.kept()));
+        self.succeed(slot, what, quantiser)
+    }
+
+    /// A new current feature.
+    fn succeed(&mut self, slot: SlotId, what: Trait, quantiser: Quantiser) -> Option<u8> {
+        let feature = Feature { slot, what, quantiser, uses: 0 };
+        let id = match self.features_free.pop() {
+            Some(id) => id,
+            None => {
+                let id = u8::try_from(self.features.len()).ok()?;
+                self.features.push(None);
+                id
+            }
+        };
+        self.features[usize::from(id)] = Some(feature);
+        let entry = self.slot_mut(slot);
+        entry.features[what as usize] = id;
+        entry.coded.push(id);
+        entry.uses += 1;
+        Some(id)
+    }
+
+    /// A feature in use.
+    pub fn quantiser(&self, feature: u8) -> &Quantiser {
+        &self.features[usize::from(feature)].as_ref().expect("a feature in use").quantiser
+    }
+
+    /// A lane uses a feature.
+    pub fn retain_feature(&mut self, feature: u8) {
+        if feature != ALWAYS {
+            self.features[usize::from(feature)].as_mut().expect("a feature in use").uses += 1;
+        }
+    }
+
+    /// A lane uses it no more.
+    pub fn release_feature(&mut self, id: u8) {
+        if id == ALWAYS {
+            return;
+        }
+        let feature = self.features[usize::from(id)].as_mut().expect("a feature in use");
+        feature.uses -= 1;
+        if feature.uses == 0 {
+            self.drop_feature(id);
+        }
+    }
+
+    /// Drops a feature that no lane uses.
+    pub fn drop_unused(&mut self, id: u8) {
+        if self.features[usize::from(id)].as_ref().is_some_and(|feature| feature.uses == 0) {
+            self.drop_feature(id);
+        }
+    }
+
+    fn drop_feature(&mut self, id: u8) {
+        let feature = self.features[usize::from(id)].take().expect("a feature in use");
+        self.features_free.push(id);
+        self.stale[usize::from(id / 64)] &= !(1 << (id % 64));
+        let slot = self.slot_mut(feature.slot);
+        slot.coded.retain(|&other| other != id);
+        if slot.features[feature.what as usize] == id {
+            slot.features[feature.what as usize] = ALWAYS;
+        }
+        self.release(feature.slot);
+    }
+
+    /// Whether lanes are to leave a feature.
+    #[inline]
+    pub fn is_stale(&self, id: u8) -> bool {
+        self.stale[usize::from(id / 64)] & (1 << (id % 64)) != 0
+    }
+
+    /// Whether lanes are to leave any.
+    pub fn has_stale(&self) -> bool {
+        self.stale.iter().any(|&word| word != 0)
+    }
+
+    /// A filter compares with a constant. When there is enough to learn from, and boundaries do not fit it, the feature is
+    /// succeeded; says so.
+    pub fn note_constant(&mut self, slot: SlotId, what: Trait, constant: f64) -> bool {
+        /// The first constants to learn from. Later ones are looked at whenever their number has doubled.
+        const FIRST: u64 = 16;
+        /// Share of one code beyond which boundaries do not fit.
+        const CROWDING_MAX: f64 = 0.03;
+        let current = self.slot(slot).features[what as usize];
+        let samples = self.slot_mut(slot).samples[what as usize].get_or_insert_default();
+        samples.note(constant);
+        if !(samples.seen() >= FIRST && samples.seen().is_power_of_two()) {
+            return false;
+        }
+        let samples = samples.clone();
+        let fits = current != ALWAYS && {
+            let share = self.quantiser(current).crowding(&samples);
+            let count = f64::from(u32::try_from(samples.kept().len()).expect("few samples"));
+            share <= CROWDING_MAX.max(1.5 / count)
+        };
+        if fits || (current != ALWAYS && self.is_stale(current)) {
+            return false;
+        }
+        let learnt = self.succeed(slot, what, Quantiser::learn(samples.kept())).is_some();
+        if learnt && current != ALWAYS {
+            self.stale[usize::from(current / 64)] |= 1 << (current % 64);
+            self.drop_unused(current);
+        }
+        learnt
+    }
+
+    /// The codes of the publication in hand for the features of a slot that it has.
+    #[inline]
+    pub fn code(&self, slot: &Slot, reading: &Reading, codes: &mut [u8; 256]) {
+        for &id in &slot.coded {
+            let feature = self.features[usize::from(id)].as_ref().expect("a feature in use");
+            codes[usize::from(id)] = match (feature.what, reading.kind) {
+                (Trait::Number, Kind::Number) | (Trait::Latitude, Kind::Point) => feature.quantiser.code(reading.down),
+                (Trait::Longitude, Kind::Point) => feature.quantiser.code(reading.up),
+                (Trait::Symbol, Kind::Number | Kind::Text | Kind::Bool) if reading.symbol != 0 => code_of(reading.symbol),
+                (Trait::Number | Trait::Symbol | Trait::Latitude | Trait::Longitude, _) => MISSING,
+            };
+        }
+    }
+
+    /// Takes the codes of a slot back.
+    #[inline]
+    pub fn uncode(slot: &Slot, codes: &mut [u8; 256]) {
+        for &id in &slot.coded {
+            codes[usize::from(id)] = MISSING;
+        }
+    }
+
+    /// Heap bytes, but for a few of each slot.
+    pub fn bytes(&self) -> usize {
+        let slots = self.slots.capacity() * size_of::<Option<Slot>>() + self.readings.capacity() * size_of::<Reading>();
+        let features = self.features.capacity() * size_of::<Option<Feature>>();
+        let learnt: usize = self.features.iter().flatten().map(|feature| feature.quantiser.bytes()).sum();
+        let of_slots: usize = self
+            .slots
+            .iter()
+            .flatten()
+            .map(|slot| {
+                let samples: usize = slot.samples.iter().flatten().map(|samples| samples.bytes() + size_of::<Samples>()).sum();
+                samples + slot.ladders.capacity() * 4 + slot.coded.capacity()
+            })
+            .sum();
+        self.names.bytes() + slots + features + learnt + of_slots + self.name_bytes + self.young.capacity() * 4
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        let mut hasher = self.hashing.build_hasher();
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+}
+
+/// The code of a symbol: any number does, but the open and the missing one.
+#[inline]
+pub fn code_of(symbol: Symbol) -> u8 {
+    let [.., high] = symbol.wrapping_mul(0x9e37_79b1).to_le_bytes();
+    1 + high % 253
+}

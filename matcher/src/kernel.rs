@@ -1,0 +1,123 @@
+//! Comparing columns of bytes: which of up to 64 lanes pass a few tests of one publication?
+//!
+//! A test of a lane is three bytes: a feature, and the lowest and highest code of that feature that may pass. The publication
+//! is a table of 256 codes, one a feature. A lane *may* pass if every code lies within its bounds, and *surely* passes if every
+//! code lies strictly within. Columns lie one after the other, features, lows, highs of the first test, then of the next, each
+//! as long as the block's capacity.
+//!
+//! The only place with `unsafe`: a scalar version says what is meant, versions for instruction sets found at run time must
+//! agree with it.
+
+#![allow(unsafe_code, reason = "SIMD intrinsics; bounds are asserted before every one that reads memory")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
+
+/// Codes of a publication by feature.
+pub type Codes = [u8; 256];
+
+/// Lanes judged at a time.
+pub const LANES: usize = 64;
+
+/// Columns of a block, from the first lane that is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a> {
+    /// All columns of the block.
+    pub bytes: &'a [u8],
+    /// Length of each.
+    pub capacity: usize,
+    /// The first lane.
+    pub first: usize,
+    /// How many tests to judge by.
+    pub tests: usize,
+    /// How many lanes, at most 64.
+    pub lanes: usize,
+}
+
+/// Lanes as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Lanes that may pass; no others do.
+    pub may: u64,
+    /// Lanes that pass every test; a subset.
+    pub surely: u64,
+}
+
+/// Which version to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// For every processor.
+    Scalar,
+    /// Compiled for 256-bit vectors.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// 64 lanes at once.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Kernel {
+    /// The fastest that this processor can run. All give the same answers.
+    #[must_use]
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi") {
+                return Self::Avx512;
+            }
+            if is_x86_feature_detected!("avx2") {
+                return Self::Avx2;
+            }
+        }
+        Self::Scalar
+    }
+
+    /// Judges lanes.
+    ///
+    /// # Panics
+    /// If the columns are shorter than they are said to be.
+    #[inline]
+    #[must_use]
+    pub fn judge(self, codes: &Codes, columns: Columns<'_>) -> Verdict {
+        let Columns { bytes, capacity, first, tests, lanes } = columns;
+        assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "lanes of the block");
+        match self {
+            Self::Scalar => scalar::judge(codes, columns),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: made by `detect` alone, which found the instructions.
+            Self::Avx2 => unsafe { avx2(codes, columns) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
+            Self::Avx512 => unsafe { avx512::judge(codes, columns) },
+        }
+    }
+}
+
+/// The scalar version, for the compiler to make wider vectors of.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2(codes: &Codes, columns: Columns<'_>) -> Verdict {
+    scalar::judge(codes, columns)
+}
+
+/// Asks for the memory behind a reference, because it will be read soon.
+#[inline]
+pub fn prefetch<T>(what: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint without effect on memory, on an address that is valid anyway.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(what).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = what;
+}
+
+/// So many low bits.
+#[inline]
+fn low_bits(lanes: usize) -> u64 {
+    if lanes >= LANES { u64::MAX } else { (1 << lanes) - 1 }
+}
+
+#[cfg(test)]
+mod tests;

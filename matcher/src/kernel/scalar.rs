@@ -1,0 +1,30 @@
+//! What the kernel means, without instructions that a processor may lack.
+
+use super::{Codes, Columns, LANES, Verdict, low_bits};
+
+#[inline(always)]
+pub(super) fn judge(codes: &Codes, columns: Columns<'_>) -> Verdict {
+    let Columns { bytes, capacity, first, tests, lanes } = columns;
+    let (mut may, mut surely) = ([1_u8; LANES], [1_u8; LANES]);
+    for test in bytes.chunks_exact(3 * capacity).take(tests) {
+        let column = |index: usize| &test[index * capacity + first..][..lanes];
+        let mut found = [0_u8; LANES];
+        for (code, &feature) in found.iter_mut().zip(column(0)) {
+            *code = codes[usize::from(feature)];
+        }
+        for lane in 0..lanes {
+            let (code, low, high) = (found[lane], column(1)[lane], column(2)[lane]);
+            may[lane] &= u8::from(low <= code) & u8::from(code <= high);
+            surely[lane] &= u8::from(low < code) & u8::from(code < high);
+        }
+    }
+    Verdict { may: bits(&may) & low_bits(lanes), surely: bits(&surely) & low_bits(lanes) }
+}
+
+fn bits(lanes: &[u8; LANES]) -> u64 {
+    lanes.chunks_exact(8).rev().fold(0, |bits, eight| {
+        let word = u64::from_le_bytes(eight.try_into().expect("a chunk of eight"));
+        // Gathers the lowest bit of each byte: the products meet in the highest byte without carries.
+        (bits << 8) | (word.wrapping_mul(0x0102_0408_1020_4080) >> 56)
+    })
+}

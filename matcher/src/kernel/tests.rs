@@ -1,0 +1,53 @@
+//! Claims about the kernel: what it means, and that all versions agree.
+
+use super::*;
+
+fn random(state: &mut u64) -> u8 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 56).to_le_bytes()[0]
+}
+
+#[test]
+fn bounds_include_their_ends_and_surely_does_not() {
+    let mut codes = [255; 256];
+    codes[7] = 10;
+    let lanes: [(u8, u8, u8); 6] = [(7, 10, 20), (7, 9, 11), (7, 0, 10), (7, 11, 20), (7, 0, 9), (8, 0, 254)];
+    let columns = [lanes.map(|lane| lane.0), lanes.map(|lane| lane.1), lanes.map(|lane| lane.2)].concat();
+    let verdict =
+        Kernel::Scalar.judge(&codes, Columns { bytes: &columns, capacity: 6, first: 0, tests: 1, lanes: 6 });
+    assert_eq!(verdict, Verdict { may: 0b00_0111, surely: 0b00_0010 });
+}
+
+#[test]
+fn all_versions_agree() {
+    let mut state = 1;
+    let detected = Kernel::detect();
+    let (mut may, mut surely) = (0, 0);
+    for round in 0..20_000_usize {
+        let mut codes = [0; 256];
+        codes.fill_with(|| random(&mut state));
+        let capacity = [4, 8, 16, 64, 128, 256][round % 6];
+        let tests = round % 5;
+        let mut bytes = vec![0; 3 * tests * capacity];
+        for test in 0..tests {
+            for lane in 0..capacity {
+                let (low, width) = (random(&mut state) % 128, random(&mut state));
+                bytes[3 * test * capacity + lane] = random(&mut state);
+                bytes[(3 * test + 1) * capacity + lane] = low;
+                bytes[(3 * test + 2) * capacity + lane] = low.saturating_add(width);
+            }
+        }
+        let lanes = 1 + round % capacity.min(LANES);
+        let first = if capacity > LANES { LANES * (round % (capacity / LANES)) } else { 0 };
+        let columns = Columns { bytes: &bytes, capacity, first, tests, lanes };
+        let meant = Kernel::Scalar.judge(&codes, columns);
+        assert_eq!(detected.judge(&codes, columns), meant, "round {round}");
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            assert_eq!(Kernel::Avx2.judge(&codes, columns), meant, "round {round}");
+        }
+        may += meant.may.count_ones();
+        surely += meant.surely.count_ones();
+    }
+    assert!(surely > 10_000 && may > surely, "{may} and {surely} lanes passed");
+}
