@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gomera_proto::v1;
 use gomera_proto::v1::cluster_client::ClusterClient;
+use tokio::sync::watch;
 
 use crate::backoff::Reconnect;
 use crate::connection::Connector;
@@ -56,6 +57,13 @@ impl Client {
     #[must_use]
     pub fn session(&self, name: impl Into<String>) -> SessionBuilder {
         SessionBuilder::new(self.connector.clone(), self.reconnect.clone(), name.into())
+    }
+
+    /// Why publishers and sessions of this client are cut off from the cluster, to be shown to people; `None` while all is well.
+    /// They try again by themselves.
+    #[must_use]
+    pub fn trouble(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.connector.trouble()
     }
 
     /// What the cluster is made of, as the connection point sees it.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::ConnectError;
@@ -25,6 +25,17 @@ pub(crate) struct Link {
     pub(crate) channel: Channel,
     pub(crate) serial: u64,
     pub(crate) endpoint: Arc<str>,
+    trouble: Arc<watch::Sender<Trouble>>,
+}
+
+/// Why streams to the cluster do not stand, if they do not.
+pub(crate) type Trouble = Option<Arc<str>>;
+
+impl Link {
+    /// A stream of it stands.
+    pub(crate) fn stands(&self) {
+        self.trouble.send_if_modified(|trouble| trouble.take().is_some());
+    }
 }
 
 #[derive(Debug)]
@@ -44,6 +55,7 @@ pub(crate) struct Connector {
     endpoints: Vec<(Arc<str>, Endpoint)>,
     attempts: std::sync::atomic::AtomicU64,
     state: Mutex<State>,
+    trouble: Arc<watch::Sender<Trouble>>,
 }
 
 impl Connector {
@@ -58,6 +70,7 @@ impl Connector {
             endpoints,
             attempts: std::sync::atomic::AtomicU64::new(0),
             state: Mutex::new(State { current: None, next, serial: 0, failed: None, attempts: 0 }),
+            trouble: Arc::new(watch::Sender::new(None)),
         })
     }
 
@@ -94,6 +107,16 @@ impl Connector {
         }
     }
 
+    /// A stream broke, or none could be opened.
+    pub(crate) fn broke(&self, reason: &str) {
+        self.trouble.send_replace(Some(reason.into()));
+    }
+
+    /// Why streams do not stand, to be watched.
+    pub(crate) fn trouble(&self) -> watch::Receiver<Trouble> {
+        self.trouble.subscribe()
+    }
+
     async fn connect(&self, state: &mut State) -> Result<Link, ConnectError> {
         let mut last = ConnectError::NoEndpoint;
         for _ in 0..self.endpoints.len() {
@@ -101,7 +124,8 @@ impl Connector {
             match endpoint.connect().await {
                 Ok(channel) => {
                     state.serial += 1;
-                    return Ok(Link { channel, serial: state.serial, endpoint: name.clone() });
+                    let (serial, endpoint, trouble) = (state.serial, name.clone(), self.trouble.clone());
+                    return Ok(Link { channel, serial, endpoint, trouble });
                 }
                 Err(error) => {
                     last = ConnectError::Unreachable { endpoint: name.to_string(), reason: chain(&error) };

@@ -320,11 +320,15 @@ impl Shared {
     }
 
     fn disconnected(&self) {
-        let mut state = self.lock();
-        state.connection += 1;
-        state.accepted = Opened::No;
-        state.sender = None;
-        state.window.disconnected();
+        let sender = {
+            let mut state = self.lock();
+            state.connection += 1;
+            state.accepted = Opened::No;
+            state.window.disconnected();
+            state.sender.take()
+        };
+        // The sending half of the connection that is over ends: where only the stream broke, the server would wait for it.
+        wake(sender);
     }
 
     /// Whether the program wants no more and everything is settled.

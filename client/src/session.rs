@@ -351,10 +351,14 @@ impl Shared {
     }
 
     fn disconnected(&self) {
-        let mut state = self.lock();
-        state.connection += 1;
-        state.sender = None;
-        state.machine.disconnected();
+        let sender = {
+            let mut state = self.lock();
+            state.connection += 1;
+            state.machine.disconnected();
+            state.sender.take()
+        };
+        // The sending half of the connection that is over ends: where only the stream broke, the server would wait for it.
+        wake(sender);
     }
 
     fn end(&self, error: SessionError) {

@@ -99,6 +99,7 @@ where
             Err(error) => (error.to_string(), began.elapsed()),
         };
         tracing::debug!(%reason, "stream to the cluster broke");
+        connector.broke(&reason);
         match backoff.failed(took, rand::random()) {
             Next::GiveUp => return Over::Unavailable(reason),
             Next::Wait(wait) => {

@@ -9,7 +9,6 @@ use futures_util::Stream;
 use gomera_proto::raw::pub_sub_client::PubSubClient;
 use gomera_proto::{raw, v1};
 use tonic::Code;
-use tonic::transport::Channel;
 use v1::publish_stream_reply::Reply;
 
 use super::window::Outgoing;
@@ -27,20 +26,20 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Publishes on `link` until the connection breaks or everything is done.
 pub(super) async fn run(shared: &Arc<Shared>, link: Link) -> End {
     let mut opened = Opened::No;
-    match converse(shared, link.channel, &mut opened).await {
+    match converse(shared, link, &mut opened).await {
         Ok(end) => end,
         Err(status) => end_of(status, opened),
     }
 }
 
-async fn converse(shared: &Arc<Shared>, channel: Channel, opened: &mut Opened) -> Result<End, tonic::Status> {
+async fn converse(shared: &Arc<Shared>, link: Link, opened: &mut Opened) -> Result<End, tonic::Status> {
     let frames = Frames {
         shared: shared.clone(),
         connection: shared.lock().connection,
         open: Some(v1::OpenPublisher { publisher: shared.name.clone(), instance: shared.instance }),
         outgoing: Vec::new(),
     };
-    let mut replies = PubSubClient::new(channel).publish_stream(frames).await?.into_inner();
+    let mut replies = PubSubClient::new(link.channel.clone()).publish_stream(frames).await?.into_inner();
     let closing = tokio::time::sleep(Duration::MAX);
     tokio::pin!(closing);
     loop {
@@ -65,6 +64,7 @@ async fn converse(shared: &Arc<Shared>, channel: Channel, opened: &mut Opened) -
         match reply.reply {
             Some(Reply::Opened(answer)) => {
                 *opened = Opened::Yes;
+                link.stands();
                 shared.opened(answer.acknowledged);
             }
             Some(Reply::Acknowledged(answer)) => shared.acknowledged(answer.through),

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::Stream;
 use gomera_proto::raw::pub_sub_client::PubSubClient;
 use gomera_proto::{v1, value};
-use tonic::transport::Channel;
 use v1::session_request::Body;
 
 use super::builder::AttachOptions;
@@ -29,13 +28,13 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Runs the session on `link` until the connection breaks or it is over.
 pub(super) async fn run(shared: &Arc<Shared>, link: Link) -> End {
     let mut opened = Opened::No;
-    match converse(shared, link.channel, &mut opened).await {
+    match converse(shared, link, &mut opened).await {
         Ok(end) => end,
         Err(status) => end_of(status, opened),
     }
 }
 
-async fn converse(shared: &Arc<Shared>, channel: Channel, opened: &mut Opened) -> Result<End, tonic::Status> {
+async fn converse(shared: &Arc<Shared>, link: Link, opened: &mut Opened) -> Result<End, tonic::Status> {
     let requests = {
         let mut state = shared.lock();
         let resume = state.machine.resume_from().map(wire::to_vector);
@@ -47,7 +46,7 @@ async fn converse(shared: &Arc<Shared>, channel: Channel, opened: &mut Opened) -
             waiting: VecDeque::from([wire::to_request(state.machine.first_credit())]),
         }
     };
-    let mut client = PubSubClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let mut client = PubSubClient::new(link.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let mut incoming = client.session(requests).await?.into_inner();
     let closing = tokio::time::sleep(Duration::MAX);
     tokio::pin!(closing);
@@ -77,6 +76,7 @@ async fn converse(shared: &Arc<Shared>, channel: Channel, opened: &mut Opened) -
             Meaning::Ordinary => {}
             Meaning::Attached { session } => {
                 *opened = Opened::Yes;
+                link.stands();
                 tracing::debug!(%session, "session attached");
             }
             Meaning::Goodbye { reason } => {

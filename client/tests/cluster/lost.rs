@@ -50,6 +50,28 @@ async fn a_cluster_that_was_started_afresh_is_told_context_and_subscriptions_aga
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_says_goodbye_is_left_at_once() {
+    let (cluster, address) = cluster().await;
+    let client = client(address).await;
+    let (session, mut deliveries) = client.session("s").attach().await.expect("attached");
+    let publisher = client.publisher("p").open().await.expect("open");
+    publisher.publish(&numbered(1)).await.expect("taken").await.expect("acknowledged");
+    let mut trouble = client.trouble();
+    assert_eq!(*trouble.borrow(), None);
+    let forced = tokio::time::timeout(PATIENCE, cluster.stop(2 * PATIENCE)).await.expect("before its deadline");
+    assert_eq!(forced, 0, "nobody was cut off");
+    let reason = trouble.wait_for(Option::is_some).await.expect("the client lives").clone().expect("there is one");
+    assert!(reason.contains(&address.to_string()), "{reason}");
+
+    let second = at(address).await;
+    assert!(matches!(next(&mut deliveries).await, Event::Recreated));
+    publisher.publish(&numbered(2)).await.expect("taken").await.expect("acknowledged");
+    trouble.wait_for(Option::is_none).await.expect("it stands again");
+    drop((session, deliveries, publisher));
+    second.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_acknowledged_by_a_cluster_that_went_is_published_to_the_one_that_came() {
     let (first, address) = cluster().await;
     let client = client(address).await;
