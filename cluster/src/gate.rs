@@ -102,3 +102,78 @@ impl<M> Gate<M> {
         released
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::{Incarnation, Layer, Shard};
+    use crate::layout::{Member, Settings};
+    use crate::position::LaneId;
+
+    fn layout(epoch: u64, nodes: &[u64]) -> Arc<Layout> {
+        let member = || Member {
+            layer: Layer::AccessPoint,
+            name: Arc::from("a"),
+            link_address: Arc::from(""),
+            client_address: Arc::from(""),
+            shards: 1,
+        };
+        let members = nodes.iter().map(|&node| (Incarnation(node), member())).collect();
+        Arc::new(Layout::initial(Settings::default(), members, 1, Epoch(epoch), LaneId(1)))
+    }
+
+    fn received(node: u64, epoch: u64, message: u32) -> Received<u32> {
+        let from = Address { node: Incarnation(node), shard: Shard(0) };
+        Received { from, epoch: Epoch(epoch), message }
+    }
+
+    fn messages(released: Vec<Received<u32>>) -> Vec<u32> {
+        released.into_iter().map(|received| received.message).collect()
+    }
+
+    #[test]
+    fn nothing_passes_before_the_first_layout_and_then_everything_in_order() {
+        let mut gate = Gate::default();
+        for message in 1..=3 {
+            assert!(matches!(gate.admit(received(7, 1, message)), Passage::Held { epoch: Epoch(1), .. }));
+        }
+        assert!(gate.install(layout(1, &[7])));
+        assert_eq!(messages(gate.release()), [1, 2, 3]);
+        assert_eq!(messages(gate.release()), [0; 0]);
+        assert!(matches!(gate.admit(received(7, 1, 4)), Passage::Pass(_)));
+    }
+
+    #[test]
+    fn a_later_epoch_waits_for_its_layout_and_an_earlier_one_does_not() {
+        let mut gate = Gate::default();
+        gate.install(layout(2, &[7]));
+        assert!(matches!(gate.admit(received(7, 1, 1)), Passage::Pass(_)));
+        assert!(matches!(gate.admit(received(7, 4, 2)), Passage::Held { .. }));
+        assert!(matches!(gate.admit(received(7, 3, 3)), Passage::Held { .. }));
+        gate.install(layout(3, &[7]));
+        assert_eq!(messages(gate.release()), [3]);
+        assert!(!gate.install(layout(2, &[7])), "an older layout is no news");
+        gate.install(layout(4, &[7]));
+        assert_eq!(messages(gate.release()), [2]);
+    }
+
+    #[test]
+    fn whom_the_layout_does_not_name_is_refused_also_if_it_waited() {
+        let mut gate = Gate::default();
+        gate.install(layout(1, &[7, 8]));
+        assert!(matches!(gate.admit(received(9, 1, 1)), Passage::Refused));
+        assert!(matches!(gate.admit(received(8, 2, 2)), Passage::Held { .. }));
+        gate.install(layout(2, &[7]));
+        assert_eq!(messages(gate.release()), [0; 0]);
+        assert!(matches!(gate.admit(received(8, 1, 3)), Passage::Refused));
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut gate = Gate::default();
+        for message in 0..u32::try_from(HELD_MAX).expect("small") {
+            assert!(matches!(gate.admit(received(7, 1, message)), Passage::Held { .. }));
+        }
+        assert!(matches!(gate.admit(received(7, 1, 0)), Passage::Refused));
+    }
+}

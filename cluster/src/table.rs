@@ -109,6 +109,8 @@ fn halves(wide: u128) -> [u64; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -129,6 +131,15 @@ mod tests {
             }
             assert!(filled.iter().all(|&count| (40..=180).contains(&count)), "seed {seed}: {filled:?}");
         }
+    }
+
+    #[test]
+    fn keys_that_share_their_low_bits_are_spread() {
+        // A machine holds only keys of its own slices: `slice mod machines` fixes some of their low bits.
+        let hash = Seeded::new(7);
+        let low_bits = |key: u128| hash.hash_one(key) & 0xff;
+        let distinct = (0..256_u128).map(|n| low_bits(n << 64 | 0xabcd_ef00)).collect::<BTreeSet<_>>();
+        assert!(distinct.len() > 100, "{} of 256 buckets", distinct.len());
     }
 
     #[test]

@@ -151,12 +151,14 @@ impl Machine for ExitPoint {
             }
         }
         self.merger.merge(now, &mut self.lanes, &mut self.sessions);
+        self.sessions.discard();
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.tell_time(now);
         self.sessions.pass(now);
         self.merger.merge(now, &mut self.lanes, &mut self.sessions);
+        self.sessions.discard();
     }
 
     fn drain_actions(&mut self, into: &mut Vec<Action>) {
@@ -189,7 +191,8 @@ impl Machine for ExitPoint {
             }
             (Clock::Unknown, _) | (Clock::Known(_), None) => None,
         };
-        [self.sessions.next_expiry(), self.merger.until(), sweep].into_iter().flatten().min()
+        let discard = self.sessions.has_discarded().then_some(Instant::ZERO);
+        [self.sessions.next_expiry(), self.merger.until(), sweep, discard].into_iter().flatten().min()
     }
 }
 

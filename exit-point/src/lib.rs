@@ -11,7 +11,6 @@
 
 mod config;
 mod exit_point;
-mod key_map;
 mod lane;
 mod limits;
 mod merge;

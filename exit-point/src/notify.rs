@@ -12,15 +12,15 @@ use gomera_cluster::message::connection_point::{Batch, Gap, Item, Notification, 
 use gomera_cluster::position::Position;
 use gomera_cluster::publication::Envelope;
 
-use crate::key_map::{KeyHash, KeyMap};
 use crate::outbox::Audience;
+use gomera_cluster::table::{Seeded, Table};
 
 /// Frames for all connection points.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     frames: BTreeMap<Address, Frames>,
     size: FrameSize,
-    hash: KeyHash,
+    hash: Seeded,
 }
 
 /// When a frame is closed.
@@ -37,7 +37,7 @@ struct Frames {
     publications: Vec<Arc<Envelope>>,
     batches: Vec<Batch>,
     /// Where publications that concern several sessions stand in the frame.
-    indexes: KeyMap<Position, u32>,
+    indexes: Table<Position, u32>,
     content_bytes: u64,
     handles_bytes: u64,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Writer<'frames> {
 }
 
 impl Notifier {
-    pub(crate) const fn new(size: FrameSize, hash: KeyHash) -> Self {
+    pub(crate) const fn new(size: FrameSize, hash: Seeded) -> Self {
         Self { frames: BTreeMap::new(), size, hash }
     }
 
@@ -85,7 +85,7 @@ impl Notifier {
             closed: Vec::new(),
             publications: Vec::new(),
             batches: Vec::new(),
-            indexes: KeyMap::with_hasher(hash),
+            indexes: Table::with_hasher(hash),
             content_bytes: 0,
             handles_bytes: 0,
         });

@@ -8,7 +8,7 @@
 //!        0 ───────────▶ sent_last     on attachments that ended; no client that resumes without W knows of them
 //!        0 ─────────▶ doubtful        sent, and a client resumed without saying whether it has them
 //! ```
-//! Invariant: `bytes` is the sum of the costs of what it holds.
+//! Invariant: `bytes` is the sum of the costs of what it holds, `leaning` the number of those that lean on a frame.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -82,6 +82,8 @@ pub(crate) struct Freed {
 pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
     bytes: u64,
+    /// How many lean on their frame.
+    leaning: usize,
     marks: Marks,
 }
 
@@ -145,6 +147,7 @@ impl Marks {
 impl Outbox {
     pub(crate) fn push(&mut self, entry: Entry) {
         self.bytes += entry.cost;
+        self.leaning += usize::from(entry.lean == Lean::Frame);
         self.entries.push_back(entry);
     }
 
@@ -185,8 +188,14 @@ impl Outbox {
     fn pop_front(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
         self.bytes -= entry.cost;
+        self.leaning -= usize::from(entry.lean == Lean::Frame);
         self.marks.pop();
         Some(entry)
+    }
+
+    /// Lets at most so many go, for good; says how many went.
+    pub(crate) fn discard(&mut self, most: usize) -> usize {
+        (0..most).map_while(|_| self.pop_front()).count()
     }
 
     /// Drops the beginning that `settled` covers. What it covers behind something that it does not cover (a client that
@@ -213,6 +222,7 @@ impl Outbox {
             } else {
                 freed.bytes += entry.cost;
                 freed.notifications += 1;
+                self.leaning -= usize::from(entry.lean == Lean::Frame);
             }
             index += 1;
             stays
@@ -257,9 +267,14 @@ impl Outbox {
     /// Makes everything in it keepable. Returns how many bytes of content were copied.
     pub(crate) fn keep(&mut self, buffers: ContentBuffers) -> u64 {
         let mut copied = 0;
-        for entry in self.entries.iter_mut().filter(|entry| entry.lean == Lean::Frame) {
+        let mut entries = self.entries.iter_mut();
+        // They came while there was little before them, so they stand near the front: no need to look at all of a long one.
+        while self.leaning > 0
+            && let Some(entry) = entries.find(|entry| entry.lean == Lean::Frame)
+        {
             entry.envelope = keepable(&entry.envelope, buffers);
             entry.lean = Lean::Itself;
+            self.leaning -= 1;
             copied += copied_bytes(&entry.envelope, buffers);
         }
         copied

@@ -7,6 +7,7 @@
 mod acknowledge;
 mod attach;
 mod deliver;
+mod discard;
 mod end;
 mod flush;
 mod give_up;
@@ -25,15 +26,16 @@ use gomera_model::timestamp::Timestamp;
 use slab::Slab;
 
 pub(crate) use self::deliver::Admission;
+use self::discard::Discarded;
 use self::end::Forgets;
 use crate::config::Config;
-use crate::key_map::{KeyHash, KeyMap};
 use crate::limits::Accounts;
 use crate::notify::{FrameSize, Notifier};
 use crate::outbox::Freed;
 use crate::schedule::Schedule;
 use crate::session::{Attached, Attachment, Flush, Session, SessionId};
 use crate::statistics::Statistics;
+use gomera_cluster::table::{Seeded, Table};
 
 /// All sessions of a shard.
 #[derive(Debug)]
@@ -42,11 +44,12 @@ pub(crate) struct Sessions {
     config: Config,
     layout: Option<Arc<Layout>>,
     table: Slab<Box<Session>>,
-    by_key: KeyMap<SessionKey, SessionId>,
+    by_key: Table<SessionKey, SessionId>,
     accounts: Accounts,
     expiry: Schedule<Instant>,
     sweeps: Schedule<Timestamp>,
     forgets: Forgets,
+    discarded: Discarded,
     /// Counts attachments; never falls.
     counter: u64,
     attached: u64,
@@ -65,7 +68,7 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(address: Address, config: Config) -> Self {
-        let hash = KeyHash::new(config.hash_seed);
+        let hash = Seeded::new(config.hash_seed);
         let size = FrameSize {
             content_bytes_max: config.frame_content_bytes_max,
             handles_bytes_max: config.frame_handles_bytes_max,
@@ -75,11 +78,12 @@ impl Sessions {
             config,
             layout: None,
             table: Slab::new(),
-            by_key: KeyMap::with_hasher(hash),
+            by_key: Table::with_hasher(hash),
             accounts: Accounts::default(),
             expiry: Schedule::new(),
             sweeps: Schedule::new(),
             forgets: Forgets::default(),
+            discarded: Discarded::default(),
             counter: 0,
             attached: 0,
             blockers: 0,
@@ -118,6 +122,16 @@ impl Sessions {
     /// Whether something happened to a session for which merging waits, since it was last asked.
     pub(crate) const fn take_stirred(&mut self) -> bool {
         std::mem::replace(&mut self.stirred, false)
+    }
+
+    /// Lets some of what sessions that are gone held go.
+    pub(crate) fn discard(&mut self) {
+        self.discarded.step();
+    }
+
+    /// Whether there is something for [`Sessions::discard`].
+    pub(crate) fn has_discarded(&self) -> bool {
+        !self.discarded.is_empty()
     }
 
     /// Brings the gauges up to date.

@@ -1,19 +1,19 @@
-//! Watches what passes between machines: that nobody sends without credit, where each publication stands, and which
-//! transitions of the protocol run. It decides nothing.
+//! Watches what passes between machines: that nobody sends without credit, that nothing is acknowledged before every exit point
+//! has it, where each publication stands, and which transitions of the protocol run. It decides nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::Class;
-use gomera_cluster::identity::{ConnectionId, Generation, SessionKey};
+use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence, SessionKey};
 use gomera_cluster::message::access_point::ToAccessPoint;
 use gomera_cluster::message::connection_point::{Item, ToConnectionPoint};
 use gomera_cluster::message::exit_point::ToExitPoint;
 use gomera_cluster::message::matcher::{Entry, ToMatcher};
 use gomera_cluster::message::{Frame, Message};
-use gomera_cluster::position::{LaneId, Position};
-use gomera_cluster::publication::Envelope;
+use gomera_cluster::position::{LaneId, Number, Position};
+use gomera_cluster::publication::{Envelope, PublicationKey};
 use gomera_model::timestamp::Timestamp;
 
 use crate::history::{History, PublicationIndex};
@@ -45,15 +45,36 @@ struct SessionAttachment {
     generation: Generation,
 }
 
-/// The watch.
+/// Where publications stand whose acknowledgement is not on its way, and how far exit points say they have merged.
 #[derive(Debug, Default)]
+struct Merging {
+    merged: BTreeMap<(LaneId, Address), Number>,
+    unacknowledged: BTreeMap<(LaneId, PublisherKey, Instance), BTreeMap<Sequence, Number>>,
+}
+
+/// The watch.
+#[derive(Debug)]
 pub struct Watch {
+    exit_points: Vec<Address>,
+    merging: Merging,
     lanes: BTreeMap<LaneKey, Mirror>,
     sessions: BTreeMap<SessionAttachment, Mirror>,
     attaching: BTreeMap<(Address, ConnectionId), u64>,
 }
 
 impl Watch {
+    /// Of a cluster with these exit points.
+    #[must_use]
+    pub fn new(exit_points: impl Iterator<Item = Address>) -> Self {
+        Self {
+            exit_points: exit_points.collect(),
+            merging: Merging::default(),
+            lanes: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            attaching: BTreeMap::new(),
+        }
+    }
+
     /// A machine sends a frame.
     pub fn sent(
         &mut self,
@@ -76,6 +97,7 @@ impl Watch {
                     match entry {
                         Entry::Publication(envelope) => {
                             stands(history, &envelope.content, Position { lane: entries.lane, number: *number })?;
+                            self.merging.taken(entries.lane, *number, envelope.key);
                         }
                         Entry::Barrier(_) => tally.count(Transition::BarrierWritten),
                         Entry::Operation(_) | Entry::Close => {}
@@ -92,11 +114,14 @@ impl Watch {
                 Ok(())
             }
             Message::ConnectionPoint(message) => self.sent_to_connection_point(frame, wall, message),
+            Message::AccessPoint(ToAccessPoint::Merged(merged)) => {
+                self.merging.merged.insert((merged.lane, frame.from), merged.through);
+                Ok(())
+            }
             Message::AccessPoint(
                 ToAccessPoint::OpenPublisher(_)
                 | ToAccessPoint::Progress(_)
                 | ToAccessPoint::EntriesCredit(_)
-                | ToAccessPoint::Merged(_)
                 | ToAccessPoint::Forget(_),
             )
             | Message::Matcher(ToMatcher::MatchesCredit(_))
@@ -156,9 +181,15 @@ impl Watch {
                 }
                 Ok(())
             }
-            ToConnectionPoint::PublisherOpened(_)
-            | ToConnectionPoint::PublisherSuperseded(_)
-            | ToConnectionPoint::Acknowledged(_)
+            ToConnectionPoint::Acknowledged(acknowledged) => acknowledged.through.iter().try_for_each(|through| {
+                let publisher = (acknowledged.lane, through.publisher, through.instance);
+                self.merging.acknowledged(publisher, through.sequence, &self.exit_points)
+            }),
+            ToConnectionPoint::PublisherOpened(opened) => {
+                let publisher = (opened.lane, opened.publisher, opened.instance);
+                self.merging.acknowledged(publisher, opened.acknowledged, &self.exit_points)
+            }
+            ToConnectionPoint::PublisherSuperseded(_)
             | ToConnectionPoint::Refused(_)
             | ToConnectionPoint::Completed(_)
             | ToConnectionPoint::LaneCredit(_)
@@ -246,6 +277,38 @@ impl Watch {
         let key = LaneKey { sender: frame.from, receiver: frame.to, lane, class: ClassKey(class) };
         let mirror = self.lanes.entry(key).or_default();
         spend(mirror, costs).map_err(|what| without_credit(frame, format!("on lane {lane} {what}")))
+    }
+}
+
+impl Merging {
+    fn taken(&mut self, lane: LaneId, number: Number, key: PublicationKey) {
+        let known = self.unacknowledged.entry((lane, key.publisher, key.instance)).or_default();
+        known.insert(key.sequence, number);
+    }
+
+    /// Everything of a publisher up to a sequence is acknowledged: it is in the outboxes of all exit points.
+    fn acknowledged(
+        &mut self,
+        publisher: (LaneId, PublisherKey, Instance),
+        through: Sequence,
+        exit_points: &[Address],
+    ) -> Result<(), Violation> {
+        let Some(known) = self.unacknowledged.get_mut(&publisher) else { return Ok(()) };
+        while let Some(first) = known.first_entry().filter(|first| *first.key() <= through) {
+            let number = first.remove();
+            let has = |exit: &&Address| self.merged.get(&(publisher.0, **exit)).is_some_and(|&merged| merged >= number);
+            if let Some(without) = exit_points.iter().find(|exit| !has(exit)) {
+                return Err(Violation {
+                    promise: Promise::Delivery,
+                    what: format!(
+                        "number {} of lane {} is acknowledged, and {without} has not merged it",
+                        number.0, publisher.0
+                    ),
+                    subjects: Vec::new(),
+                });
+            }
+        }
+        Ok(())
     }
 }
 

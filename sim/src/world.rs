@@ -121,7 +121,7 @@ impl World {
             network,
             publishers: Vec::new(),
             subscribers: Vec::new(),
-            watch: Watch::default(),
+            watch: Watch::new(layout.machines(Layer::ExitPoint)),
             names,
             layouts,
             random,

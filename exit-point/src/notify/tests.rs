@@ -6,7 +6,7 @@ use super::*;
 use crate::testing::{CONNECTION_POINT, LANES, OTHER_CONNECTION_POINT, at, envelope, session};
 
 fn notifier(content_bytes_max: u64, handles_bytes_max: u64) -> Notifier {
-    Notifier::new(FrameSize { content_bytes_max, handles_bytes_max }, KeyHash::new(1))
+    Notifier::new(FrameSize { content_bytes_max, handles_bytes_max }, Seeded::new(1))
 }
 
 fn heading(name: &str) -> Heading {

@@ -109,6 +109,7 @@ impl Sessions {
         self.accounts.free(session.tenant, held);
         self.accounts.file(id, session.tenant, &mut session.rank, crate::outbox::Freed::default());
         self.statistics.notifications_abandoned += held.notifications;
+        self.discarded.push(std::mem::take(&mut session.outbox));
         let forgetting =
             Forgetting { tenant: session.tenant, carriage: Carriage::Waiting, answer, waiting: Vec::new() };
         self.forgets.insert((session.key, session.generation), forgetting);

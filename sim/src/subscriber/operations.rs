@@ -53,7 +53,7 @@ impl Subscriber {
             }
             81..=83 => self.get(stage, id),
             _ => {
-                let limit = if self.random.chance(300) { 1 } else { 1000 };
+                let limit = if self.random.chance(300) { 1 } else { 6 };
                 self.list(stage, None, limit);
             }
         }

@@ -1,10 +1,14 @@
 //! Sessions that end: expiry, the client's wish, beginning anew while the old one is being forgotten.
 
+use gomera_cluster::credit::Total;
 use gomera_cluster::identity::{Generation, SessionKey};
 use gomera_cluster::message::connection_point::{EndReason, Presence};
+use gomera_cluster::message::exit_point::Matched;
+use gomera_cluster::position::Number;
 use gomera_cluster::session::SessionOptions;
 
 use super::*;
+use crate::config::ContentBuffers;
 
 const LANE: LaneId = LANES[0];
 
@@ -146,4 +150,36 @@ fn a_forget_whose_lane_is_gone_takes_another() {
         _ => None,
     });
     assert_eq!(lanes.collect::<Vec<_>>().last().copied(), other);
+}
+
+#[test]
+fn a_session_with_a_large_outbox_goes_in_steps_that_hold_nobody_up() {
+    const NOTIFICATIONS: u64 = 50_000;
+    let mut rig = Rig::new(Config { content_buffers: ContentBuffers::Own, ..Config::default() });
+    let mut attach = rig.attach_message("s");
+    attach.credit = Total(0);
+    attach.options.outbox_notifications_max = NOTIFICATIONS;
+    let client = rig.attach_as(attach);
+    let targets = || vec![target("s", client.generation(), &[1])];
+    let envelope = envelope(1);
+    for from in (0..NOTIFICATIONS).step_by(1000) {
+        let matched = (from + 1..=from + 1000).map(|number| Matched {
+            number: Number(number),
+            envelope: Arc::clone(&envelope),
+            targets: targets(),
+        });
+        rig.matches(whole(LANE, (from, from + 1000), matched.collect()));
+    }
+    let held = || Arc::strong_count(&envelope) - 1;
+    assert!(held() >= 49_000, "{}", held());
+    rig.end(&client);
+    assert_eq!(rig.exit.statistics().outbox_notifications, 0, "limits count it no more");
+    assert!(held() > 40_000, "what is left goes in steps: {}", held());
+    let mut steps = 0;
+    while rig.exit.poll_timeout() == Some(Instant::ZERO) {
+        rig.exit.handle_timeout(Instant::ZERO);
+        steps += 1;
+    }
+    assert_eq!(held(), 0);
+    assert!(steps > 5, "{steps}");
 }
