@@ -1,5 +1,7 @@
 //! `gomera filter`: tries filters without a cluster.
 
+mod hints;
+
 use std::path::Path;
 
 use clap::{Args, Subcommand};
@@ -17,7 +19,8 @@ use crate::output;
 pub enum FilterCommand {
     /// Check a filter and print it in canonical form
     ///
-    /// A wrong filter is shown with a caret under the place, and the exit code is 65.
+    /// Which attributes it reads, and what is likely to be a slip, is told on standard error. A wrong filter is shown with a caret
+    /// under the place, and the exit code is 65.
     #[command(after_help = "\
 Examples:
   gomera filter check \"type = 'road' and speed < 20\"
@@ -41,7 +44,7 @@ pub struct Check {
     /// The filter
     #[arg(value_name = "EXPR", allow_hyphen_values = true)]
     expression: String,
-    /// Print one JSON object: `filter attributes context`, or `error offset line column` if it is wrong
+    /// Print one JSON object: `filter attributes context hints`, or `error offset line column` if it is wrong
     #[arg(long)]
     json: bool,
 }
@@ -66,6 +69,7 @@ struct Checked {
     filter: String,
     attributes: Vec<String>,
     context: Vec<String>,
+    hints: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -102,15 +106,32 @@ pub fn parse_context(json: &str) -> Outcome<Attributes> {
         .map_err(|error| Failure::data(anyhow::Error::new(error).context("read --context")))
 }
 
+/// Says on standard error what is likely to be a slip.
+pub fn hint(text: &str, filter: &Filter) {
+    for hint in hints::hints(text, filter) {
+        eprintln!("gomera: hint: {hint}");
+    }
+}
+
 fn run_check(check: &Check) -> Outcome {
     if !check.json {
-        return output::line(parse(&check.expression)?);
+        let filter = parse(&check.expression)?;
+        output::line(&filter)?;
+        let attributes = filter.attribute_names().iter().map(ToString::to_string);
+        let context = filter.context_names().iter().map(|name| format!("${name}"));
+        let reads: Vec<_> = attributes.chain(context).collect();
+        if !reads.is_empty() {
+            eprintln!("gomera: it reads {}", reads.join(", "));
+        }
+        hint(&check.expression, &filter);
+        return Ok(());
     }
     match Filter::parse(&check.expression, &FilterLimits::default()) {
         Ok(filter) => output::json(&Checked {
             filter: filter.to_string(),
             attributes: filter.attribute_names().iter().map(ToString::to_string).collect(),
             context: filter.context_names().iter().map(ToString::to_string).collect(),
+            hints: hints::hints(&check.expression, &filter),
         }),
         Err(error) => {
             output::json(&Wrong {

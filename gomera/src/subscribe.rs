@@ -93,8 +93,15 @@ struct GapLine {
 
 /// Runs it.
 pub async fn run(subscribe: Subscribe) -> Outcome {
-    filter::parse(&subscribe.filter)?;
+    let filter = filter::parse(&subscribe.filter)?;
     let context = subscribe.context.as_deref().map(filter::parse_context).transpose()?;
+    filter::hint(&subscribe.filter, &filter);
+    if subscribe.session.is_none() {
+        let given = |name: &str| context.as_ref().is_some_and(|context| context.get(name).is_some());
+        for name in filter.context_names().iter().filter(|name| !given(name)) {
+            eprintln!("gomera: hint: nothing matches while the context has no `{name}`: give it with --context");
+        }
+    }
     let mut interrupted = signals::interrupted();
     let client = subscribe.endpoints.connect().await?;
     let policy = match subscribe.slow {

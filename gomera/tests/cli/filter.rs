@@ -21,8 +21,20 @@ fn check_prints_the_canonical_form() {
             "filter": "$far > DISTANCE(at, POINT(1.0, 2.0))",
             "attributes": ["at"],
             "context": ["far"],
+            "hints": [],
         })
     );
+}
+
+#[test]
+fn check_tells_what_is_read_and_what_may_be_a_slip_beside_the_filter() {
+    let ended = check(&["type = \"road\" and co2-ppm > $limit"]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "type = road AND co2 - ppm > $limit\n"));
+    for expected in ["it reads co2, ppm, road, type, $limit", "hint: road is the name of an attribute", "\"co2-ppm\""] {
+        assert!(ended.err.contains(expected), "{expected}: {}", ended.err);
+    }
+    let json = check(&["--json", "speed < '20'"]).json();
+    assert!(json["hints"][0].as_str().is_some_and(|hint| hint.contains("'20' is a text")), "{json}");
 }
 
 #[test]
