@@ -5,6 +5,8 @@
 //! stream within it, made of a retained [`log`], the [`publishers`] it knows, the [`operations`] that await their matchers,
 //! the [`readers`] the log is sent to, and the [`sources`] that credit is granted to.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 pub mod config;
 mod lane;
 mod log;

@@ -1,6 +1,8 @@
 //! What all four layers share, and nothing that does I/O: time, identities, the layout and its epochs, the messages between
 //! machines, credit, coverage, and the gate that keeps stale senders out. A layer crate is `model` + this + its own idea.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 pub mod address;
 pub mod coverage;
 pub mod credit;

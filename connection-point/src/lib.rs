@@ -11,6 +11,8 @@
 //! [`machine`] puts the parts together; [`client`] is the vocabulary towards the host; `docs/protocols/connection-point.md` is
 //! the protocol page.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod acceptance;
 mod brake;
 pub mod client;

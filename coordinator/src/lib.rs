@@ -4,6 +4,8 @@
 //! [`Coordinator`] is the machine; [`registration`], [`desired`] and [`document`] say what the znodes contain; [`tree`] is the
 //! in-process stand-in for ZooKeeper.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 pub mod config;
 pub mod coordinator;
 pub mod desired;

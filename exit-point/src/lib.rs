@@ -9,6 +9,8 @@
 //! subsequence of that lane, complete but for what its policy or limits gave up, which it is told. The protocol is written
 //! down in `docs/protocols/exit-point.md`.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod config;
 mod exit_point;
 mod lane;

@@ -3,6 +3,8 @@
 //! Everything here is pure: no I/O, no clock, no randomness. `docs/filter-language.md` is the specification of the
 //! filter language; the plain evaluator in [`filter`] is its oracle, against which every index is tested.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 pub mod attributes;
 pub mod filter;
 pub mod flatten;

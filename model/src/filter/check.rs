@@ -214,7 +214,11 @@ impl Walk<'_> {
         match expression {
             Expression::And(parts) if parts.len() < 2 => self.few(parts, Truth::True, depth),
             Expression::Or(parts) if parts.len() < 2 => self.few(parts, Truth::False, depth),
-            expression => {
+            Expression::Constant(_)
+            | Expression::Predicate(_)
+            | Expression::Not(_)
+            | Expression::And(_)
+            | Expression::Or(_) => {
                 self.count(depth)?;
                 Ok(match expression {
                     Expression::Constant(truth) => Expression::Constant(truth),

@@ -184,7 +184,12 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized> Ev
                 None => Truth::Unknown,
                 Some(Scalar::Array(members)) => Truth::from(match value {
                     Scalar::Array(elements) => intersect(elements, members),
-                    scalar => holds(members, scalar),
+                    scalar @ (Scalar::Bool(_)
+                    | Scalar::Integer(_)
+                    | Scalar::Float(_)
+                    | Scalar::String(_)
+                    | Scalar::Timestamp(_)
+                    | Scalar::GeoPoint(_)) => holds(members, scalar),
                 }),
                 Some(_) => Truth::False,
             },

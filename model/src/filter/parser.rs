@@ -1,6 +1,11 @@
 //! Tokens to a tree, by recursive descent. Recursion happens only at `(`, `NOT`, a sign and a function, each of which
 //! counts against the depth cap before it is entered, so that no text overflows the stack.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "of tokens: what is none of those looked for is unexpected, whatever other kinds there are"
+)]
+
 mod function;
 mod predicate;
 
@@ -280,7 +285,11 @@ impl<'t> Parser<'t, '_> {
             Operand::Attribute(_) | Operand::Context(_) => {
                 self.condition_node(start, Expression::is_true(item), [(depth, nodes), (1, 1)])
             }
-            other => {
+            other @ (Operand::Constant(_)
+            | Operand::Negate(_)
+            | Operand::Arithmetic(_)
+            | Operand::Point(_)
+            | Operand::Distance(_)) => {
                 let found = format!("the value `{}` alone", shown(&other.to_string()));
                 let expected = "a condition, such as a comparison of it".to_owned();
                 Err(self.error(start, ParseErrorKind::Unexpected { found, expected }))
