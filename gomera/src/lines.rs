@@ -76,8 +76,15 @@ impl Lines {
 }
 
 impl Line<'_> {
-    /// The line as a JSON value, flattened into attributes.
+    /// The line as a JSON object, flattened into attributes. Any other JSON value would have none, and no filter could match it.
     pub fn attributes(&self) -> Outcome<Attributes> {
+        let is_other = matches!(self.bytes.first(), Some(b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'));
+        if is_other && serde_json::from_slice::<serde::de::IgnoredAny>(self.bytes).is_ok() {
+            return Err(Failure::say(
+                Reason::Data,
+                format!("line {} is JSON but no object, must be one such as {{\"speed\": 12}}", self.number),
+            ));
+        }
         attributes_from_json(self.bytes, &FlattenLimits::default()).map_err(|error| {
             let number = self.number;
             match error {

@@ -225,7 +225,7 @@ pub async fn stop(process: Process, within: Duration) -> Outcome<Told> {
             Ok(forced) => Ok(Told::Stopped { forced }),
             Err(_) => Err(Failure::say(Reason::Internal, "stopping took too long: some of it was cut off")),
         },
-        () = &mut again => Err(Failure::say(Reason::Internal, "told to stop a second time: cut off")),
+        () = &mut again => Err(Failure::say(Reason::Unavailable, "told to stop a second time: cut off")),
     }
 }
 
@@ -247,7 +247,10 @@ fn tell(told: &Told, json: bool) -> Outcome {
         }
         Told::Serving => output::line("it serves"),
         Told::Stopped { forced: 0 } => output::line("stopped"),
-        Told::Stopped { forced } => output::line(format!("stopped, {forced} clients were cut off")),
+        Told::Stopped { forced } => {
+            let forced = output::count(u64::try_from(*forced).unwrap_or(u64::MAX), "client stream");
+            output::line(format!("stopped, after {forced} had to be cut off"))
+        }
     }
 }
 

@@ -6,6 +6,14 @@ use serde::Serialize;
 
 use crate::exit::{Failure, Outcome, Reason};
 
+/// A number of things, in words that agree.
+pub fn count(number: impl Into<u64>, one: &str) -> String {
+    match number.into() {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
+    }
+}
+
 /// Writes one line.
 pub fn line(text: impl std::fmt::Display) -> Outcome {
     writeln!(io::stdout().lock(), "{text}").map_err(failure)

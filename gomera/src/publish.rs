@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::cell;
-use crate::endpoint::Endpoints;
+use crate::endpoint::{self, Endpoints};
 use crate::exit::{Failure, Outcome, Reason};
 use crate::lines::{self, Lines};
 use crate::output;
@@ -55,6 +55,7 @@ struct Published {
 pub async fn run(publish: Publish) -> Outcome {
     let single = single(&publish)?;
     let client = publish.endpoints.connect().await?;
+    endpoint::tell_trouble(&client);
     let publisher = client.publisher(publish.publisher.clone()).open().await.map_err(Failure::unavailable)?;
     let (tickets, waiting) = mpsc::channel(UNACKNOWLEDGED_MAX);
     let collector = tokio::spawn(collect(waiting));
@@ -115,6 +116,14 @@ fn attributes(pairs: &[String]) -> Outcome<Attributes> {
         let Some((name, text)) = pair.split_once('=') else {
             return Err(Failure::say(Reason::Usage, format!("attribute `{pair}` has no `=`, must be NAME=VALUE")));
         };
+        if pairs
+            .iter()
+            .filter(|other| other.split_once('=').is_some_and(|(same, _)| same.trim() == name.trim()))
+            .count()
+            > 1
+        {
+            return Err(Failure::say(Reason::Usage, format!("attribute `{}` is given twice", name.trim())));
+        }
         if let Some(value) = cell::value(text) {
             builder.insert(name.trim(), value).map_err(Failure::data)?;
         }

@@ -144,7 +144,11 @@ async fn play(replay: &Replay, rows: Rows, filters: Vec<Filter>, context: Attrib
     };
     drop(view);
     outcome?;
-    summary?.conclude(replay.json)
+    let summary = summary?;
+    if count == 0 {
+        return Err(Failure::say(Reason::Data, format!("there is no row in {}", replay.file.display())));
+    }
+    summary.conclude(replay.json)
 }
 
 async fn connect(endpoints: &[String]) -> Outcome<Client> {

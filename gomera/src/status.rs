@@ -61,6 +61,9 @@ struct NodeReport {
     shards: u32,
     slices_active: u32,
     slices_other: u32,
+    /// Layers in the order in which a publication passes them.
+    #[serde(skip)]
+    place: i32,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,6 +140,7 @@ fn cluster(topology: Topology) -> ClusterReport {
             Layer::ExitPoint => "exit-point",
             Layer::Unspecified => "unknown",
         },
+        place: node.layer,
         name: node.name,
         incarnation: format!("{:016x}", node.incarnation),
         link_address: node.link_address,
@@ -145,13 +149,15 @@ fn cluster(topology: Topology) -> ClusterReport {
         slices_active: node.slices_active,
         slices_other: node.slices_other,
     });
+    let mut nodes: Vec<_> = nodes.collect();
+    nodes.sort_by(|one, other| (one.place, &one.name).cmp(&(other.place, &other.name)));
     ClusterReport {
         cluster: topology.cluster,
         epoch: topology.epoch,
         matcher_slices: topology.matcher_slices,
         session_slices: topology.session_slices,
         replication: topology.replication,
-        nodes: nodes.collect(),
+        nodes,
         lanes,
     }
 }
@@ -166,9 +172,12 @@ fn print(report: &Report) -> Outcome {
         cluster.cluster, cluster.epoch, cluster.matcher_slices, cluster.session_slices, cluster.replication
     ))?;
     for node in &cluster.nodes {
-        let mut line = format!("  {:<17} {:<24} {} shards", node.layer, node.name, node.shards);
+        let mut line = format!("  {:<17} {:<24} {}", node.layer, node.name, output::count(node.shards, "shard"));
         if node.slices_active + node.slices_other > 0 {
-            line.push_str(&format!(", {} slices active, {} other", node.slices_active, node.slices_other));
+            line.push_str(&format!(", active for {}", output::count(node.slices_active, "slice")));
+        }
+        if node.slices_other > 0 {
+            line.push_str(&format!(", holds {} more", node.slices_other));
         }
         for (what, address) in [("clients", &node.client_address), ("links", &node.link_address)] {
             if !address.is_empty() {

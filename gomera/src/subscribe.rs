@@ -10,7 +10,7 @@ use gomera_model::Attributes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::endpoint::Endpoints;
+use crate::endpoint::{self, Endpoints};
 use crate::exit::{Failure, Outcome, Reason};
 use crate::filter;
 use crate::output;
@@ -99,11 +99,12 @@ pub async fn run(subscribe: Subscribe) -> Outcome {
     if subscribe.session.is_none() {
         let given = |name: &str| context.as_ref().is_some_and(|context| context.get(name).is_some());
         for name in filter.context_names().iter().filter(|name| !given(name)) {
-            eprintln!("gomera: hint: nothing matches while the context has no `{name}`: give it with --context");
+            eprintln!("gomera: hint: the filter reads ${name}, which is unknown: give it with --context");
         }
     }
     let mut interrupted = signals::interrupted();
     let client = subscribe.endpoints.connect().await?;
+    endpoint::tell_trouble(&client);
     let policy = match subscribe.slow {
         Slow::DropOldest => SlowPolicy::DropOldest,
         Slow::Disconnect => SlowPolicy::Disconnect,
@@ -152,6 +153,7 @@ async fn print(subscribe: &Subscribe, session: &Session, deliveries: &mut Delive
                     left -= 1;
                 }
                 Event::Gap(gap) if subscribe.json => output::json(&GapLine { gap: gap.dropped })?,
+                Event::Gap(gap) if gap.dropped == 1 => eprintln!("gomera: 1 notification was given up"),
                 Event::Gap(gap) => eprintln!("gomera: {} notifications were given up", gap.dropped),
                 Event::Resumed => {}
                 Event::Recreated => eprintln!("gomera: the cluster had lost the session; subscribed again"),

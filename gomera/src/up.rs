@@ -3,6 +3,7 @@
 mod processes;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use clap::Args;
 use gomera_coordinator::Desired;
@@ -14,6 +15,9 @@ use crate::exit::{Failure, Outcome, Reason};
 use crate::node;
 use crate::output;
 use crate::signals;
+
+/// Stopping that takes longer is explained.
+const TELL_AFTER: Duration = Duration::from_millis(300);
 
 /// `gomera up`
 #[derive(Clone, Debug, Args)]
@@ -52,9 +56,12 @@ struct Serving<'a> {
 
 /// Runs it.
 pub async fn run(up: Up) -> Outcome {
-    let mut defaults = Configuration::default();
+    // A person has started it and wants to read what is wrong, not what goes well.
+    let mut defaults = Configuration { log: "warn".into(), ..Configuration::default() };
     if up.processes.is_none() {
         defaults.metrics_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
+        // Clients cannot go elsewhere, and what the cluster holds goes with it.
+        defaults.stop_within = Duration::from_secs(2);
     }
     let configuration = Draft::read(defaults, up.process.config.as_deref())?
         .with(&up.process)
@@ -97,14 +104,28 @@ async fn in_process(configuration: &Configuration, nodes: Desired, json: bool) -
     serving(configuration, nodes, "in this process", &clients, &metrics, json)?;
     told_to_stop.await;
     let mut again = signals::interrupted();
+    let within = configuration.stop_within;
+    let stop = cluster.stop(within);
+    tokio::pin!(stop);
     let forced = tokio::select! {
-        forced = cluster.stop(configuration.stop_within) => forced,
-        () = &mut again => return Err(Failure::say(Reason::Internal, "told to stop a second time: cut off")),
+        forced = &mut stop => forced,
+        () = tokio::time::sleep(TELL_AFTER) => {
+            eprintln!("gomera: stopping; clients that are connected have {within:?} to leave, told again none");
+            tokio::select! {
+                forced = &mut stop => forced,
+                () = &mut again => return Err(cut_off()),
+            }
+        }
+        () = &mut again => return Err(cut_off()),
     };
     if forced > 0 {
-        eprintln!("gomera: {forced} clients were cut off");
+        eprintln!("gomera: cut off {}", output::count(u64::try_from(forced).unwrap_or(u64::MAX), "client stream"));
     }
     Ok(())
+}
+
+fn cut_off() -> Failure {
+    Failure::say(Reason::Unavailable, "told to stop a second time: cut off")
 }
 
 /// Says that the cluster serves, where, and to whom it is open.
@@ -120,10 +141,13 @@ fn serving(
         output::json(&Serving { event: "serving", cluster: &configuration.cluster, clients, metrics })?;
         return output::flush();
     }
-    output::line(format!(
-        "cluster {} serves: {} connection points, {} access points, {} matchers, {} exit points, {place}",
-        configuration.cluster, nodes.connection_points, nodes.access_points, nodes.matchers, nodes.exit_points
-    ))?;
+    let layers = [
+        output::count(nodes.connection_points, "connection point"),
+        output::count(nodes.access_points, "access point"),
+        output::count(nodes.matchers, "matcher"),
+        output::count(nodes.exit_points, "exit point"),
+    ];
+    output::line(format!("cluster {} serves: {}, {place}", configuration.cluster, layers.join(", ")))?;
     for address in clients {
         output::line(format!("  clients  http://{address}"))?;
     }

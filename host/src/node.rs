@@ -31,7 +31,7 @@ use crate::runtime::{Crew, Input, Layered, NodeHandle};
 use crate::telemetry::statistics;
 
 /// What nodes of one process say where others say how links reach them: nobody will dial it.
-const IN_PROCESS: &str = "in-process:1";
+pub(crate) const IN_PROCESS: &str = "in-process:1";
 
 /// How long the last frames of a node that stops may take to leave.
 const LAST_FRAMES: Duration = Duration::from_secs(1);

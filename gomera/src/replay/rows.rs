@@ -1,5 +1,6 @@
 //! A file as rows to publish: CSV with a header line, or JSON lines. Errors name the line.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use super::Format;
 use crate::cell;
 use crate::exit::{Failure, Outcome, Reason};
 use crate::lines::{self, Lines};
+use crate::output;
 
 /// One publication to be.
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl Rows {
                 Some(line) => line.attributes()?,
             },
             Source::Csv { reader, names, record } => {
-                if !reader.read_record(record).map_err(|error| Failure::data(anyhow::Error::new(error)))? {
+                if !reader.read_record(record).map_err(wrong_record)? {
                     return Ok(None);
                 }
                 let line = record.position().map_or(0, csv::Position::line);
@@ -92,6 +94,23 @@ fn guess(path: &Path, input: &mut (dyn BufRead + Send)) -> Outcome<Format> {
     Ok(if beginning.trim_ascii_start().first() == Some(&b'{') { Format::Jsonl } else { Format::Csv })
 }
 
+fn wrong_record(error: csv::Error) -> Failure {
+    let text = match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let line = pos.as_ref().map_or(0, csv::Position::line);
+            let cells = output::count(*len, "cell");
+            format!("line {line} has {cells}, must have {expected_len} as the header has")
+        }
+        csv::ErrorKind::Utf8 { pos, err } => {
+            let line = pos.as_ref().map_or(0, csv::Position::line);
+            format!("line {line}, cell {}: it is not UTF-8", err.field() + 1)
+        }
+        csv::ErrorKind::Io(_) => return Failure::new(Reason::Input, anyhow::Error::new(error).context("read input")),
+        _ => return Failure::data(anyhow::Error::new(error)),
+    };
+    Failure::say(Reason::Data, text)
+}
+
 /// The names of the columns; one without a name goes by its number.
 fn header(reader: &mut csv::Reader<Box<dyn BufRead + Send>>) -> Outcome<Vec<String>> {
     let header =
@@ -100,7 +119,15 @@ fn header(reader: &mut csv::Reader<Box<dyn BufRead + Send>>) -> Outcome<Vec<Stri
         "" => format!("column_{}", index + 1),
         name => name.to_owned(),
     });
-    Ok(named.collect())
+    let names: Vec<_> = named.collect();
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
+        return Err(Failure::say(
+            Reason::Data,
+            format!("two columns are called `{twice}`, each must have a name of its own"),
+        ));
+    }
+    Ok(names)
 }
 
 fn cells(names: &[String], record: &csv::StringRecord) -> Result<Attributes, gomera_model::AttributesError> {
@@ -180,7 +207,11 @@ mod tests {
             format!("{failure:?}")
         };
         assert!(failure("{\"a\":1}\n{\"a\":\n", "x.jsonl").contains("line 2"));
-        assert!(failure("a,b\n1,2\n3\n", "x.csv").contains("line: 3"));
+        assert!(failure("a,b\n1,2\n3\n", "x.csv").contains("line 3 has 1 cell, must have 2"));
+        assert!(failure("{\"a\":1}\n[1]\n", "x.jsonl").contains("line 2 is JSON but no object"));
+        assert!(failure("{\"a\":1}\n1.5\n", "x.jsonl").contains("line 2 is JSON but no object"));
+        let Err(twice) = rows("x.csv", "a,b,a\n1,2,3\n", None) else { panic!("two of one name") };
+        assert!(format!("{twice:?}").contains("two columns are called `a`"));
         assert!(failure("gomera.time\n1\n", "x.csv").contains("line 2"));
         let Err(missing) = rows("x.csv", "a,b\n1,2\n", Some("c")) else { panic!("no such column") };
         assert!(format!("{missing:?}").contains("the columns are a, b"));

@@ -140,6 +140,7 @@ impl Cluster {
             ("--metrics-listen", metrics.to_string()),
             ("--stop-within", format!("{}ms", configuration.stop_within.as_millis())),
             ("--log", configuration.log.clone()),
+            ("--log-format", configuration.log_format.to_string()),
         ] {
             arguments.extend([flag.to_owned(), value]);
         }

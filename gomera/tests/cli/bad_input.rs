@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::Instant;
 
+use crate::cluster::signal;
 use crate::program::{Ended, command, gomera};
 
 fn said(ended: &Ended, code: i32, words: &[&str]) {
@@ -22,12 +23,38 @@ fn a_port_that_is_taken_is_named_with_the_flag_that_changes_it() {
 }
 
 #[test]
+fn a_program_for_people_is_quiet_unless_something_is_wrong_and_colours_no_file() {
+    use std::io::{BufRead, BufReader};
+    let up = ["up", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+    for (log, words) in [(&[][..], ""), (&["--log", "info"], "a node has started")] {
+        let mut child = command(&[&up[..], log].concat())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut out = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let first = out.next().expect("it says something").expect("text");
+        assert!(
+            first.contains("serves: 1 connection point, 1 access point, 1 matcher, 1 exit point, in this process"),
+            "{first}"
+        );
+        signal("TERM", u64::from(child.id()));
+        let ended = child.wait_with_output().expect("it ends");
+        let error = String::from_utf8(ended.stderr).expect("text");
+        assert!(ended.status.success(), "{error}");
+        assert!(!error.contains('\u{1b}'), "no terminal, no colours: {error}");
+        assert_eq!(error.is_empty(), words.is_empty(), "{error}");
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn a_cluster_that_is_not_there_is_named_with_its_address() {
     for arguments in [&["status"][..], &["pub", "-a", "a=1"], &["sub", "a = 1"], &["replay", "-"]] {
         let ended = gomera(&[arguments, &["--endpoint", "127.0.0.1:1"]].concat(), "");
         said(&ended, 69, &["127.0.0.1:1"]);
     }
-    said(&gomera(&["pub", "-a", "a=1", "--endpoint", "https://127.0.0.1:1"], ""), 69, &["scheme must be http"]);
+    said(&gomera(&["pub", "-a", "a=1", "--endpoint", "https://127.0.0.1:1"], ""), 64, &["scheme must be http"]);
 }
 
 #[test]
@@ -88,4 +115,8 @@ fn wrong_input_to_a_replay_is_told_before_or_at_its_line() {
     said(&gomera(&["replay", "-", "--filter", "a ="], ""), 65, &["   ^"]);
     said(&gomera(&["replay", "-", "--publisher-column", "c"], "a,b\n1,2\n"), 64, &["the columns are a, b"]);
     said(&gomera(&["replay", "-", "--json"], "{\"a\":1}\n{\"a\"}\n"), 65, &["line 2"]);
+    said(&gomera(&["replay", "-", "--json"], "{\"a\":1}\n[1]\n"), 65, &["line 2 is JSON but no object"]);
+    for nothing in ["", "a,b\n", "a,\"b\n1,2\n"] {
+        said(&gomera(&["replay", "-", "--format", "csv"], nothing), 65, &["there is no row in -"]);
+    }
 }

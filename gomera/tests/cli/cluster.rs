@@ -30,13 +30,17 @@ impl Cluster {
 
     /// With these arguments; waits until it serves.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut process =
-            command(&["up", "--json", "--listen", "127.0.0.1:0", "--stop-within", "2s", "--log", "error"])
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("the program starts");
+        Self::at("127.0.0.1:0", arguments)
+    }
+
+    /// Clients come in here.
+    pub fn at(address: &str, arguments: &[&str]) -> Self {
+        let mut process = command(&["up", "--json", "--listen", address, "--stop-within", "2s", "--log", "error"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
         let out = process.stdout.take().expect("it is piped");
         let (sender, told) = mpsc::channel();
         std::thread::spawn(move || {

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, signal};
 use crate::program::{command, gomera};
 
 /// A `gomera sub` whose subscription is in force.
@@ -102,9 +102,43 @@ fn status_tells_what_there_is() {
     let count = |layer: &str| nodes.iter().filter(|node| node["layer"] == layer).count();
     assert_eq!(["connection-point", "access-point", "matcher", "exit-point"].map(count), [1, 2, 3, 2]);
     assert_eq!(status["lanes"].as_array().map(Vec::len), Some(2));
+    let layers: Vec<_> = nodes.iter().map(|node| node["layer"].as_str().expect("a text")).collect();
+    assert_eq!((layers[0], layers[1], layers[7]), ("connection-point", "access-point", "exit-point"), "{layers:?}");
     let text = gomera(&["status", "--endpoint", &cluster.endpoint], "");
-    assert!(text.out.contains("cluster plaza") && text.out.contains("serving"), "{}", text.out);
+    for expected in
+        ["cluster plaza", "serving", "connection-point-1       1 shard, clients 127.0.0.1", "active for 128 slices"]
+    {
+        assert!(text.out.contains(expected), "{expected}: {}", text.out);
+    }
+    assert!(!text.out.contains("in-process"), "{}", text.out);
     assert_eq!(cluster.stop(), Some(0));
+}
+
+#[test]
+fn who_waits_for_a_cluster_that_is_away_is_told_so() {
+    let cluster = Cluster::up();
+    let address = cluster.endpoint.trim_start_matches("http://").to_owned();
+    let mut child = command(&["sub", "n > 0", "--endpoint", &cluster.endpoint])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines().map(|line| line.expect("text"));
+    let mut line = || said.next().expect("it says more");
+    assert!(line().contains("subscribed"));
+    let began = std::time::Instant::now();
+    assert_eq!(cluster.stop(), Some(0));
+    assert!(began.elapsed().as_millis() < 1900, "the client went before it was cut off");
+    let told = line();
+    assert!(told.contains("cut off from the cluster, trying again") && told.contains(&address), "{told}");
+    let again = Cluster::at(&address, &["--metrics-listen", "127.0.0.1:0"]);
+    let mut back = [line(), line()];
+    back.sort();
+    assert_eq!(back, ["gomera: connected again", "gomera: the cluster had lost the session; subscribed again"]);
+    signal("INT", u64::from(child.id()));
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(again.stop(), Some(0));
 }
 
 #[test]
@@ -114,8 +148,12 @@ fn a_publication_that_is_wrong_is_refused_with_its_line_and_the_others_are_publi
     assert_eq!(ended.code, 65);
     assert!(ended.err.contains("line 2"), "{}", ended.err);
     assert_eq!(ended.json(), json!({"published": 1, "acknowledged": 1, "refused": 0}));
-    for (arguments, code) in [(&["-a", "speed"][..], 64), (&["-a", "gomera.time=1"], 65), (&["--file", "/nowhere"], 66)]
-    {
+    for (arguments, code) in [
+        (&["-a", "speed"][..], 64),
+        (&["-a", "a=1", "-a", " a=2"], 64),
+        (&["-a", "gomera.time=1"], 65),
+        (&["--file", "/nowhere"], 66),
+    ] {
         let ended = gomera(&[&["pub", "--endpoint", &cluster.endpoint], arguments].concat(), "");
         assert_eq!(ended.code, code, "{}", ended.err);
     }

@@ -1,5 +1,7 @@
 //! The log of a process, on standard error.
 
+use std::io::IsTerminal as _;
+
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -13,6 +15,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl std::fmt::Display for LogFormat {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
 }
 
 /// The log cannot be set up.
@@ -37,6 +48,9 @@ pub fn install(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
         .map_err(|error| LoggingError::Filter { filter: filter.to_owned(), reason: error.to_string() })?;
     let log =
         tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    // Colours are for people, and only for those who have not said that they want none (no-color.org).
+    let is_coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let log = log.with_ansi(is_coloured);
     let installed = match format {
         LogFormat::Text => log.with_target(false).try_init(),
         LogFormat::Json => log.json().try_init(),
