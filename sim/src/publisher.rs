@@ -92,6 +92,11 @@ pub struct Publisher {
     away_until: Instant,
 }
 
+/// What stands before the first sequence of an instance: mostly 0, at times nearly the highest there is.
+fn first_before(random: &mut Random) -> u64 {
+    if random.chance(100) { u64::MAX - 1_000_000 } else { 0 }
+}
+
 impl Publisher {
     /// A publisher that has not begun.
     #[must_use]
@@ -235,7 +240,7 @@ impl Publisher {
         stage.note(|| format!("{} starts anew", self.plan.name));
         self.instance = self.random.bits() | 1;
         self.line = stage.history.line();
-        self.sequence = 0;
+        self.sequence = first_before(&mut self.random);
         self.acknowledged = 0;
         self.unacknowledged.clear();
     }

@@ -40,6 +40,9 @@ impl JudgedLife<'_> {
                 if read.found.len() > limit {
                     return wrong(format!("of at most {limit} found {}", read.found.len()));
                 }
+                if let Some(low) = read.found.iter().find(|found| after.is_some_and(|after| found.handle <= after)) {
+                    return wrong(format!("above handle {after:?} found {:?}", low.handle));
+                }
                 let full = read.found.len() == limit;
                 for id in self.life.subscriptions.keys() {
                     let states = self.states(read, id);

@@ -54,7 +54,8 @@ impl Subscriber {
             81..=83 => self.get(stage, id),
             _ => {
                 let limit = if self.random.chance(300) { 1 } else { 6 };
-                self.list(stage, None, limit);
+                let after = self.random.chance(300).then(|| Handle(self.random.logarithmic(1, u64::MAX)));
+                self.list(stage, after, limit);
             }
         }
     }
