@@ -33,7 +33,8 @@ impl Steps {
         let python = self.python()?;
         let python = python.to_string_lossy();
         let python = ("GOMERA_TEST_PYTHON", python.as_ref());
-        self.cargo("unit, script, contract, command line", &["test", "--workspace"], &[python])?;
+        let pairs = ("GOMERA_ORACLE_PAIRS", if long { "10000000" } else { "1000000" });
+        self.cargo("unit, oracle, script, contract, command line", &["test", "--workspace"], &[python, pairs])?;
         let counting = self.counting()?;
         self.cargo(
             "release build",

@@ -1,0 +1,64 @@
+//! The index against the plain evaluator, without the machine around it: random schemas, filters of every kind, publications with
+//! gaps and wrong types, in between inserts, updates, removes, loads, changes of context, corrections and moves of slices.
+//!
+//! A million pairs of filter and publication; `GOMERA_ORACLE_PAIRS` asks for more (`cargo xtask test --long`: ten million).
+//! What fails prints its seed: `GOMERA_ORACLE_SEED=… cargo test -p gomera-matcher --test index` repeats it alone.
+
+#[path = "index/choices.rs"]
+mod choices;
+#[path = "index/filters.rs"]
+mod filters;
+#[path = "index/scenario.rs"]
+mod scenario;
+#[path = "index/subject.rs"]
+mod subject;
+#[path = "index/values.rs"]
+mod values;
+
+use choices::Seeded;
+use scenario::{Force, Scenario};
+
+/// Pairs of filter and publication that are compared unless asked otherwise.
+const PAIRS: u64 = 1_000_000;
+
+/// Steps of a run.
+const STEPS: usize = 600;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|error| panic!("{name} is {text:?}, must be a number: {error}")))
+}
+
+/// A run with few rows or with hundreds.
+fn run(seed: u64) -> Force {
+    let rows_max = [4, 60, 300, 600][usize::try_from(seed % 4).expect("small")];
+    let mut scenario = Scenario::new(Seeded::new(seed), rows_max);
+    for step in 0..STEPS {
+        if let Err(complaint) = scenario.step() {
+            panic!(
+                "seed {seed}, step {step}; repeat it with\n\
+                 GOMERA_ORACLE_SEED={seed} cargo test -p gomera-matcher --test index\n{complaint}"
+            );
+        }
+    }
+    scenario.force
+}
+
+#[test]
+fn the_index_says_what_the_plain_evaluator_says_of_each_filter() {
+    if let Some(seed) = number("GOMERA_ORACLE_SEED") {
+        println!("{:?}", run(seed));
+        return;
+    }
+    let pairs = number("GOMERA_ORACLE_PAIRS").unwrap_or(PAIRS);
+    let mut all = Force::default();
+    let mut seeds = 0..;
+    while all.pairs() < pairs {
+        let force = run(seeds.next().expect("no end"));
+        all = Force { yes: all.yes + force.yes, no: all.no + force.no, unknown: all.unknown + force.unknown };
+    }
+    let percent = |part: u64| part * 100 / all.pairs();
+    let shares = (percent(all.yes), percent(all.no), percent(all.unknown));
+    println!("{} pairs of seeds 0..{}: true, false, unknown in percent {shares:?}", all.pairs(), seeds.start);
+    assert!(shares.0 >= 20 && shares.1 >= 20 && shares.2 >= 10, "true, false, unknown in percent: {shares:?}");
+}
