@@ -81,7 +81,10 @@ impl Kernel {
     #[must_use]
     pub fn judge(self, codes: &Codes, columns: Columns<'_>) -> Verdict {
         let Columns { bytes, capacity, first, tests, lanes } = columns;
-        assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "lanes of the block");
+        assert!(
+            lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(),
+            "lanes of the block"
+        );
         match self {
             Self::Scalar => scalar::judge(codes, columns),
             #[cfg(target_arch = "x86_64")]

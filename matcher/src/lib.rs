@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod index;
+mod kernel;
 mod lane;
 pub mod machine;
 mod output;

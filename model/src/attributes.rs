@@ -33,6 +33,13 @@ impl Attributes {
         Some(&self.entries[position].1)
     }
 
+    /// The value at a position in the order of [`Attributes::iter`].
+    #[inline]
+    #[must_use]
+    pub fn at(&self, position: usize) -> Option<&Value> {
+        self.entries.get(position).map(|(_, value)| value)
+    }
+
     /// Names and values, ascending by name (byte order).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Value)> + DoubleEndedIterator {
         self.entries.iter().map(|(name, value)| (name, value))

@@ -13,8 +13,7 @@ fn bounds_include_their_ends_and_surely_does_not() {
     codes[7] = 10;
     let lanes: [(u8, u8, u8); 6] = [(7, 10, 20), (7, 9, 11), (7, 0, 10), (7, 11, 20), (7, 0, 9), (8, 0, 254)];
     let columns = [lanes.map(|lane| lane.0), lanes.map(|lane| lane.1), lanes.map(|lane| lane.2)].concat();
-    let verdict =
-        Kernel::Scalar.judge(&codes, Columns { bytes: &columns, capacity: 6, first: 0, tests: 1, lanes: 6 });
+    let verdict = Kernel::Scalar.judge(&codes, Columns { bytes: &columns, capacity: 6, first: 0, tests: 1, lanes: 6 });
     assert_eq!(verdict, Verdict { may: 0b00_0111, surely: 0b00_0010 });
 }
 

@@ -52,7 +52,7 @@ pub struct Slot {
     pub symbols: u32,
     /// Keys that ask whether it is there.
     pub presences: u32,
-    /// Keys by symbol.
+    /// Lanes under keys of any kind but presence.
     pub keys: u32,
     /// How many keys ask for each length of prefix, and for each level of cells; none for most.
     pub lengths: Option<Box<[u32; 16]>>,
@@ -83,8 +83,6 @@ pub struct Schema {
     /// Publications judged.
     pub events: u64,
     name_bytes: usize,
-    /// Rows that use a feature with few samples so far, by feature: they move when it is learnt.
-    pub young: Vec<u32>,
     /// Features that lanes are to leave.
     pub stale: [u64; 4],
     /// Rows without anything to look them up by.
@@ -105,7 +103,6 @@ impl Schema {
             rows: 0,
             events: 0,
             name_bytes: 0,
-            young: Vec::new(),
             stale: [0; 4],
             scanned: 0,
         }
@@ -193,6 +190,11 @@ impl Schema {
         let samples = self.slot(slot).samples[what as usize].as_ref();
         let quantiser = samples.map_or_else(Quantiser::default, |samples| Quantiser::learn(samples.kept()));
         self.succeed(slot, what, quantiser)
+    }
+
+    /// The current feature of a slot, if there is one.
+    pub fn current(&self, slot: SlotId, what: Trait) -> Option<u8> {
+        Some(self.slot(slot).features[what as usize]).filter(|&feature| feature != ALWAYS)
     }
 
     /// A new current feature.
@@ -306,7 +308,9 @@ impl Schema {
             codes[usize::from(id)] = match (feature.what, reading.kind) {
                 (Trait::Number, Kind::Number) | (Trait::Latitude, Kind::Point) => feature.quantiser.code(reading.down),
                 (Trait::Longitude, Kind::Point) => feature.quantiser.code(reading.up),
-                (Trait::Symbol, Kind::Number | Kind::Text | Kind::Bool) if reading.symbol != 0 => code_of(reading.symbol),
+                (Trait::Symbol, Kind::Number | Kind::Text | Kind::Bool) if reading.symbol != 0 => {
+                    code_of(reading.symbol)
+                }
                 (Trait::Number | Trait::Symbol | Trait::Latitude | Trait::Longitude, _) => MISSING,
             };
         }
@@ -330,11 +334,12 @@ impl Schema {
             .iter()
             .flatten()
             .map(|slot| {
-                let samples: usize = slot.samples.iter().flatten().map(|samples| samples.bytes() + size_of::<Samples>()).sum();
+                let samples: usize =
+                    slot.samples.iter().flatten().map(|samples| samples.bytes() + size_of::<Samples>()).sum();
                 samples + slot.ladders.capacity() * 4 + slot.coded.capacity()
             })
             .sum();
-        self.names.bytes() + slots + features + learnt + of_slots + self.name_bytes + self.young.capacity() * 4
+        self.names.bytes() + slots + features + learnt + of_slots + self.name_bytes
     }
 
     fn hash(&self, name: &str) -> u64 {

@@ -58,6 +58,14 @@ impl Quantiser {
         (low, high)
     }
 
+    /// The share of codes that a range reaches: about the share of samples in it.
+    pub fn share(&self, low: f64, high: f64) -> f64 {
+        let below = |number: f64| self.boundaries.partition_point(|&boundary| boundary <= number);
+        let reached = below(high).saturating_sub(below(low)) + 1;
+        let size = |count: usize| f64::from(u32::try_from(count).expect("at most 253"));
+        size(reached) / size(self.boundaries.len() + 1)
+    }
+
     /// The share of samples that have the most frequent code although they differ: near 1/252 where the boundaries fit.
     pub fn crowding(&self, samples: &Samples) -> f64 {
         let mut sorted = samples.kept.clone();

@@ -379,13 +379,13 @@ pub struct View<'a> {
 impl View<'_> {
     /// Whether all tests of a program hold.
     #[inline]
-    pub fn satisfies(&self, words: &[u32], context: Option<&Attributes>) -> bool {
-        tests(words).all(|test| self.holds(&test, context))
+    pub fn satisfies<'c>(&self, words: &[u32], context: impl Fn() -> Option<&'c Attributes>) -> bool {
+        tests(words).all(|test| self.holds(&test, &context))
     }
 
     /// Whether a test holds.
     #[inline]
-    fn holds(&self, test: &Test<'_>, context: Option<&Attributes>) -> bool {
+    fn holds<'c>(&self, test: &Test<'_>, context: &impl Fn() -> Option<&'c Attributes>) -> bool {
         let Some(reading) = self.readings.get(test.slot as usize) else {
             return match test.what {
                 What::Residual => self.evaluate(test.operands[0], context),
@@ -393,12 +393,10 @@ impl View<'_> {
             };
         };
         let plainly = match test.what {
-            What::Range64 => reading.down >= wide(test.operands, 0) && reading.up <= wide(test.operands, 2),
-            What::Low64 => reading.down >= wide(test.operands, 0),
-            What::High64 => reading.up <= wide(test.operands, 0),
-            What::Range32 => reading.down >= narrow(test.operands, 0) && reading.up <= narrow(test.operands, 1),
-            What::Low32 => reading.down >= narrow(test.operands, 0),
-            What::High32 => reading.up <= narrow(test.operands, 0),
+            What::Range64 | What::Low64 | What::High64 | What::Range32 | What::Low32 | What::High32 => {
+                let (low, high) = test.bounds().expect("a range");
+                reading.kind == Kind::Number && reading.down >= low && reading.up <= high
+            }
             What::Equal => reading.symbol == test.operands[0],
             What::Differs => reading.kind as u32 == test.operands[1] && reading.symbol != test.operands[0],
             What::Among if reading.kind == Kind::Array => {
@@ -413,16 +411,13 @@ impl View<'_> {
                 }
                 _ => false,
             },
-            What::Circle => {
-                point(reading).is_some_and(|point| {
-                    let centre = GeoPoint::new(test.float(0), test.float(1)).expect("written from a point");
-                    point.distance_metres(centre) <= test.float(2)
-                })
-            }
+            What::Circle => point(reading).is_some_and(|point| {
+                let centre = GeoPoint::new(test.float(0), test.float(1)).expect("written from a point");
+                point.distance_metres(centre) <= test.float(2)
+            }),
             What::Box => point(reading).is_some_and(|point| {
-                let corner = |index| {
-                    GeoPoint::new(test.float(index), test.float(index + 1)).expect("written from a point")
-                };
+                let corner =
+                    |index| GeoPoint::new(test.float(index), test.float(index + 1)).expect("written from a point");
                 point.is_in_box(corner(0), corner(2))
             }),
             What::Present => reading.kind != Kind::Missing,
@@ -432,9 +427,9 @@ impl View<'_> {
         if test.negated { !plainly && reading.kind != Kind::Missing } else { plainly }
     }
 
-    fn evaluate(&self, residual: u32, context: Option<&Attributes>) -> bool {
+    fn evaluate<'c>(&self, residual: u32, context: &impl Fn() -> Option<&'c Attributes>) -> bool {
         let filter = self.residuals.filter(residual);
-        match context {
+        match if filter.uses_context() { context() } else { None } {
             Some(context) => evaluate(filter, self.attributes, context).is_match(),
             None => evaluate(filter, self.attributes, &gomera_model::filter::Nothing).is_match(),
         }

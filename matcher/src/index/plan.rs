@@ -91,7 +91,8 @@ impl<'f> Draft<'f> {
     }
 
     fn has_access(&self) -> bool {
-        self.has_key() || self.literals.iter().any(|literal| matches!(literal.atom, Atom::Range(..)) && !literal.negated)
+        self.has_key()
+            || self.literals.iter().any(|literal| matches!(literal.atom, Atom::Range(..)) && !literal.negated)
     }
 
     fn add(&mut self, literal: Literal<'f>) {
@@ -182,18 +183,14 @@ fn conjunction(expression: &Expression) -> Option<Vec<Draft<'_>>> {
         base.add_expression(disjunction);
     }
     let Some((_, branches)) = chosen else { return Some(vec![base]) };
-    let multiply = |branch: Draft<'_>| {
+    let mut all = Vec::with_capacity(branches.len());
+    for branch in branches {
         let mut draft = base.clone();
         draft.never |= branch.never;
         for literal in branch.literals {
             draft.add(literal);
         }
-        draft
-    };
-    // Written out, because a closure cannot name the lifetime that its argument and the base share.
-    let mut all = Vec::with_capacity(branches.len());
-    for branch in branches {
-        all.push(multiply(branch));
+        all.push(draft);
     }
     Some(all)
 }
@@ -275,15 +272,20 @@ fn atom(predicate: &Predicate) -> Option<Atom<'_>> {
         Predicate::In { operand: Operand::Constant(value), set: Set::Array(Operand::Attribute(name)) } => {
             is_symbolic(value).then_some(Atom::Holds(name, value))
         }
-        Predicate::StartsWith { operand: Operand::Attribute(name), prefix: Operand::Constant(Value::String(prefix)) } => {
-            Some(Atom::Prefix(name, prefix))
-        }
+        Predicate::StartsWith {
+            operand: Operand::Attribute(name),
+            prefix: Operand::Constant(Value::String(prefix)),
+        } => Some(Atom::Prefix(name, prefix)),
         Predicate::Like { operand: Operand::Attribute(name), pattern } => {
             pattern.as_prefix().map(|prefix| Atom::Prefix(name, prefix))
         }
         Predicate::Within {
             point: Operand::Attribute(name),
-            shape: Shape::Circle { center: Operand::Constant(Value::GeoPoint(centre)), radius_metres: Operand::Constant(radius) },
+            shape:
+                Shape::Circle {
+                    center: Operand::Constant(Value::GeoPoint(centre)),
+                    radius_metres: Operand::Constant(radius),
+                },
         } => match radius {
             Value::Integer(_) | Value::Float(_) => Some(Atom::Circle(name, *centre, rounded(radius)?)),
             Value::Bool(_) | Value::String(_) | Value::Timestamp(_) | Value::GeoPoint(_) | Value::Array(_) => None,
@@ -298,6 +300,7 @@ fn atom(predicate: &Predicate) -> Option<Atom<'_>> {
         } => Some(Atom::Box(name, *south_west, *north_east)),
         Predicate::Between { .. }
         | Predicate::In { .. }
+        | Predicate::Like { .. }
         | Predicate::Matches { .. }
         | Predicate::StartsWith { .. }
         | Predicate::EndsWith { .. }
@@ -310,12 +313,14 @@ fn atom(predicate: &Predicate) -> Option<Atom<'_>> {
 /// `attribute comparison constant`, if columns can decide it.
 fn comparison<'f>(name: &'f Arc<str>, how: Comparison, constant: &'f Value) -> Option<Atom<'f>> {
     let bound = || exact(constant);
+    // A strict bound is moved to the next float, which must not jump over an integer.
+    let strict = || exact(constant).filter(|bound| bound.abs() < 9_007_199_254_740_992.0);
     match how {
         Comparison::Equal => is_symbolic(constant).then_some(Atom::Equal(name, constant)),
         Comparison::NotEqual => is_symbolic(constant).then_some(Atom::Differs(name, constant)),
-        Comparison::Less => bound().map(|bound| Atom::Range(name, f64::NEG_INFINITY, bound.next_down())),
+        Comparison::Less => strict().map(|bound| Atom::Range(name, f64::NEG_INFINITY, bound.next_down())),
         Comparison::LessOrEqual => bound().map(|bound| Atom::Range(name, f64::NEG_INFINITY, bound)),
-        Comparison::Greater => bound().map(|bound| Atom::Range(name, bound.next_up(), f64::INFINITY)),
+        Comparison::Greater => strict().map(|bound| Atom::Range(name, bound.next_up(), f64::INFINITY)),
         Comparison::GreaterOrEqual => bound().map(|bound| Atom::Range(name, bound, f64::INFINITY)),
     }
 }

@@ -1,6 +1,7 @@
 //! Lanes in blocks: of each lane a target, a program, and up to six tests as bytes, in columns for the kernel. Blocks grow and
 //! get more tests as lanes need them; which lanes go together is decided by those who own the block.
 
+use super::RowId;
 use super::arena::Arena;
 use super::pages::Pages;
 use super::schema::ALWAYS;
@@ -8,6 +9,9 @@ use crate::kernel::Columns;
 
 /// Most tests of a lane that are columns; further ones stand in its program only.
 pub const TESTS_MAX: usize = 6;
+
+/// Most lanes of a block.
+const LANES_MAX: usize = 256;
 
 /// No block.
 pub const NO_BLOCK: u32 = u32::MAX;
@@ -72,6 +76,7 @@ pub struct Lane {
 #[derive(Debug, Default)]
 pub struct Block {
     codes: u32,
+    targets: u32,
     words: u32,
     capacity: u16,
     length: u16,
@@ -112,9 +117,9 @@ impl Block {
     }
 }
 
-/// Targets, programs, and a bit a lane.
+/// Programs, and a bit a lane.
 fn words_len(capacity: usize) -> usize {
-    2 * capacity + capacity.div_ceil(32)
+    capacity + capacity.div_ceil(32)
 }
 
 /// All blocks.
@@ -122,13 +127,15 @@ fn words_len(capacity: usize) -> usize {
 pub struct Blocks {
     blocks: Pages<Block>,
     codes: Arena<u8>,
+    /// As rows, so that they can be given out as they are; crowds have a bit set that rows do not.
+    targets: Arena<RowId>,
     words: Arena<u32>,
 }
 
 impl Blocks {
     /// None yet.
     pub fn new() -> Self {
-        Self { blocks: Pages::new(), codes: Arena::new(), words: Arena::new() }
+        Self { blocks: Pages::new(), codes: Arena::new(), targets: Arena::new(), words: Arena::new() }
     }
 
     /// A block.
@@ -144,15 +151,16 @@ impl Blocks {
 
     /// A new block without lanes.
     pub fn create(&mut self, tests: usize, owner: u32, next: u32) -> u32 {
-        let words = self.words.allocate(words_len(1));
+        let (targets, words) = (self.targets.allocate(1), self.words.allocate(words_len(1)));
         let codes = if tests == 0 { 0 } else { self.codes.allocate(3 * tests) };
         let tests = u8::try_from(tests).expect("few tests");
-        self.blocks.insert(Block { codes, words, capacity: 1, length: 0, tests, crowds: 0, next, owner })
+        self.blocks.insert(Block { codes, targets, words, capacity: 1, length: 0, tests, crowds: 0, next, owner })
     }
 
     /// Gives a block back.
     pub fn destroy(&mut self, id: u32) {
         let block = self.blocks.remove(id);
+        self.targets.free(block.targets, usize::from(block.capacity));
         self.words.free(block.words, block.words_len());
         if block.codes_len() > 0 {
             self.codes.free(block.codes, block.codes_len());
@@ -166,22 +174,22 @@ impl Blocks {
         Columns { bytes, capacity: usize::from(block.capacity), first, tests, lanes }
     }
 
-    /// Targets as words.
+    /// Targets, as rows.
     #[inline]
-    pub fn targets(&self, block: &Block) -> &[u32] {
-        self.words.get(block.words, block.len())
+    pub fn targets(&self, block: &Block) -> &[RowId] {
+        self.targets.get(block.targets, block.len())
     }
 
     /// Where the programs of lanes begin.
     #[inline]
     pub fn programs(&self, block: &Block) -> &[u32] {
-        &self.words.get(block.words, block.words_len())[usize::from(block.capacity)..][..block.len()]
+        self.words.get(block.words, block.len())
     }
 
     /// Of 64 lanes, those whose columns say less than the program.
     #[inline]
     pub fn unsure(&self, block: &Block, first: usize) -> u64 {
-        let bits = &self.words.get(block.words, block.words_len())[2 * usize::from(block.capacity)..];
+        let bits = &self.words.get(block.words, block.words_len())[usize::from(block.capacity)..];
         let word = |index: usize| u64::from(bits.get(first / 32 + index).copied().unwrap_or(0));
         word(0) | word(1) << 32
     }
@@ -197,7 +205,7 @@ impl Blocks {
             *coded = Coded { feature: byte(0), low: byte(1), high: byte(2) };
         }
         Lane {
-            target: Target(self.targets(block)[lane]),
+            target: Target(self.targets(block)[lane].0),
             program: self.programs(block)[lane],
             verify: self.unsure(block, lane / 32 * 32) >> (lane % 32) & 1 == 1,
             coded,
@@ -259,7 +267,7 @@ impl Blocks {
         if used > block.tests() {
             self.lay_out(place.block, used, usize::from(block.capacity));
         }
-        let before = Target(self.targets(&self.blocks[place.block])[place.lane as usize]);
+        let before = Target(self.targets(&self.blocks[place.block])[place.lane as usize].0);
         let block = &mut self.blocks[place.block];
         block.crowds -= u16::from(before.as_crowd().is_some());
         block.crowds += u16::from(lane.target.as_crowd().is_some());
@@ -274,18 +282,18 @@ impl Blocks {
 
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
-        self.blocks.bytes() + self.codes.bytes() + self.words.bytes()
+        self.blocks.bytes() + self.codes.bytes() + self.targets.bytes() + self.words.bytes()
     }
 
     fn write(&mut self, place: Place, lane: &Lane) {
         let block = &self.blocks[place.block];
         let (at, capacity, tests) = (place.lane as usize, usize::from(block.capacity), block.tests());
         let words = self.words.get_mut(block.words, words_len(capacity));
-        words[at] = lane.target.0;
-        words[capacity + at] = lane.program;
+        words[at] = lane.program;
         let bit = 1 << (at % 32);
-        let verify = &mut words[2 * capacity + at / 32];
+        let verify = &mut words[capacity + at / 32];
         *verify = if lane.verify { *verify | bit } else { *verify & !bit };
+        self.targets.get_mut(block.targets, capacity)[at] = RowId(lane.target.0);
         if tests > 0 {
             let bytes = self.codes.get_mut(block.codes, 3 * tests * capacity);
             for (test, coded) in lane.coded.iter().enumerate().take(tests) {
@@ -302,20 +310,25 @@ impl Blocks {
         let (old_codes, old_codes_len) = (old.codes, old.codes_len());
         let (old_words, old_words_len) = (old.words, old.words_len());
         let (old_tests, old_capacity, length) = (old.tests(), usize::from(old.capacity), old.len());
+        let old_targets = old.targets;
         let words = self.words.allocate(words_len(capacity));
-        let mut copied = [0_u32; 2 * 256 + 8];
+        let mut copied = [0_u32; LANES_MAX + 8];
         copied[..old_words_len].copy_from_slice(self.words.get(old_words, old_words_len));
         let into = self.words.get_mut(words, words_len(capacity));
         into[..length].copy_from_slice(&copied[..length]);
-        into[capacity..capacity + length].copy_from_slice(&copied[old_capacity..old_capacity + length]);
         let bits = length.div_ceil(32);
-        into[2 * capacity..].fill(0);
-        into[2 * capacity..2 * capacity + bits].copy_from_slice(&copied[2 * old_capacity..2 * old_capacity + bits]);
+        into[capacity..].fill(0);
+        into[capacity..capacity + bits].copy_from_slice(&copied[old_capacity..old_capacity + bits]);
+        let targets = self.targets.allocate(capacity);
+        let mut rows = [RowId(0); LANES_MAX];
+        rows[..length].copy_from_slice(self.targets.get(old_targets, length));
+        self.targets.get_mut(targets, length).copy_from_slice(&rows[..length]);
+        self.targets.free(old_targets, old_capacity);
         self.words.free(old_words, old_words_len);
         let mut codes = 0;
         if tests > 0 {
             codes = self.codes.allocate(3 * tests * capacity);
-            let mut column_of = [0_u8; 256];
+            let mut column_of = [0_u8; LANES_MAX];
             for test in 0..tests {
                 for column in 0..3 {
                     let index = 3 * test + column;
@@ -334,7 +347,7 @@ impl Blocks {
             self.codes.free(old_codes, old_codes_len);
         }
         let block = &mut self.blocks[id];
-        (block.codes, block.words) = (codes, words);
+        (block.codes, block.targets, block.words) = (codes, targets, words);
         block.tests = u8::try_from(tests).expect("few tests");
         block.capacity = u16::try_from(capacity).expect("at most 256 lanes");
     }

@@ -42,7 +42,8 @@ pub struct Reading {
 
 impl Reading {
     /// Nothing.
-    pub const MISSING: Self = Self { kind: Kind::Missing, symbol: 0, first: 0, position: 0, down: f64::NAN, up: f64::NAN };
+    pub const MISSING: Self =
+        Self { kind: Kind::Missing, symbol: 0, first: 0, position: 0, down: f64::NAN, up: f64::NAN };
 
     /// Reads a value; its symbol, and those of its elements, only if they are wanted.
     #[inline]
@@ -57,9 +58,7 @@ impl Reading {
             Value::Float(float) => Self { kind: Kind::Number, symbol: symbol(value), down: *float, up: *float, ..none },
             Value::String(_) => Self { kind: Kind::Text, symbol: symbol(value), ..none },
             Value::Bool(_) => Self { kind: Kind::Bool, symbol: symbol(value), ..none },
-            Value::GeoPoint(point) => {
-                Self { kind: Kind::Point, down: point.latitude(), up: point.longitude(), ..none }
-            }
+            Value::GeoPoint(point) => Self { kind: Kind::Point, down: point.latitude(), up: point.longitude(), ..none },
             Value::Array(array) => {
                 let first = u32::try_from(elements.len()).expect("few elements");
                 elements.push(0);

@@ -1,0 +1,283 @@
+//! The index: which rows does a publication satisfy? Everything a machine asks of it is here.
+//!
+//! A filter is brought into the form of a few conjunctions ([`plan`]), each written down as words ([`program`]), in which names,
+//! values and expressions are numbers ([`schema`], [`symbols`], [`residuals`]). Each conjunction is a lane: it stands where the test
+//! leads that fewest publications pass ([`access`]): in a cluster of its value, prefix or cell ([`clusters`]), or among ranges in
+//! order ([`ladders`]). Its other tests stand beside it as bytes ([`coding`], [`quantiser`]), in blocks of columns ([`blocks`]) that the
+//! [`kernel`](crate::kernel) compares many at a time. Bytes never lose a match; where they cannot decide, the words do. What words
+//! cannot express, the plain evaluator does.
+//!
+//! Rows with equal filters share their lanes ([`store`]). Nothing is ever copied whole: tables grow by pages, and what the data
+//! shows to be a bad choice is moved row by row.
+
+mod access;
+mod arena;
+mod blocks;
+mod cells;
+mod clusters;
+mod coding;
+mod explain;
+mod finder;
+mod judging;
+mod ladders;
+mod merge;
+mod pages;
+mod plan;
+mod program;
+mod quantiser;
+mod reading;
+mod residuals;
+mod schema;
+mod settling;
+mod store;
+mod symbols;
+
+use std::collections::BTreeMap;
+
+use gomera_cluster::coverage::SliceSet;
+use gomera_cluster::identity::Tenant;
+use gomera_cluster::layout::MatcherSlice;
+use gomera_cluster::table::Seeded;
+use gomera_model::attributes::Attributes;
+use gomera_model::filter::Filter;
+
+use crate::kernel::Kernel;
+use clusters::TenantId;
+use finder::Finder;
+use judging::{Question, Scratch};
+use schema::Schema;
+use store::{State, Store};
+
+pub use explain::{Branch, Explanation};
+pub use merge::Merge;
+
+/// The place of a subscription in the tables of its matcher: small, below 2^31, reused after removal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId(pub u32);
+
+impl RowId {
+    /// As a position in a table.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::try_from(self.0).expect("32 bits fit a usize")
+    }
+}
+
+/// Where the subscribers' own attributes come from.
+pub trait Contexts {
+    /// The context of the session that a row belongs to, if it has one.
+    fn context(&self, row: RowId) -> Option<&Attributes>;
+}
+
+/// The slices whose rows count.
+#[derive(Clone, Copy, Debug)]
+pub enum Slices<'a> {
+    /// All that the index holds.
+    All,
+    /// These alone.
+    Only(&'a SliceSet),
+}
+
+impl Slices<'_> {
+    /// Whether rows of this slice count.
+    #[inline]
+    #[must_use]
+    pub fn contains(self, slice: MatcherSlice) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(slices) => slices.contains(slice),
+        }
+    }
+}
+
+/// Where satisfied rows go: one at a time, or, where many come together (identical filters, a range that holds for a whole
+/// block), as a list that is not copied before this.
+pub trait Output {
+    /// These rows are satisfied. No row is given twice for one publication.
+    fn rows(&mut self, rows: &[RowId]);
+}
+
+impl Output for Vec<RowId> {
+    #[inline]
+    fn rows(&mut self, rows: &[RowId]) {
+        self.extend_from_slice(rows);
+    }
+}
+
+/// Rows by what they match.
+#[derive(Debug)]
+pub struct Index {
+    hashing: Seeded,
+    kernel: Kernel,
+    tenants: BTreeMap<Tenant, TenantId>,
+    schemas: Vec<Option<Schema>>,
+    schemas_free: Vec<TenantId>,
+    store: Store,
+    /// Rows and crowds by the programs that they have.
+    sharing: Finder,
+    scratch: Scratch,
+    /// What an insertion works in.
+    desk: settling::Desk,
+    /// The next row to look at, while rows leave stale features.
+    sweep: Option<u32>,
+    epoch: u32,
+    looked_at: usize,
+    rows: usize,
+}
+
+impl Index {
+    /// An empty index whose tables use this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let hashing = Seeded::new(seed);
+        Self {
+            hashing,
+            kernel: Kernel::detect(),
+            tenants: BTreeMap::new(),
+            schemas: Vec::new(),
+            schemas_free: Vec::new(),
+            store: Store::new(hashing),
+            sharing: Finder::new(),
+            scratch: Scratch::new(),
+            desk: settling::Desk::default(),
+            sweep: None,
+            epoch: 0,
+            looked_at: 0,
+            rows: 0,
+        }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    /// If the row is in already.
+    pub fn insert(&mut self, row: RowId, tenant: &Tenant, slice: MatcherSlice, filter: &Filter) {
+        let id = self.tenant(tenant);
+        self.settle(row, id, slice, filter);
+        self.rows += 1;
+        self.schema(id).rows += 1;
+        self.sweep_some(settling::SWEPT_PER_INSERTION);
+    }
+
+    /// Adds many rows of one slice: what a snapshot brings.
+    ///
+    /// # Panics
+    /// If one of the rows is in already.
+    pub fn load<'a>(
+        &mut self,
+        tenant: &Tenant,
+        slice: MatcherSlice,
+        rows: impl IntoIterator<Item = (RowId, &'a Filter)>,
+    ) {
+        for (row, filter) in rows {
+            self.insert(row, tenant, slice, filter);
+        }
+    }
+
+    /// Takes a row out; it may not be in.
+    pub fn remove(&mut self, row: RowId, tenant: &Tenant) {
+        let Some(&id) = self.tenants.get(tenant) else { return };
+        if row.index() >= self.store.records.len() || self.store.records[row.0].state == State::Absent {
+            return;
+        }
+        self.unsettle(row, id);
+        self.rows -= 1;
+        let schema = self.schema(id);
+        schema.rows -= 1;
+        if schema.rows == 0 {
+            self.schemas[id as usize] = None;
+            self.schemas_free.push(id);
+            self.tenants.remove(tenant);
+        }
+    }
+
+    /// How many rows are in.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether no row is in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Heap bytes that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let schemas: usize = self.schemas.iter().flatten().map(Schema::bytes).sum();
+        schemas
+            + self.schemas.capacity() * size_of::<Option<Schema>>()
+            + self.store.bytes()
+            + self.sharing.bytes()
+            + self.scratch.bytes()
+    }
+
+    /// Corrects some of what the data has shown to be a bad choice; at most so many rows are looked at. Says whether more is to
+    /// be done.
+    pub fn adapt(&mut self, rows_max: usize) -> bool {
+        self.sweep_some(rows_max);
+        self.sweep.is_some()
+    }
+
+    /// Gives the rows that a publication satisfies, in no particular but always the same order. Allocates nothing once its
+    /// buffers have grown.
+    pub fn matches(
+        &mut self,
+        tenant: &Tenant,
+        attributes: &Attributes,
+        contexts: &impl Contexts,
+        slices: Slices<'_>,
+        output: &mut impl Output,
+    ) {
+        self.looked_at = 0;
+        let Some(&id) = self.tenants.get(tenant) else { return };
+        let epoch = self.next_epoch();
+        let schema = self.schemas[id as usize].as_mut().expect("a tenant has a schema");
+        let question = Question { tenant: id, attributes, contexts, slices, epoch };
+        let Self { kernel, store, scratch, .. } = self;
+        self.looked_at = judging::judge(*kernel, store, schema, scratch, &question, output);
+    }
+
+    /// How many filters, or parts of filters, the last [`Index::matches`] had to look at one by one.
+    #[must_use]
+    pub fn evaluated(&self) -> usize {
+        self.looked_at
+    }
+
+    fn tenant(&mut self, tenant: &Tenant) -> TenantId {
+        if let Some(&id) = self.tenants.get(tenant) {
+            return id;
+        }
+        let schema = Some(Schema::new(self.hashing));
+        let id = match self.schemas_free.pop() {
+            Some(id) => {
+                self.schemas[id as usize] = schema;
+                id
+            }
+            None => {
+                self.schemas.push(schema);
+                TenantId::try_from(self.schemas.len() - 1).expect("tenants are fewer than rows")
+            }
+        };
+        self.tenants.insert(tenant.clone(), id);
+        id
+    }
+
+    fn schema(&mut self, id: TenantId) -> &mut Schema {
+        self.schemas[id as usize].as_mut().expect("a tenant has a schema")
+    }
+
+    /// Other than every stamp.
+    fn next_epoch(&mut self) -> u32 {
+        self.epoch = self.epoch.checked_add(1).unwrap_or_else(|| {
+            self.store.reset_stamps();
+            1
+        });
+        self.epoch
+    }
+}
+
+#[cfg(test)]
+mod tests;

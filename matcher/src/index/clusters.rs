@@ -1,0 +1,220 @@
+//! Lanes by key: an attribute with a value, the beginning of a text, a cell, or mere presence. A cluster's blocks form a chain,
+//! of which only the first may have room.
+
+use std::hash::{BuildHasher, Hasher};
+
+use gomera_cluster::table::Seeded;
+
+use super::blocks::{Blocks, Lane, NO_BLOCK, Place};
+use super::cells::Cell;
+use super::finder::Finder;
+use super::pages::Pages;
+use super::program::NO_SLOT;
+use super::schema::SlotId;
+use super::symbols::Symbol;
+
+/// Lanes of a block in a chain.
+const LANES_MAX: usize = 64;
+
+/// Number of a tenant.
+pub type TenantId = u32;
+
+/// What is looked up under a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Atom(u64);
+
+const KIND: u32 = 60;
+
+/// The kind of an [`Atom`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtomKind {
+    /// A value, or an element of an array.
+    Symbol,
+    /// The beginning of a text, of one of [`PREFIX_LENGTHS`]; the index.
+    Prefix(usize),
+    /// A cell of this level.
+    Cell(u32),
+    /// The attribute is there.
+    Present,
+    /// Every publication.
+    Scan,
+}
+
+/// Prefixes are looked up by their first so many bytes.
+pub const PREFIX_LENGTHS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128];
+
+impl Atom {
+    /// A value.
+    #[inline]
+    pub fn symbol(symbol: Symbol) -> Self {
+        Self(1 << KIND | u64::from(symbol))
+    }
+
+    /// A beginning of a text, by its hash.
+    #[inline]
+    pub fn prefix(hashing: Seeded, index: usize, text: &[u8]) -> Self {
+        let mut hasher = hashing.build_hasher();
+        hasher.write(&text[..PREFIX_LENGTHS[index]]);
+        let index = u64::try_from(index).expect("few lengths");
+        Self(2 << KIND | index << 56 | hasher.finish() >> 8)
+    }
+
+    /// A cell.
+    #[inline]
+    pub fn cell(cell: Cell) -> Self {
+        Self(3 << KIND | cell.number())
+    }
+
+    /// Presence.
+    pub const PRESENT: Self = Self(4 << KIND);
+
+    /// Nothing is looked up.
+    pub const SCAN: Self = Self(5 << KIND);
+
+    /// Of what kind.
+    pub fn kind(self) -> AtomKind {
+        match self.0 >> KIND {
+            1 => AtomKind::Symbol,
+            2 => AtomKind::Prefix(usize::try_from(self.0 >> 56 & 15).expect("four bits")),
+            3 => AtomKind::Cell(u32::try_from(self.0 >> 42 & 31).expect("five bits")),
+            4 => AtomKind::Present,
+            _ => AtomKind::Scan,
+        }
+    }
+
+    /// The symbol, of an atom of that kind.
+    pub fn as_symbol(self) -> Option<Symbol> {
+        (self.0 >> KIND == 1).then(|| u32::try_from(self.0 & u64::from(u32::MAX)).expect("32 bits"))
+    }
+}
+
+/// What a cluster is found by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Of which attribute; [`NO_SLOT`] for [`Atom::SCAN`].
+    pub slot: SlotId,
+    /// What of it.
+    pub atom: Atom,
+}
+
+/// Lanes of one key.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    /// Its key.
+    pub key: Key,
+    /// The first block.
+    pub head: u32,
+    /// Lanes.
+    pub rows: u32,
+    /// Publications that found it since it was made.
+    pub hits: u32,
+    /// The publication that found it last.
+    pub stamp: u32,
+    /// When it was made, in publications of the tenant.
+    pub born: u64,
+}
+
+/// All clusters.
+#[derive(Debug)]
+pub struct Clusters {
+    hashing: Seeded,
+    finder: Finder,
+    entries: Pages<Cluster>,
+}
+
+impl Clusters {
+    /// None yet.
+    pub fn new(hashing: Seeded) -> Self {
+        Self { hashing, finder: Finder::new(), entries: Pages::new() }
+    }
+
+    /// The cluster of a key.
+    #[inline]
+    pub fn find(&self, key: Key) -> Option<u32> {
+        self.finder.find(self.hash(key), |id| self.entries[id].key == key)
+    }
+
+    /// A cluster.
+    #[inline]
+    pub fn get(&self, id: u32) -> &Cluster {
+        &self.entries[id]
+    }
+
+    /// A cluster.
+    #[inline]
+    pub fn get_mut(&mut self, id: u32) -> &mut Cluster {
+        &mut self.entries[id]
+    }
+
+    /// The cluster of a key, made if need be; whether it was.
+    pub fn find_or_create(&mut self, key: Key, events: u64) -> (u32, bool) {
+        if let Some(id) = self.find(key) {
+            return (id, false);
+        }
+        let cluster = Cluster { key, head: NO_BLOCK, rows: 0, hits: 0, stamp: 0, born: events };
+        let id = self.entries.insert(cluster);
+        self.finder.insert(self.hash(key), id);
+        (id, true)
+    }
+
+    /// Adds a lane.
+    pub fn push(&mut self, id: u32, lane: &Lane, blocks: &mut Blocks) -> Place {
+        let cluster = &mut self.entries[id];
+        if cluster.head == NO_BLOCK || blocks.get(cluster.head).len() == LANES_MAX {
+            cluster.head = blocks.create(0, id, cluster.head);
+        }
+        cluster.rows += 1;
+        blocks.push(cluster.head, lane)
+    }
+
+    /// Takes a lane out. Gives the lane that came to its place instead, from where, and whether the cluster is gone.
+    pub fn remove(&mut self, id: u32, place: Place, blocks: &mut Blocks) -> (Option<(Lane, Place)>, bool) {
+        let cluster = &mut self.entries[id];
+        let head = cluster.head;
+        let last = blocks.pop(head).expect("the first block of a chain has lanes");
+        let from = Place { block: head, lane: u32::try_from(blocks.get(head).len()).expect("few lanes") };
+        let moved = (from != place).then(|| {
+            blocks.replace(place, &last);
+            (last, from)
+        });
+        cluster.rows -= 1;
+        if blocks.get(head).len() == 0 {
+            cluster.head = blocks.get(head).next;
+            blocks.destroy(head);
+        }
+        let gone = cluster.rows == 0;
+        if gone {
+            let key = cluster.key;
+            self.finder.remove(self.hash(key), id);
+            self.entries.remove(id);
+        }
+        (moved, gone)
+    }
+
+    /// As if no publication had been judged.
+    pub fn reset_stamps(&mut self) {
+        for id in 0..u32::try_from(self.entries.len()).expect("numbered in 32 bits") {
+            self.entries[id].stamp = 0;
+        }
+    }
+
+    /// Heap bytes.
+    pub fn bytes(&self) -> usize {
+        self.finder.bytes() + self.entries.bytes()
+    }
+
+    #[inline]
+    fn hash(&self, key: Key) -> u64 {
+        let mut hasher = self.hashing.build_hasher();
+        hasher.write_u64(u64::from(key.tenant) << 32 | u64::from(key.slot));
+        hasher.write_u64(key.atom.0);
+        hasher.finish()
+    }
+}
+
+/// Everything of a tenant is found here.
+pub fn scan_key(tenant: TenantId) -> Key {
+    Key { tenant, slot: NO_SLOT, atom: Atom::SCAN }
+}

@@ -1,0 +1,88 @@
+//! Tests of a program as bytes, and whether those bytes say everything that the program does when a code lies strictly within.
+
+use super::access::Access;
+use super::blocks::Coded;
+use super::cells::Bounds;
+use super::clusters::Atom;
+use super::program::{What, tests};
+use super::schema::{Schema, SlotId, Trait, code_of};
+
+/// The narrowest tests of a program, at most so many, but for the one that the access has decided; and whether the program must
+/// be looked at even if all of them hold. The features are held, once each, until the caller releases them.
+pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) -> (Vec<Coded>, bool) {
+    let mut all: Vec<Coded> = Vec::new();
+    let mut verify = false;
+    for test in tests(words) {
+        if decided(access, test.what, test.slot, test.operands, test.negated) {
+            continue;
+        }
+        if test.negated {
+            verify = true;
+            continue;
+        }
+        match test.what {
+            What::Range64 | What::Low64 | What::High64 | What::Range32 | What::Low32 | What::High32 => {
+                let (low, high) = test.bounds().expect("a range");
+                verify |= !code(schema, &mut all, test.slot, Trait::Number, low, high);
+            }
+            What::Equal => {
+                verify = true;
+                if let Some(feature) = schema.feature(test.slot, Trait::Symbol) {
+                    let code = code_of(test.operands[0]);
+                    all.push(Coded { feature, low: code, high: code });
+                }
+            }
+            What::Circle | What::Box => {
+                verify = true;
+                let bounds = Bounds::of(&test).expect("an area");
+                code(schema, &mut all, test.slot, Trait::Latitude, bounds.south, bounds.north);
+                if let Some((west, east)) = bounds.longitudes() {
+                    code(schema, &mut all, test.slot, Trait::Longitude, west, east);
+                }
+            }
+            What::Always => {}
+            What::Differs
+            | What::Among
+            | What::Holds
+            | What::Prefix
+            | What::Present
+            | What::Absent
+            | What::Residual => verify = true,
+        }
+    }
+    if all.len() > 1 {
+        all.sort_by_key(|coded| coded.high.saturating_sub(coded.low));
+    }
+    for test in &all {
+        schema.retain_feature(test.feature);
+    }
+    for beyond in all.drain(limit.min(all.len())..) {
+        schema.release_feature(beyond.feature);
+        verify = true;
+    }
+    (all, verify)
+}
+
+/// Whether who comes through the access has passed the test.
+fn decided(access: &Access, what: What, slot: SlotId, operands: &[u32], negated: bool) -> bool {
+    match access {
+        Access::Keys(key_slot, atoms) if *key_slot == slot && !negated => match (what, atoms.as_slice()) {
+            (What::Equal, [atom]) => *atom == Atom::symbol(operands[0]),
+            (What::Present, [atom]) => *atom == Atom::PRESENT,
+            _ => false,
+        },
+        Access::Range(range_slot, ..) => {
+            let is_range =
+                matches!(what, What::Range64 | What::Low64 | What::High64 | What::Range32 | What::Low32 | What::High32);
+            *range_slot == slot && !negated && is_range
+        }
+        Access::Keys(..) | Access::Scan => false,
+    }
+}
+
+fn code(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, what: Trait, low: f64, high: f64) -> bool {
+    let Some(feature) = schema.feature(slot, what) else { return false };
+    let (low, high) = schema.quantiser(feature).bounds(low, high);
+    into.push(Coded { feature, low, high });
+    true
+}

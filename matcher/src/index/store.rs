@@ -1,0 +1,361 @@
+//! Where every row is, and the lanes of all tenants: lanes are put where their access leads, taken out, and moved. Rows know
+//! their lanes, and lanes their rows.
+//!
+//! Most rows have a filter of their own and one lane. Rows with the same filter, and a row with several lanes, are a *crowd*:
+//! its lanes lead to it, and it to all its rows.
+
+use gomera_cluster::layout::MatcherSlice;
+use gomera_cluster::table::Seeded;
+
+use super::RowId;
+use super::access::{Access, Choice, Chooser};
+use super::arena::Arena;
+use super::blocks::{Blocks, Coded, Lane, Place, TESTS_MAX, Target};
+use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId, scan_key};
+use super::coding::coded;
+use super::ladders::{LADDER, Ladders, Rail};
+use super::pages::Pages;
+use super::program;
+use super::residuals::Residuals;
+use super::schema::{Schema, Trait};
+use super::symbols::Symbols;
+
+/// What a row is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Not in.
+    #[default]
+    Absent,
+    /// In, with a filter that nothing satisfies.
+    Never,
+    /// In, with a lane of its own, at the place.
+    Alone,
+    /// In a crowd: the place holds its number and the position among its rows.
+    Crowded,
+}
+
+/// A row.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Record {
+    /// See [`State`].
+    pub place: Place,
+    slice: u16,
+    /// What it is.
+    pub state: State,
+}
+
+impl Record {
+    /// A row in a slice.
+    pub fn new(state: State, place: Place, slice: MatcherSlice) -> Self {
+        Self { place, slice: slice.0, state }
+    }
+
+    /// Its slice.
+    #[inline]
+    pub fn slice(self) -> MatcherSlice {
+        MatcherSlice(self.slice)
+    }
+}
+
+/// Rows of one filter, or one row with several lanes.
+#[derive(Debug, Default)]
+pub struct Crowd {
+    /// Its rows.
+    pub rows: Vec<RowId>,
+    /// Its lanes.
+    pub places: Vec<Place>,
+    /// Where its programs begin, in order of their words.
+    pub programs: Box<[u32]>,
+    /// The publication that satisfied it last.
+    pub stamp: u32,
+    /// Whose.
+    pub tenant: TenantId,
+}
+
+/// Everything but the schemas.
+#[derive(Debug)]
+pub struct Store {
+    pub hashing: Seeded,
+    pub blocks: Blocks,
+    pub programs: Arena<u32>,
+    pub symbols: Symbols,
+    pub residuals: Residuals,
+    pub clusters: Clusters,
+    pub ladders: Ladders,
+    pub records: Pages<Record>,
+    pub crowds: Pages<Crowd>,
+    /// Of crowds' lists.
+    pub crowd_bytes: usize,
+}
+
+impl Store {
+    /// Holds nothing.
+    pub fn new(hashing: Seeded) -> Self {
+        Self {
+            hashing,
+            blocks: Blocks::new(),
+            programs: Arena::new(),
+            symbols: Symbols::new(hashing),
+            residuals: Residuals::new(hashing),
+            clusters: Clusters::new(hashing),
+            ladders: Ladders::default(),
+            records: Pages::new(),
+            crowds: Pages::new(),
+            crowd_bytes: 0,
+        }
+    }
+
+    /// The best access of a program that has no more than so many keys.
+    pub fn choose(&self, tenant: TenantId, schema: &Schema, words: &[u32], keys_max: usize) -> Choice {
+        let Self { clusters, symbols, hashing, .. } = self;
+        Chooser { tenant, schema, clusters, symbols, hashing: *hashing }.choose(words, keys_max)
+    }
+
+    /// Puts a lane where its access leads, or one under each of its keys.
+    pub fn put(
+        &mut self,
+        tenant: TenantId,
+        schema: &mut Schema,
+        target: Target,
+        program: u32,
+        words: &[u32],
+        access: &Access,
+        mut placed: impl FnMut(&mut Self, Place),
+    ) {
+        match access {
+            Access::Range(slot, low, high) => {
+                let Some(feature) = schema.feature(*slot, Trait::Number) else {
+                    let presence = Access::Keys(*slot, vec![Atom::PRESENT]);
+                    return self.put(tenant, schema, target, program, words, &presence, placed);
+                };
+                let (mut tests, verify) = coded(schema, words, access, TESTS_MAX - 1);
+                let (low, high) = schema.quantiser(feature).bounds(*low, *high);
+                schema.retain_feature(feature);
+                tests.push(Coded { feature, low, high });
+                let rail = Rail::new(tenant, *slot, tests[tests.len() - 1], tests.len());
+                let lane = self.lane(schema, target, program, verify, &tests);
+                let ladders = &self.ladders;
+                let found = schema.slot(*slot).ladders.iter().copied().find(|&id| ladders.get(id).rail == rail);
+                let id = found.unwrap_or_else(|| {
+                    let id = self.ladders.create(rail);
+                    schema.slot_mut(*slot).ladders.push(id);
+                    schema.retain(*slot);
+                    id
+                });
+                let mut moves = Vec::new();
+                release(schema, &tests);
+                let place = self.ladders.push(id, &lane, &mut self.blocks, &mut moves);
+                for (lane, moved) in moves {
+                    self.relocate(lane.target, moved.from, moved.to);
+                }
+                placed(self, place);
+            }
+            Access::Keys(slot, atoms) => {
+                let (tests, verify) = coded(schema, words, access, TESTS_MAX);
+                for &atom in atoms {
+                    let lane = self.lane(schema, target, program, verify, &tests);
+                    let key = Key { tenant, slot: *slot, atom };
+                    let (id, created) = self.clusters.find_or_create(key, schema.events);
+                    count_key(schema, key, created, true);
+                    let place = self.clusters.push(id, &lane, &mut self.blocks);
+                    placed(self, place);
+                }
+                release(schema, &tests);
+            }
+            Access::Scan => {
+                let (tests, verify) = coded(schema, words, access, TESTS_MAX);
+                let lane = self.lane(schema, target, program, verify, &tests);
+                let (id, _) = self.clusters.find_or_create(scan_key(tenant), schema.events);
+                schema.scanned += 1;
+                release(schema, &tests);
+                let place = self.clusters.push(id, &lane, &mut self.blocks);
+                placed(self, place);
+            }
+        }
+    }
+
+    /// Takes a lane out; its target forgets it elsewhere.
+    pub fn take(&mut self, schema: &mut Schema, place: Place) {
+        let features = self.blocks.features(place).collect::<arrayed::Features>();
+        let owner = self.blocks.get(place.block).owner;
+        let moved = if owner & LADDER != 0 {
+            let id = owner & !LADDER;
+            let slot = self.ladders.get(id).rail.slot;
+            let (moved, gone) = self.ladders.remove(id, place, &mut self.blocks);
+            if gone {
+                schema.slot_mut(slot).ladders.retain(|&ladder| ladder != id);
+                features.release(schema);
+                schema.release(slot);
+            } else {
+                features.release(schema);
+            }
+            moved
+        } else {
+            let key = self.clusters.get(owner).key;
+            let (moved, gone) = self.clusters.remove(owner, place, &mut self.blocks);
+            features.release(schema);
+            if key.atom.kind() == AtomKind::Scan {
+                schema.scanned -= 1;
+            } else {
+                count_key(schema, key, gone, false);
+            }
+            moved
+        };
+        if let Some((lane, from)) = moved {
+            self.relocate(lane.target, from, place);
+        }
+    }
+
+    /// The tenant of a lane.
+    pub fn tenant_of(&self, place: Place) -> TenantId {
+        let owner = self.blocks.get(place.block).owner;
+        if owner & LADDER != 0 {
+            self.ladders.get(owner & !LADDER).rail.tenant
+        } else {
+            self.clusters.get(owner).key.tenant
+        }
+    }
+
+    /// The program of a lane.
+    pub fn program_of(&self, place: Place) -> u32 {
+        self.blocks.programs(self.blocks.get(place.block))[place.lane as usize]
+    }
+
+    /// The words of a program, and no more.
+    pub fn words(&self, program: u32) -> &[u32] {
+        let words = self.programs.from(program);
+        &words[..program::length(words)]
+    }
+
+    /// Writes words down.
+    pub fn keep(&mut self, words: &[u32]) -> u32 {
+        let program = self.programs.allocate(words.len());
+        self.programs.get_mut(program, words.len()).copy_from_slice(words);
+        program
+    }
+
+    /// Forgets a program, and what it uses.
+    pub fn forget(&mut self, schema: &mut Schema, program: u32) {
+        let words = self.programs.from(program);
+        let length = program::length(words);
+        program::release(&words[..length], schema, &mut self.symbols, &mut self.residuals);
+        self.programs.free(program, length);
+    }
+
+    /// Heap bytes.
+    pub fn bytes(&self) -> usize {
+        self.blocks.bytes()
+            + self.programs.bytes()
+            + self.symbols.bytes()
+            + self.residuals.bytes()
+            + self.clusters.bytes()
+            + self.ladders.bytes()
+            + self.records.bytes()
+            + self.crowds.bytes()
+            + self.crowd_bytes
+    }
+
+    /// As if no publication had been judged.
+    pub fn reset_stamps(&mut self) {
+        for crowd in 0..u32::try_from(self.crowds.len()).expect("numbered in 32 bits") {
+            self.crowds[crowd].stamp = 0;
+        }
+        self.clusters.reset_stamps();
+    }
+
+    fn lane(&self, schema: &mut Schema, target: Target, program: u32, verify: bool, tests: &[Coded]) -> Lane {
+        let mut lane = Lane::new(target, program, verify);
+        lane.coded[..tests.len()].copy_from_slice(tests);
+        for test in tests {
+            schema.retain_feature(test.feature);
+        }
+        lane
+    }
+
+    fn relocate(&mut self, target: Target, from: Place, to: Place) {
+        match target.as_crowd() {
+            None => self.records[target.0].place = to,
+            Some(crowd) => {
+                let places = &mut self.crowds[crowd].places;
+                let place = places.iter_mut().find(|place| **place == from).expect("a crowd knows its lanes");
+                *place = to;
+            }
+        }
+    }
+}
+
+fn release(schema: &mut Schema, tests: &[Coded]) {
+    for test in tests {
+        schema.release_feature(test.feature);
+    }
+}
+
+/// Keeps count of what a publication must look up.
+fn count_key(schema: &mut Schema, key: Key, made_or_gone: bool, added: bool) {
+    let step = |number: &mut u32| *number = if added { *number + 1 } else { *number - 1 };
+    let slot = schema.slot_mut(key.slot);
+    match key.atom.kind() {
+        AtomKind::Symbol => {
+            step(&mut slot.keys);
+            if made_or_gone {
+                step(&mut slot.symbols);
+            }
+        }
+        AtomKind::Prefix(index) => {
+            step(&mut slot.keys);
+            if made_or_gone {
+                step(&mut slot.lengths.get_or_insert_default()[index]);
+            }
+        }
+        AtomKind::Cell(level) => {
+            step(&mut slot.keys);
+            if made_or_gone {
+                step(&mut slot.levels.get_or_insert_default()[level as usize]);
+            }
+        }
+        AtomKind::Present => {
+            if made_or_gone {
+                step(&mut slot.presences);
+            }
+        }
+        AtomKind::Scan => {}
+    }
+    if made_or_gone {
+        if added {
+            schema.retain(key.slot);
+        } else {
+            schema.release(key.slot);
+        }
+    }
+}
+
+/// A few features, without the heap.
+mod arrayed {
+    use super::super::blocks::TESTS_MAX;
+    use super::super::schema::Schema;
+
+    #[derive(Default)]
+    pub struct Features {
+        features: [u8; TESTS_MAX],
+        count: usize,
+    }
+
+    impl FromIterator<u8> for Features {
+        fn from_iter<I: IntoIterator<Item = u8>>(features: I) -> Self {
+            let mut all = Self::default();
+            for feature in features {
+                all.features[all.count] = feature;
+                all.count += 1;
+            }
+            all
+        }
+    }
+
+    impl Features {
+        pub fn release(&self, schema: &mut Schema) {
+            for &feature in &self.features[..self.count] {
+                schema.release_feature(feature);
+            }
+        }
+    }
+}

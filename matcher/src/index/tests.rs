@@ -1,0 +1,238 @@
+//! The index says what the plain evaluator says, for filters and publications of every kind, through insertions and removals.
+
+use std::collections::BTreeMap;
+
+use gomera_model::filter::{FilterLimits, Truth, evaluate};
+use gomera_model::geo::GeoPoint;
+use gomera_model::timestamp::Timestamp;
+use gomera_model::value::Value;
+
+use super::*;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(bound).expect("small")).expect("small")
+    }
+
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.below(from.len())]
+    }
+}
+
+const TEXTS: [&str; 8] = ["", "x", "y", "zebra", "zeb", "größe", "2024-01-01T00:00:00Z", "a'b"];
+const NUMBERS: [&str; 14] = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "-4",
+    "2.5",
+    "-0.0",
+    "1e300",
+    "9007199254740993",
+    "9007199254740992.0",
+    "9223372036854775807",
+    "9.223372036854775807e18",
+    "0.1",
+];
+const NAMES: [&str; 12] = ["s", "t", "n", "m", "f", "b", "list", "place", "when", "größe", "o", "p"];
+
+fn number(random: &mut Random) -> Value {
+    match random.below(14) {
+        0 => Value::Float(f64::NAN),
+        1 => Value::Float(f64::INFINITY),
+        2 => Value::Integer(9_007_199_254_740_993),
+        3 => Value::Integer(i64::MAX),
+        4 => Value::Integer(i64::MIN),
+        5 => Value::Float(-0.0),
+        6 => Value::Float(0.1),
+        7 | 8 => Value::Float(f64::from(i32::try_from(random.below(80)).expect("small")) / 8.0 - 2.0),
+        _ => Value::Integer(i64::try_from(random.below(10)).expect("small") - 2),
+    }
+}
+
+fn text(random: &mut Random) -> Value {
+    Value::from(random.pick(&TEXTS))
+}
+
+fn point(random: &mut Random) -> Value {
+    let degrees = |number: usize| f64::from(u32::try_from(number).expect("small"));
+    let (latitude, longitude) = match random.below(4) {
+        0 => (degrees(random.below(181)) - 90.0, degrees(random.below(37)) * 10.0 - 180.0),
+        _ => (40.0 + degrees(random.below(100)) / 100.0, -4.0 + degrees(random.below(100)) / 100.0),
+    };
+    Value::GeoPoint(GeoPoint::new(latitude, longitude).expect("a place"))
+}
+
+fn value(random: &mut Random, name: &str) -> Value {
+    let name = if random.chance(93) { name } else { random.pick(&NAMES) };
+    match name {
+        "s" | "t" | "größe" => text(random),
+        "n" | "m" | "f" | "o" | "p" => number(random),
+        "b" => Value::from(random.chance(50)),
+        "place" => point(random),
+        "when" => Value::from(Timestamp(1_704_067_200_000_000 + i64::try_from(random.below(3)).expect("small") - 1)),
+        _ => {
+            let count = random.below(4);
+            Value::array(
+                (0..count).map(|_| if random.chance(50) { text(random) } else { number(random) }).collect::<Vec<_>>(),
+            )
+            .expect("scalars")
+        }
+    }
+}
+
+fn publication(random: &mut Random, names: &[&str]) -> Attributes {
+    let missing = random.below(30);
+    let present = names.iter().filter(|_| !random.chance(missing)).copied().collect::<Vec<_>>();
+    present.into_iter().map(|name| (name, value(random, name))).collect()
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn condition(random: &mut Random, depth: usize) -> String {
+    let (n, s) = (random.pick(&["n", "m", "f", "o", "p"]), random.pick(&["s", "t", "größe"]));
+    let (a, b) = (random.pick(&NUMBERS), random.pick(&NUMBERS));
+    let (x, y) = (quoted(random.pick(&TEXTS)), quoted(random.pick(&TEXTS)));
+    let any = random.pick(&NAMES);
+    match random.below(if depth == 0 { 31 } else { 36 }) {
+        0..=3 => format!("{s} = {x}"),
+        4 => format!("{n} = {a}"),
+        5..=8 => format!("{n} {} {a}", random.pick(&["<", "<=", ">", ">="])),
+        9 | 10 => format!("{n} BETWEEN {a} AND {b}"),
+        11 => format!("{n} NOT BETWEEN {a} AND {b}"),
+        12 => format!("{s} IN ({x}, {y}, 'zebra', 5)"),
+        13 => format!("{s} NOT IN ({x}, {y})"),
+        14 => format!("{any} IS NULL"),
+        15 => format!("{any} IS NOT NULL"),
+        16 => format!("STARTS_WITH({s}, {x})"),
+        17 => format!("{s} LIKE 'ze%'"),
+        18 => format!("{s} LIKE '%b%'"),
+        19 => format!("list IN ({a}, {x})"),
+        20 => format!("{} IN list", if random.chance(50) { &x } else { a }),
+        21 => format!("CONTAINS(list, {x})"),
+        22 => format!(
+            "WITHIN(place, CIRCLE(POINT(40.{}, -3.{}), {}))",
+            random.below(9),
+            random.below(9),
+            random.below(90_000)
+        ),
+        23 => "WITHIN(place, BOX(POINT(-10, 170), POINT(50, -170)))".to_owned(),
+        24 => {
+            format!("WITHIN(place, BOX(POINT(40.2, -3.9), POINT(40.{}, -3.{})))", 3 + random.below(6), random.below(9))
+        }
+        25 => format!("{n} <> {a}"),
+        26 => format!("{s} <> {x}"),
+        27 => format!("{n} = $n"),
+        28 => format!("{any} = {x}"),
+        29 => "b".to_owned(),
+        30 => format!("when >= {} AND {n} + 1 > {a}", quoted("2024-01-01T00:00:00Z")),
+        31 | 32 => format!("NOT ({})", condition(random, depth - 1)),
+        33 => format!("({} OR {})", condition(random, depth - 1), condition(random, depth - 1)),
+        34 => format!("({} AND {})", condition(random, depth - 1), condition(random, depth - 1)),
+        _ => format!("NOT {}", condition(random, 0)),
+    }
+}
+
+fn filter(random: &mut Random) -> Filter {
+    let joint = if random.chance(65) { " AND " } else { " OR " };
+    let count = 1 + random.below(3);
+    let text = (0..count).map(|_| condition(random, 2)).collect::<Vec<_>>().join(joint);
+    Filter::parse(&text, &FilterLimits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+struct Context(Attributes);
+
+impl Contexts for Context {
+    fn context(&self, row: RowId) -> Option<&Attributes> {
+        (row.0 % 3 != 0).then_some(&self.0)
+    }
+}
+
+fn run(seed: u64, steps: usize, force: &mut [u64; 3]) {
+    let mut random = Random(seed);
+    let mut index = Index::new(seed);
+    let mut rows: BTreeMap<u32, (Tenant, MatcherSlice, Filter)> = BTreeMap::new();
+    let context = Context([("n", Value::Integer(2))].into_iter().collect());
+    let tenants = ["one", "two"].map(|name| Tenant(std::sync::Arc::from(name)));
+    let names = &NAMES[..if random.chance(50) { 12 } else { 6 }];
+    let rows_max = u32::try_from(20 + random.below(400)).expect("small");
+    for step in 0..steps {
+        if random.chance(50) {
+            let row = u32::try_from(random.below(rows_max as usize)).expect("small");
+            if let Some((tenant, _, _)) = rows.remove(&row) {
+                index.remove(RowId(row), &tenant);
+            }
+            if random.chance(80) {
+                let tenant = tenants[usize::from(random.chance(15))].clone();
+                let filter = match rows.values().next() {
+                    Some((_, _, other)) if random.chance(20) => other.clone(),
+                    _ => filter(&mut random),
+                };
+                let slice = MatcherSlice(u16::try_from(random.below(256)).expect("small"));
+                index.insert(RowId(row), &tenant, slice, &filter);
+                rows.insert(row, (tenant, slice, filter));
+            }
+            assert_eq!(index.len(), rows.len());
+            continue;
+        }
+        let attributes = publication(&mut random, names);
+        let only: SliceSet = (0..128).map(MatcherSlice).collect();
+        let slices = if random.chance(20) { Slices::Only(&only) } else { Slices::All };
+        for tenant in &tenants {
+            let mut expected = Vec::new();
+            for (&row, (owner, slice, filter)) in &rows {
+                let nothing = Attributes::default();
+                let truth = evaluate(filter, &attributes, context.context(RowId(row)).unwrap_or(&nothing));
+                if owner == tenant {
+                    force[truth as usize] += 1;
+                    if truth == Truth::True && slices.contains(*slice) {
+                        expected.push(RowId(row));
+                    }
+                }
+            }
+            let mut got = Vec::new();
+            index.matches(tenant, &attributes, &context, slices, &mut got);
+            got.sort_unstable();
+            let differ = |row: &RowId| got.contains(row) != expected.contains(row);
+            let wrong = (0..rows_max).map(RowId).find(differ).map(|row| (row, rows.get(&row.0)));
+            assert_eq!(got, expected, "seed {seed}, step {step}: {attributes:?}: {wrong:?}");
+        }
+    }
+    for (row, (tenant, _, _)) in rows {
+        index.remove(RowId(row), &tenant);
+    }
+    assert!(index.is_empty() && index.tenants.is_empty());
+    assert_eq!(index.store.crowd_bytes, 0, "crowds are gone");
+}
+
+#[test]
+fn the_index_says_what_the_plain_evaluator_says() {
+    let mut force = [0; 3];
+    for seed in 0..150 {
+        run(seed, 300, &mut force);
+    }
+    let all: u64 = force.iter().sum();
+    let percent = force.map(|part| part * 100 / all);
+    assert!(
+        all > 500_000 && percent[2] >= 20 && percent[0] >= 20 && percent[1] >= 10,
+        "false, unknown, true in percent: {percent:?}"
+    );
+}
