@@ -191,8 +191,8 @@ impl Machine for ExitPoint {
             }
             (Clock::Unknown, _) | (Clock::Known(_), None) => None,
         };
-        let discard = self.sessions.has_discarded().then_some(Instant::ZERO);
-        [self.sessions.next_expiry(), self.merger.until(), sweep, discard].into_iter().flatten().min()
+        let backlog = self.sessions.has_backlog().then_some(Instant::ZERO);
+        [self.sessions.next_expiry(), self.merger.until(), sweep, backlog].into_iter().flatten().min()
     }
 }
 

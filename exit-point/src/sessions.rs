@@ -61,6 +61,8 @@ pub(crate) struct Sessions {
     wall: Timestamp,
     /// Sessions to flush; may name one that is gone.
     queue: Vec<SessionId>,
+    /// Whether the last drain left some of them.
+    is_draining: bool,
     notifier: Notifier,
     outgoing: Vec<Send>,
     pub(crate) statistics: Statistics,
@@ -90,6 +92,7 @@ impl Sessions {
             stirred: false,
             wall: Timestamp(i64::MIN),
             queue: Vec::new(),
+            is_draining: false,
             notifier: Notifier::new(size, hash),
             outgoing: Vec::new(),
             statistics: Statistics::default(),
@@ -129,9 +132,9 @@ impl Sessions {
         self.discarded.step();
     }
 
-    /// Whether there is something for [`Sessions::discard`].
-    pub(crate) fn has_discarded(&self) -> bool {
-        !self.discarded.is_empty()
+    /// Whether something is left for [`Sessions::discard`] or [`Sessions::drain`].
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.is_draining || !self.discarded.is_empty()
     }
 
     /// Brings the gauges up to date.

@@ -12,15 +12,24 @@ use crate::outbox::Freed;
 use crate::session::{Attachment, Flush, SessionId};
 
 impl Sessions {
-    /// Moves everything that is to be sent into `into`.
+    /// Moves what is to be sent into `into`; what would take too long, with the next drain, which is due at once.
     pub(crate) fn drain(&mut self, into: &mut Vec<Send>) {
-        let queue = std::mem::take(&mut self.queue);
-        for &id in &queue {
+        /// Notifications and sessions in one drain: some milliseconds.
+        const STEP: u64 = 4096;
+        let most = self.statistics.notifications_sent + STEP;
+        let mut queue = std::mem::take(&mut self.queue);
+        let mut flushed = 0;
+        for (&id, _) in queue.iter().zip(0..STEP) {
+            if self.statistics.notifications_sent >= most {
+                break;
+            }
             self.flush(id);
+            flushed += 1;
         }
+        queue.drain(..flushed);
         // The list is used again; nothing was queued meanwhile.
         self.queue = queue;
-        self.queue.clear();
+        self.is_draining = !self.queue.is_empty();
         into.append(&mut self.outgoing);
         self.notifier.drain(|to, frame| {
             into.push(Send { to, message: Message::ConnectionPoint(ToConnectionPoint::Notifications(frame)) });

@@ -341,3 +341,23 @@ fn frames_of_strangers_are_refused() {
     let statistics = rig.exit.statistics();
     assert_eq!((statistics.frames_refused, statistics.positions_merged), (2, 0));
 }
+
+#[test]
+fn what_one_publication_means_to_very_many_goes_out_in_steps() {
+    const SESSIONS: u64 = 9000;
+    let mut rig = Rig::new(Config::default());
+    let clients = (0..SESSIONS).map(|number| rig.attach(&format!("s{number}"))).collect::<Vec<_>>();
+    rig.sent.clear();
+    let mut targets = (0..SESSIONS)
+        .zip(&clients)
+        .map(|(number, client)| target(&format!("s{number}"), client.generation(), &[1]))
+        .collect::<Vec<_>>();
+    targets.sort_by_key(|target| target.session);
+    rig.matches(whole(ONE, (0, 1), vec![matched(1, targets)]));
+    let told = |rig: &Rig| rig.frames().iter().map(|frame| frame.batches.len()).sum::<usize>();
+    assert!((1..9000).contains(&told(&rig)), "{}", told(&rig));
+    assert_eq!(rig.exit.poll_timeout(), Some(Instant::ZERO), "the rest is due at once");
+    rig.wait(Duration::ZERO);
+    assert_eq!(told(&rig), 9000);
+    assert_ne!(rig.exit.poll_timeout(), Some(Instant::ZERO));
+}
