@@ -149,10 +149,9 @@ async fn play(demo: &Demo, cluster: &InProcess) -> Outcome {
         }
     }
     outcome?;
-    let mut again = signals::interrupted();
     let summary = tokio::select! {
         summary = trial.finish() => summary,
-        () = &mut again => Err(Failure::say(Reason::Unavailable, "told to stop a second time: not everything is checked")),
+        () = signals::told_again() => Err(Failure::say(Reason::Unavailable, "told to stop a second time: not everything is checked")),
     };
     drop(view);
     summary?.with_seed(demo.seed).conclude(demo.json)

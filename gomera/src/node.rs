@@ -219,13 +219,12 @@ async fn run(
 
 /// Ends a process in good order; at once when it is told a second time.
 pub async fn stop(process: Process, within: Duration) -> Outcome<Told> {
-    let mut again = signals::interrupted();
     tokio::select! {
         stopped = tokio::time::timeout(within + STOP_SLACK, process.stop(within)) => match stopped {
             Ok(forced) => Ok(Told::Stopped { forced }),
             Err(_) => Err(Failure::say(Reason::Internal, "stopping took too long: some of it was cut off")),
         },
-        () = &mut again => Err(Failure::say(Reason::Unavailable, "told to stop a second time: cut off")),
+        () = signals::told_again() => Err(Failure::say(Reason::Unavailable, "told to stop a second time: cut off")),
     }
 }
 

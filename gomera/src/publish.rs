@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use gomera_client::{Publication, PublishError, Ticket};
@@ -18,6 +19,9 @@ use crate::output;
 
 /// Publications that wait to be acknowledged; then reading waits.
 const UNACKNOWLEDGED_MAX: usize = 4_096;
+
+/// An acknowledgement that takes longer is worth a word.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `gomera pub`
 #[derive(Debug, Args)]
@@ -159,9 +163,19 @@ fn read_ahead(path: &Path) -> Outcome<mpsc::Receiver<Outcome<(u64, Publication)>
 /// Counts acknowledgements; keeps the first refusal.
 async fn collect(mut waiting: mpsc::Receiver<(u64, Ticket)>) -> (Published, Option<Failure>) {
     let (mut published, mut first) = (Published::default(), None);
-    while let Some((number, ticket)) = waiting.recv().await {
+    let mut is_told = false;
+    while let Some((number, mut ticket)) = waiting.recv().await {
         published.published += 1;
-        match ticket.await {
+        let outcome = match tokio::time::timeout(PATIENCE, &mut ticket).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    eprintln!("gomera: still waiting for the cluster to acknowledge what was published");
+                }
+                ticket.await
+            }
+        };
+        match outcome {
             Ok(()) => published.acknowledged += 1,
             Err(error) => {
                 published.refused += 1;

@@ -137,10 +137,9 @@ async fn play(replay: &Replay, rows: Rows, filters: Vec<Filter>, context: Attrib
     drop(publishers);
     // Whoever reads ahead stops at its next row.
     drop(rows);
-    let mut again = signals::interrupted();
     let summary = tokio::select! {
         summary = trial.finish() => summary,
-        () = &mut again => Err(Failure::say(Reason::Unavailable, "told to stop a second time: not everything is checked")),
+        () = signals::told_again() => Err(Failure::say(Reason::Unavailable, "told to stop a second time: not everything is checked")),
     };
     drop(view);
     outcome?;

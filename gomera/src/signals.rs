@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,6 +24,15 @@ pub fn interrupted() -> Pin<Box<dyn Future<Output = ()> + Send>> {
         }
         std::task::Poll::Pending
     }))
+}
+
+/// One order to stop may come as two signals: `timeout` sends one to the process and one to its group.
+const ONE_ORDER: Duration = Duration::from_millis(300);
+
+/// Ready when the process is told to stop once more, after it has been told and is stopping.
+pub async fn told_again() {
+    tokio::time::sleep(ONE_ORDER).await;
+    interrupted().await;
 }
 
 /// As [`interrupted`]; a supervised process also stops when its standard input ends, that is, when whoever started it closes

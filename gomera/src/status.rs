@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use gomera_client::{Layer, Topology};
 use serde::Serialize;
+use tokio::net::TcpStream;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -61,6 +62,9 @@ struct NodeReport {
     shards: u32,
     slices_active: u32,
     slices_other: u32,
+    /// Whether it accepts connections of nodes, asked from here; absent if it needs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<bool>,
     /// Layers in the order in which a publication passes them.
     #[serde(skip)]
     place: i32,
@@ -84,7 +88,11 @@ pub async fn run(status: Status) -> Outcome {
     let (cluster, failure) = match status.endpoints.connect().await {
         Err(failure) => (None, Some(failure)),
         Ok(client) => match client.topology().await {
-            Ok(topology) => (Some(cluster(topology)), None),
+            Ok(topology) => {
+                let mut report = cluster(topology);
+                knock(&mut report.nodes).await;
+                (Some(report), None)
+            }
             Err(error) => (None, Some(Failure::unavailable(error))),
         },
     };
@@ -120,6 +128,18 @@ async fn health(endpoint: &str) -> String {
     }
 }
 
+/// Asks each node that others reach whether it is there: the layout goes on naming one that died.
+async fn knock(nodes: &mut [NodeReport]) {
+    let mut asking = tokio::task::JoinSet::new();
+    for (index, node) in nodes.iter().enumerate().filter(|(_, node)| !node.link_address.is_empty()) {
+        let connecting = TcpStream::connect(node.link_address.clone());
+        asking.spawn(async move { (index, matches!(tokio::time::timeout(TIMEOUT, connecting).await, Ok(Ok(_)))) });
+    }
+    for (index, answers) in asking.join_all().await {
+        nodes[index].answers = Some(answers);
+    }
+}
+
 fn cluster(topology: Topology) -> ClusterReport {
     let name_of = |incarnation: u64| {
         let node = topology.nodes.iter().find(|node| node.incarnation == incarnation);
@@ -140,6 +160,7 @@ fn cluster(topology: Topology) -> ClusterReport {
             Layer::ExitPoint => "exit-point",
             Layer::Unspecified => "unknown",
         },
+        answers: None,
         place: node.layer,
         name: node.name,
         incarnation: format!("{:016x}", node.incarnation),
@@ -183,6 +204,9 @@ fn print(report: &Report) -> Outcome {
             if !address.is_empty() {
                 line.push_str(&format!(", {what} {address}"));
             }
+        }
+        if node.answers == Some(false) {
+            line.push_str(", does not answer from here");
         }
         output::line(line)?;
     }

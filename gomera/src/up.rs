@@ -100,10 +100,11 @@ async fn in_process(configuration: &Configuration, nodes: Desired, json: bool) -
     };
     let cluster = InProcess::start(host).await.map_err(node::failure)?;
     let clients = cluster.client_addresses();
-    let metrics: Vec<_> = cluster.process().metrics_address().into_iter().collect();
+    let metrics: Vec<_> = cluster.process().metrics_address().map(|address| ("", address)).into_iter().collect();
     serving(configuration, nodes, "in this process", &clients, &metrics, json)?;
     told_to_stop.await;
-    let mut again = signals::interrupted();
+    let again = signals::told_again();
+    tokio::pin!(again);
     let within = configuration.stop_within;
     let stop = cluster.stop(within);
     tokio::pin!(stop);
@@ -134,11 +135,12 @@ fn serving(
     nodes: Desired,
     place: &str,
     clients: &[SocketAddr],
-    metrics: &[SocketAddr],
+    metrics: &[(&str, SocketAddr)],
     json: bool,
 ) -> Outcome {
     if json {
-        output::json(&Serving { event: "serving", cluster: &configuration.cluster, clients, metrics })?;
+        let metrics: Vec<_> = metrics.iter().map(|&(_, address)| address).collect();
+        output::json(&Serving { event: "serving", cluster: &configuration.cluster, clients, metrics: &metrics })?;
         return output::flush();
     }
     let layers = [
@@ -151,8 +153,8 @@ fn serving(
     for address in clients {
         output::line(format!("  clients  http://{address}"))?;
     }
-    for address in metrics {
-        output::line(format!("  metrics  http://{address}/metrics"))?;
+    for (label, address) in metrics {
+        output::line(format!("  metrics  http://{address}/metrics  {label}").trim_end())?;
     }
     let near = clients.iter().all(|address| address.ip().is_loopback());
     output::line(if near {

@@ -223,7 +223,9 @@ impl Cluster {
             if !serves && self.children.iter().all(|child| child.state == State::Serving) {
                 serves = true;
                 let clients: Vec<_> = self.children.iter().filter_map(|child| child.clients).collect();
-                let metrics: Vec<_> = self.children.iter().filter_map(|child| child.metrics).collect();
+                let metrics = self.children.iter();
+                let metrics = metrics.filter_map(|child| child.metrics.map(|address| (child.label.as_str(), address)));
+                let metrics: Vec<_> = metrics.collect();
                 super::serving(configuration, nodes, "each in a process of its own", &clients, &metrics, self.json)?;
             }
         }
@@ -243,7 +245,9 @@ impl Cluster {
 
     /// Ends all: doors first, the coordinator last; kills who has not ended by the deadline, or at once when told again.
     async fn stop(&mut self, within: Duration, news: &mut mpsc::Receiver<News>) -> Outcome {
-        let mut again = signals::interrupted();
+        let again = signals::told_again();
+        tokio::pin!(again);
+        let mut is_told_again = false;
         let deadline = Instant::now() + within + END_SLACK;
         let doors = |child: &Child| child.layer == Some(Layer::ConnectionPoint);
         let others = |child: &Child| child.layer.is_some();
@@ -261,7 +265,10 @@ impl Cluster {
                         None => return Ok(()),
                     },
                     () = tokio::time::sleep_until(deadline) => killed.extend(self.kill()),
-                    () = &mut again => killed.extend(self.kill()),
+                    () = &mut again, if !is_told_again => {
+                        is_told_again = true;
+                        killed.extend(self.kill());
+                    }
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What a user can get wrong about a process: each gets an exit code of its own and an error that says what would be right.
 
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
 use crate::cluster::signal;
@@ -24,7 +25,6 @@ fn a_port_that_is_taken_is_named_with_the_flag_that_changes_it() {
 
 #[test]
 fn a_program_for_people_is_quiet_unless_something_is_wrong_and_colours_no_file() {
-    use std::io::{BufRead, BufReader};
     let up = ["up", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
     for (log, words) in [(&[][..], ""), (&["--log", "info"], "a node has started")] {
         let mut child = command(&[&up[..], log].concat())
@@ -46,6 +46,42 @@ fn a_program_for_people_is_quiet_unless_something_is_wrong_and_colours_no_file()
         assert_eq!(error.is_empty(), words.is_empty(), "{error}");
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[test]
+fn silent_connections_that_take_all_descriptors_cost_no_work_and_are_outlived() {
+    let script = format!("ulimit -n 64; exec {} \"$@\"", env!("CARGO_BIN_EXE_gomera"));
+    let mut child = std::process::Command::new("bash")
+        .args(["-c", &script, "gomera", "up", "--json", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+        .env("GOMERA_CLIENT_DOOR__GREETING_TIMEOUT", "1s")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("bash runs");
+    let mut told = String::new();
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+    out.read_line(&mut told).expect("text");
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let address = told["clients"][0].as_str().expect("an address").to_owned();
+    let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).expect("the system takes it")).collect();
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("it runs");
+        let fields: Vec<_> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
+        // Time in the process and in the system for it, in hundredths of a second.
+        fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum::<u64>()
+    };
+    let before = ticks();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(ticks() - before < 25, "half a core at most, even in a debug build: {}", ticks() - before);
+    // Whoever says nothing is closed after a second, and others are served while the crowd still waits.
+    let status = gomera(&["pub", "-a", "n=1", "--endpoint", &address], "");
+    assert_eq!(status.code, 0, "{}", status.err);
+    drop(silent);
+    signal("TERM", u64::from(child.id()));
+    let ended = child.wait_with_output().expect("it ends");
+    let error = String::from_utf8(ended.stderr).expect("text");
+    assert!(ended.status.success() && error.contains("cannot accept connections"), "{error}");
+    assert_eq!(error.lines().count(), 1, "told once: {error}");
 }
 
 #[test]

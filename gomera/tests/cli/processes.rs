@@ -31,6 +31,9 @@ fn a_cluster_of_processes_serves_tells_of_a_death_and_stops_in_good_order() {
     let died = cluster.wait_for("died");
     assert_eq!((&died["label"], &died["id"]), (&matcher["label"], &matcher["id"]));
     assert!(died["how"].as_str().expect("a text").contains("signal: 9"), "{died}");
+    let status = gomera(&["status", "--endpoint", &cluster.endpoint], "");
+    let silent: Vec<_> = status.out.lines().filter(|line| line.contains("does not answer from here")).collect();
+    assert!(silent.len() == 1 && silent[0].contains("matcher-2"), "{}", status.out);
 
     assert_eq!(cluster.stop(), Some(0));
     let left: Vec<_> = started.iter().filter(|event| is_running(id(event))).collect();

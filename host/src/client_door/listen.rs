@@ -54,15 +54,12 @@ impl Stream for Notifications {
                     this.frames.ask(ClientRequest::Acknowledge(covered(&notifications)));
                     this.notifications = notifications.into_iter();
                 }
-                Out::Reply(reply) => match reply.body {
-                    Some(body) => {
-                        if let Err(status) = ordinary(body) {
-                            this.is_ended = true;
-                            return Poll::Ready(Some(Err(status)));
-                        }
+                Out::Reply(reply) => {
+                    if let Some(Err(status)) = reply.body.map(ordinary) {
+                        this.is_ended = true;
+                        return Poll::Ready(Some(Err(status)));
                     }
-                    None => {}
-                },
+                }
                 Out::End(end) => {
                     this.is_ended = true;
                     if let End::Failed(status) = end {
