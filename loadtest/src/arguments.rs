@@ -107,7 +107,7 @@ pub struct Effort {
     #[arg(long)]
     pub rate: Option<u64>,
     /// Unacknowledged publications per connection in the closed loop.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     pub window: u64,
 }
 

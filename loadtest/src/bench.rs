@@ -31,9 +31,12 @@ pub fn bench(name: &str, json: bool) -> Result<bool> {
     }
 }
 
+/// Publications under way a connection: enough that neither side waits for the other.
+const WINDOW: u64 = 200;
+
 fn content(json: bool) -> Result<bool> {
     let shape = Shape { filters: 100, connections: 10, matches: 1, payload: 200 };
-    let effort = Effort { seconds: 5, rate: None, window: 100 };
+    let effort = Effort { seconds: 5, rate: None, window: WINDOW };
     let floor = |links| Floor { shape: shape.clone(), effort: effort.clone(), links, processes: false, json }.run();
     let load = |rate, zookeeper: Option<&str>| {
         let processes = zookeeper.map(|_| "1-1-1-1".to_owned());
@@ -71,6 +74,8 @@ fn content(json: bool) -> Result<bool> {
     } else {
         println!("floor / gomera up         {:.2}  (aim: at most 2)", result.floor_over_up);
         println!("floor / processes 1-1-1-1 {:.2}  (aim: at most 2.5)", result.floor_over_processes);
+        let latency = &result.up_at_half.latency_us;
+        println!("gomera up at half: p50 {} us, p99 {} us (aim: below 1000 and 5000)", latency.p50, latency.p99);
     }
     Ok([&result.up, &result.up_at_half, &result.processes].iter().all(|report| report.valid))
 }

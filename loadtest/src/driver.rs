@@ -122,13 +122,16 @@ pub async fn run(run: &Run, target: &Target) -> Result<Report> {
             .with_context(|| format!("subscribe on connection {connection}"))?;
         subscribers.push(tokio::spawn(session.receive(stopped.clone())));
     }
-    let pace = pace::Pace::new(run.rate.is_some());
+    let mut pace = pace::Pace::new(shared.begun);
     let mut publishers = Vec::new();
     for (connection, client) in (0..).zip(clients) {
         let publisher = publisher::open(client, connection, Arc::clone(&shared), run)
             .await
             .with_context(|| format!("open the publisher of connection {connection}"))?;
-        publishers.push(tokio::spawn(publisher.publish(pace.ticks())));
+        publishers.push(tokio::spawn(publisher.publish(pace.schedule())));
+    }
+    if run.rate.is_some() {
+        pace.begin();
     }
     tokio::time::sleep(run.warm_up).await;
 

@@ -11,11 +11,12 @@ use gomera_proto::v1::publish_stream_reply::Reply;
 use gomera_proto::v1::{OpenPublisher, PublishStreamReply};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+use super::pace::Schedule;
 use super::{Run, Shared};
 
 /// Most publications a frame; a frame is sent as soon as there is one.
@@ -66,7 +67,7 @@ pub(crate) async fn open(
 }
 
 impl Publisher {
-    pub async fn publish(mut self, mut ticks: watch::Receiver<()>) -> Result<()> {
+    pub async fn publish(mut self, schedule: Arc<Schedule>) -> Result<()> {
         let begun_ns = self.shared.now_ns();
         while self.shared.publishing.load(Ordering::Relaxed) {
             let now_ns = self.shared.now_ns();
@@ -84,9 +85,10 @@ impl Publisher {
                 self.read_ready()?;
                 continue;
             }
+            let next_ns = self.interval_ns.map_or(0, |interval| begun_ns + interval * (self.sent + 1));
             tokio::select! {
                 reply = self.replies.message() => self.count(reply?)?,
-                changed = ticks.changed(), if self.interval_ns.is_some() => changed?,
+                () = schedule.wait_until(next_ns), if self.interval_ns.is_some() => {}
             }
         }
         let drain = async {
