@@ -55,7 +55,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut scenario = Scenario::new(Bytes { rest: bytes }, ROWS_MAX);
     while !scenario.is_at_end() {
         if let Err(complaint) = scenario.step() {
-            panic!("{complaint}");
+            panic!("{:?}\n{complaint}", scenario.force());
         }
     }
 });

@@ -10,7 +10,9 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub mod nats;
 mod process;
+pub mod rabbitmq;
 pub mod zookeeper;
 
 /// A service could not be had. The text names what was attempted, what happened, and what would be right.

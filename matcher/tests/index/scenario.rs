@@ -22,12 +22,6 @@ pub struct Force {
     pub unknown: u64,
 }
 
-impl Force {
-    pub fn pairs(&self) -> u64 {
-        self.yes + self.no + self.unknown
-    }
-}
-
 /// One run.
 pub struct Scenario<C> {
     choices: C,
@@ -38,7 +32,7 @@ pub struct Scenario<C> {
     /// Filters given before, for those that are identical to another one.
     known: Vec<(usize, Filter)>,
     rows_max: usize,
-    pub force: Force,
+    force: Force,
 }
 
 fn tenant(index: usize) -> Tenant {
@@ -110,6 +104,11 @@ impl<C: Choices> Scenario<C> {
                 Ok(())
             }
         }
+    }
+
+    /// How often each truth value came up so far.
+    pub fn force(&self) -> Force {
+        self.force
     }
 
     /// Whether nothing is left to decide by.

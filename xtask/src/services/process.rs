@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::ServiceError;
 
@@ -80,4 +81,31 @@ impl Drop for Guarded {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Waits until `serves`. A child that ends before, or takes too long, is an error with the end of its log.
+pub(super) fn await_serving(
+    service: &str,
+    process: &Guarded,
+    log: &Path,
+    within: Duration,
+    serves: impl Fn() -> bool,
+) -> Result<(), ServiceError> {
+    let begun = Instant::now();
+    while !serves() {
+        let is_alive = process.is_alive();
+        if !is_alive || begun.elapsed() > within {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let lines = text.lines().collect::<Vec<_>>();
+            let state = if is_alive { "does not serve" } else { "has ended" };
+            return Err(ServiceError::new(format!(
+                "{service} {state} after {:.1} s; its log ends:\n{}",
+                begun.elapsed().as_secs_f64(),
+                lines[lines.len().saturating_sub(15)..].join("\n"),
+            )));
+        }
+        // A service that starts has nothing to wait on but its answer.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }

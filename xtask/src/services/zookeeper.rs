@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::process::Guarded;
+use super::process::{Guarded, await_serving};
 use super::{ServiceError, free_ports, install_package, temporary_directory};
 
 /// The jar of the server; its manifest names the jars it needs.
@@ -175,24 +175,9 @@ impl Server {
     }
 
     fn await_serving(&self) -> Result<(), ServiceError> {
-        let begun = Instant::now();
-        while self.mode().is_none() {
-            let alive = self.process.as_ref().is_some_and(Guarded::is_alive);
-            if !alive || begun.elapsed() > START_WITHIN {
-                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-                let lines = log.lines().collect::<Vec<_>>();
-                let state = if alive { "does not serve" } else { "has ended" };
-                return Err(ServiceError::new(format!(
-                    "ZooKeeper on port {} {state} after {:.1} s; its log ends:\n{}",
-                    self.port,
-                    begun.elapsed().as_secs_f64(),
-                    lines[lines.len().saturating_sub(15)..].join("\n"),
-                )));
-            }
-            // A service that starts has nothing to wait on but its answer.
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        let name = format!("ZooKeeper on port {}", self.port);
+        let process = self.process.as_ref().ok_or_else(|| ServiceError::new(format!("{name} is not started")))?;
+        await_serving(&name, process, &self.log(), START_WITHIN, || self.mode().is_some())
     }
 
     /// `standalone`, `leader` or `follower`, if it serves.
@@ -216,6 +201,8 @@ fn ask(port: u16, word: &str) -> std::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
