@@ -1,6 +1,7 @@
 //! The command line, and how its verbs become runs.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -35,7 +36,8 @@ pub enum Verb {
     ///
     /// Example: loadtest floor --links 4 --connections 10
     Floor(Floor),
-    /// Named benchmarks; `content`: floor, `gomera up` and processes in one run, as ratios.
+    /// Named benchmarks. `content`: floor, `gomera up` and processes in one run, as ratios. `filters`: throughput over the
+    /// number of filters.
     Bench {
         /// Which.
         #[arg(default_value = "content")]
@@ -43,6 +45,9 @@ pub enum Verb {
         /// Machine-readable.
         #[arg(long)]
         json: bool,
+        /// Where to draw `filters`, as SVG.
+        #[arg(long)]
+        plot: Option<PathBuf>,
     },
     #[command(hide = true)]
     FloorFront {

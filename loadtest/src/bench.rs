@@ -1,5 +1,9 @@
 //! Named benchmarks: everything that is compared runs in one go, so that the ratios mean something on any machine.
 
+mod filters;
+
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use xtask::services::zookeeper::ZooKeeper;
@@ -24,10 +28,11 @@ struct Content {
 ///
 /// # Errors
 /// If a run cannot be made.
-pub fn bench(name: &str, json: bool) -> Result<bool> {
+pub fn bench(name: &str, json: bool, plot: Option<&Path>) -> Result<bool> {
     match name {
         "content" => content(json),
-        other => bail!("no benchmark is called {other:?}; there is: content"),
+        "filters" => filters::run(json, plot),
+        other => bail!("no benchmark is called {other:?}; there are: content, filters"),
     }
 }
 

@@ -33,7 +33,7 @@ fn act(verb: Verb) -> Result<bool> {
         Verb::Content(content) => one(&content.run_on_cluster()?, content.json),
         Verb::Fanout(fanout) => one(&fanout.run_on_cluster()?, fanout.json()),
         Verb::Floor(floor) => one(&floor.run()?, floor.json()),
-        Verb::Bench { name, json } => bench::bench(&name, json),
+        Verb::Bench { name, json, plot } => bench::bench(&name, json, plot.as_deref()),
         Verb::FloorFront { content, listen, next } => {
             let content = content.content()?;
             arguments::runtime(1)?.block_on(floor::front(content, listen, next))?;
