@@ -213,10 +213,11 @@ impl Draft {
 
     /// The settings, validated whole; from here on they are logged by.
     pub fn finish(self) -> Outcome<Configuration> {
-        let configuration: Configuration = self
-            .figment
-            .extract()
-            .map_err(|error| Failure::say(Reason::Configuration, format!("configuration: {error}")))?;
+        let configuration: Configuration = self.figment.extract().map_err(|error| {
+            let text =
+                error.to_string().replace("expected struct Duration", "expected a duration such as 250ms, 10s, 5m");
+            Failure::say(Reason::Configuration, format!("configuration: {text}"))
+        })?;
         configuration
             .validate()
             .map_err(|wrong| Failure::say(Reason::Configuration, format!("configuration: {wrong}")))?;
@@ -290,8 +291,16 @@ pub fn print_defaults() -> Outcome {
 
 fn defaults_as_file() -> String {
     let defaults = serde_json::to_value(Configuration::default()).expect("settings are plain data");
-    print::toml(&defaults)
+    format!("{FILE_HEADER}{}", print::toml(&defaults))
 }
+
+/// What the file begins with.
+const FILE_HEADER: &str = "\
+# Every setting of Gomera with its default, for --config: take away the # before what is to be other.
+# `gomera up` has defaults of its own for log (\"warn\"), metrics_listen (\"127.0.0.1:7412\") and stop_within (\"2s\").
+# In the environment: GOMERA_LISTEN, GOMERA_EXIT_POINT__BLOCK_MAX.
+
+";
 
 #[cfg(test)]
 mod tests;

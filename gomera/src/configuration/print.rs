@@ -1,4 +1,5 @@
-//! Settings as the text of a file that reads back to them.
+//! Settings as the text of a file that reads back to them, each commented out: what is not taken into use stays the default of
+//! its command and of its version.
 
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ fn table(text: &mut String, path: &str, settings: &Map<String, Value>) {
         match (value, as_duration(value)) {
             // What is absent unless given.
             (Value::Null, _) => text.push_str(&format!("# {name} =\n")),
-            (_, Some(duration)) => text.push_str(&format!("{name} = \"{}\"\n", as_text(duration))),
+            (_, Some(duration)) => text.push_str(&format!("# {name} = \"{}\"\n", as_text(duration))),
             (Value::Object(_), None) => {}
             // Strings, numbers and booleans are written alike in JSON and TOML.
-            (value, None) => text.push_str(&format!("{name} = {value}\n")),
+            (value, None) => text.push_str(&format!("# {name} = {value}\n")),
         }
     }
     for (name, value) in settings {

@@ -66,6 +66,12 @@ fn durations_are_whole_numbers_with_a_unit() {
 #[test]
 fn the_printed_defaults_read_back_to_the_defaults() {
     let file = defaults_as_file();
-    assert!(file.contains("block_max = \"1s\""), "{file}");
+    assert!(file.contains("\n# block_max = \"1s\"\n"), "{file}");
     assert_eq!(read(&file, ProcessFlags::default()), Ok(Configuration::default()));
+    // Taken into use, all but what is absent unless given.
+    let settings = file.lines().filter_map(|line| line.strip_prefix("# ").or(line.starts_with('[').then_some(line)));
+    let settings = settings.filter(|line| line.starts_with('[') || line.contains(" = "));
+    let used: Vec<_> = settings.filter(|line| !line.contains("GOMERA_") && !line.contains("gomera up")).collect();
+    assert!(used.len() > 60, "{used:?}");
+    assert_eq!(read(&used.join("\n"), ProcessFlags::default()), Ok(Configuration::default()));
 }

@@ -128,6 +128,8 @@ fn a_wrong_configuration_is_named_before_anything_starts() {
     said(&gomera(&["up", "--log", "==="], ""), 78, &["==="]);
     let environment = command(&["up"]).env("GOMERA_EXIT_POINT__BLOCK_MAX", "soon").output().expect("the program runs");
     assert_eq!(environment.status.code(), Some(78));
+    let error = String::from_utf8_lossy(&environment.stderr);
+    assert!(error.contains("BLOCK_MAX") && error.contains("a duration such as"), "{error}");
 }
 
 #[test]
