@@ -180,6 +180,7 @@ impl Machine for ExitPoint {
         let statistics = &mut self.sessions.statistics;
         statistics.frames_held =
             self.lanes.values().map(|lane| u64::try_from(lane.held()).expect("a length fits 64 bits")).sum();
+        statistics.unmerged_bytes = self.lanes.values().map(Lane::unmerged_bytes).sum();
         statistics.coverage_lag = self.lanes.values().map(Lane::lag).max().unwrap_or(0);
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Lane {
     marks: BTreeMap<Number, Mark>,
     standing: Standing,
     sources: BTreeMap<(Address, Class), Source>,
+    /// Sum over all sources.
+    unmerged_bytes: u64,
     window: u64,
     freed: bool,
 }
@@ -100,6 +102,7 @@ impl Lane {
             marks: BTreeMap::new(),
             standing: Standing::Governed(Epoch(0)),
             sources: BTreeMap::new(),
+            unmerged_bytes: 0,
             window,
             freed: false,
         }
@@ -129,6 +132,7 @@ impl Lane {
             self.freed = true;
         } else {
             *source.unmerged.entry(to).or_default() += cost;
+            self.unmerged_bytes += cost;
         }
         if reception == Reception::Taken {
             self.retry_held();
@@ -222,7 +226,9 @@ impl Lane {
         }
         for source in self.sources.values_mut() {
             while let Some(entry) = source.unmerged.first_entry().filter(|entry| *entry.key() <= through) {
-                source.credit.consume(entry.remove());
+                let cost = entry.remove();
+                source.credit.consume(cost);
+                self.unmerged_bytes -= cost;
                 self.freed = true;
             }
         }
@@ -245,6 +251,11 @@ impl Lane {
                 tell(matcher, class, total);
             }
         }
+    }
+
+    /// What is received and not merged, in bytes.
+    pub(crate) const fn unmerged_bytes(&self) -> u64 {
+        self.unmerged_bytes
     }
 
     /// Frames that wait for a hole before them.

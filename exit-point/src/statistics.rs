@@ -61,6 +61,8 @@ pub struct Statistics {
     pub outbox_bytes: u64,
     /// Gauge: notifications in outboxes.
     pub outbox_notifications: u64,
+    /// Gauge: bytes of matches that are not merged.
+    pub unmerged_bytes: u64,
     /// Gauge: frames that wait for a hole before them to be filled.
     pub frames_held: u64,
     /// Gauge: the most that a lane's furthest slice is ahead of its last merged position, in positions.

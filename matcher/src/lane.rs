@@ -42,6 +42,7 @@ pub struct Lane {
     writer: Address,
     credit: ReceiveCredit,
     queue: VecDeque<Run>,
+    queued_bytes: u64,
     received: Number,
     processed: Number,
     reported: Number,
@@ -61,6 +62,7 @@ impl Lane {
             writer,
             credit: ReceiveCredit::new(config.lane_window_bytes),
             queue: VecDeque::new(),
+            queued_bytes: 0,
             received: Number::ZERO,
             processed: Number::ZERO,
             reported: Number::ZERO,
@@ -86,6 +88,11 @@ impl Lane {
         self.queue.len()
     }
 
+    /// Their bytes.
+    pub fn queued_bytes(&self) -> u64 {
+        self.queued_bytes
+    }
+
     /// Bytes of matches that wait for credit.
     pub fn output_bytes(&self) -> u64 {
         self.outputs.iter().map(Output::bytes).sum()
@@ -105,6 +112,7 @@ impl Lane {
         }
         assert!(from == self.received, "runs of lane {} overlap at {}", self.id, from.0);
         self.received = to;
+        self.queued_bytes += cost;
         self.queue.push_back(Run { to, cost, entries: entries.into_iter() });
     }
 
@@ -142,6 +150,7 @@ impl Lane {
             }
             self.processed = run.to;
             self.credit.consume(run.cost);
+            self.queued_bytes -= run.cost;
             self.queue.pop_front();
         }
         None

@@ -154,11 +154,12 @@ impl Serving {
 
     /// Sends what can be sent now, and reads the gauges.
     pub fn flush(&mut self, statistics: &mut Statistics, actions: &mut Vec<Send>) {
-        (statistics.output_bytes, statistics.input_frames) = (0, 0);
+        (statistics.output_bytes, statistics.input_frames, statistics.input_bytes) = (0, 0, 0);
         for lane in self.lanes.values_mut() {
             statistics.frames += lane.flush(&self.ownership.active, actions);
             statistics.output_bytes += lane.output_bytes();
             statistics.input_frames += count(lane.queued());
+            statistics.input_bytes += lane.queued_bytes();
         }
         statistics.subscriptions = count(self.subscriptions.len());
         statistics.sessions = count(self.subscriptions.sessions());

@@ -31,4 +31,6 @@ pub struct Statistics {
     pub output_bytes: u64,
     /// Gauge: frames of entries that wait.
     pub input_frames: u64,
+    /// Gauge: their bytes.
+    pub input_bytes: u64,
 }

@@ -114,6 +114,13 @@ pub(crate) enum Asking {
     End,
 }
 
+/// What a change that was not answered is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Contested {
+    Subscription(Arc<str>),
+    Context,
+}
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -187,6 +194,8 @@ pub struct Subscriber {
     orphans: Vec<Asked>,
     /// Ids that were ever subscribed.
     ids: BTreeSet<Arc<str>>,
+    /// What had a change that was not answered when the connection broke: it may still be under way.
+    contested: Vec<Contested>,
     /// When it acts next by itself; others may nudge it before.
     beat: Instant,
     away_until: Instant,
@@ -215,6 +224,7 @@ impl Subscriber {
             end_asked: false,
             orphans: Vec::new(),
             ids: BTreeSet::new(),
+            contested: Vec::new(),
             beat: Instant::ZERO,
             away_until: Instant::ZERO,
             reads_again_at: Instant::ZERO,

@@ -198,6 +198,13 @@ impl Watch {
         }
     }
 
+    /// How many positions an exit point says it has merged, over all lanes.
+    #[must_use]
+    pub fn merged_by(&self, exit_point: Address) -> u64 {
+        let of_it = self.merging.merged.iter().filter(|((_, by), _)| *by == exit_point);
+        of_it.map(|(_, through)| through.0).sum()
+    }
+
     /// A machine works on a frame: what it grants counts from now on.
     pub fn handled(&mut self, frame: &Frame, tally: &mut Tally) {
         match &frame.message {

@@ -194,6 +194,7 @@ pub fn matcher(labels: &Labels, statistics: &gomera_matcher::statistics::Statist
         doomed,
         output_bytes,
         input_frames,
+        input_bytes,
     } = statistics;
     labels.show([
         ("gomera_matcher_publications_total", Count(publications)),
@@ -210,6 +211,7 @@ pub fn matcher(labels: &Labels, statistics: &gomera_matcher::statistics::Statist
         ("gomera_matcher_doomed", Level(doomed)),
         ("gomera_matcher_output_bytes", Level(output_bytes)),
         ("gomera_matcher_input_frames", Level(input_frames)),
+        ("gomera_matcher_input_bytes", Level(input_bytes)),
     ]);
 }
 
@@ -246,6 +248,7 @@ pub fn exit_point(labels: &Labels, statistics: &gomera_exit_point::Statistics) {
         sessions_forgetting,
         outbox_bytes,
         outbox_notifications,
+        unmerged_bytes,
         frames_held,
         coverage_lag,
     } = statistics;
@@ -279,6 +282,7 @@ pub fn exit_point(labels: &Labels, statistics: &gomera_exit_point::Statistics) {
         ("gomera_exit_point_sessions_forgetting", Level(sessions_forgetting)),
         ("gomera_exit_point_outbox_bytes", Level(outbox_bytes)),
         ("gomera_exit_point_outbox_notifications", Level(outbox_notifications)),
+        ("gomera_exit_point_unmerged_bytes", Level(unmerged_bytes)),
         ("gomera_exit_point_frames_held", Level(frames_held)),
         ("gomera_exit_point_coverage_lag", Level(coverage_lag)),
     ]);

@@ -3,7 +3,7 @@
 use gomera_cluster::session::SlowPolicy;
 use gomera_connection_point::client::ClientRequest;
 
-use super::{Asking, End, Process, Standing, Subscriber};
+use super::{Asking, Contested, End, Process, Standing, Subscriber};
 use crate::doors::{ConnectionIndex, Owner};
 use crate::random::millis;
 use crate::stage::Stage;
@@ -86,8 +86,11 @@ impl Subscriber {
                 self.attached_until = self.attached_until.max(until);
                 for asked in asked.values() {
                     stage.count(Transition::OperationUnanswered);
-                    if matches!(asked.what, Asking::End) {
-                        self.end_asked = true;
+                    match &asked.what {
+                        Asking::End => self.end_asked = true,
+                        Asking::Subscription(id, _) => self.contested.push(Contested::Subscription(id.clone())),
+                        Asking::Context(_) => self.contested.push(Contested::Context),
+                        Asking::Read(_) => {}
                     }
                 }
             }

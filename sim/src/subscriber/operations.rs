@@ -7,7 +7,7 @@ use gomera_cluster::identity::Handle;
 use gomera_connection_point::client::{ClientOperation, ClientRequest, ClientSubscription, RequestId};
 use gomera_model::attributes::Attributes;
 
-use super::{Asked, Asking, Standing, Subscriber};
+use super::{Asked, Asking, Contested, Standing, Subscriber};
 use crate::history::{LifeIndex, ReadOf};
 use crate::random::millis;
 use crate::stage::Stage;
@@ -24,12 +24,18 @@ impl Subscriber {
         if outstanding >= self.plan.outstanding_max || blocked {
             return;
         }
+        // What the connection before left under way meets the next change of the same subscription.
+        let contested = self.contested.pop().filter(|_| self.random.chance(700));
         let new = self.missing_id();
-        if new.is_none() && !self.random.chance(self.plan.changes) {
+        if contested.is_none() && new.is_none() && !self.random.chance(self.plan.changes) {
             return;
         }
-        let id: Arc<str> = new.clone().unwrap_or_else(|| Arc::from(format!("s{}", self.random.below(self.plan.ids))));
-        let dice = if new.is_some() { 0 } else { self.random.below(90) };
+        let (id, dice) = match (contested, new) {
+            (Some(Contested::Subscription(id)), _) => (id, 30 + self.random.below(37)),
+            (Some(Contested::Context), _) => (Arc::from(""), 67),
+            (None, Some(id)) => (id, 0),
+            (None, None) => (Arc::from(format!("s{}", self.random.below(self.plan.ids))), self.random.below(90)),
+        };
         match dice {
             0..=29 => {
                 let declaration = traffic::declaration(&mut self.random);

@@ -5,6 +5,7 @@ use crate::plan::Plan;
 use crate::stage::Phase;
 use crate::tally::{Tally, Transition};
 use crate::verdict::{Promise, Violation};
+use crate::watch::Watch;
 
 /// More than one publication, operation or notification of these runs ever counts.
 const LARGEST: u64 = 2048;
@@ -29,6 +30,10 @@ fn number(count: usize) -> u64 {
 pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
     let points = u64::from(plan.shape.nodes[0] * plan.shape.shards[0]);
     let publishers = number(plan.publishers.len());
+    let machines = |layer: usize| u64::from(plan.shape.nodes[layer] * plan.shape.shards[layer]);
+    let (lanes, matchers, exits) = (machines(1) * u64::from(plan.shape.lanes), machines(2), machines(3));
+    // The matches of one publication: each session with each of its subscriptions.
+    let matches = LARGEST + number(plan.subscribers.len()) * 512;
     match &node.machine {
         AnyMachine::ConnectionPoint(machine) => {
             let (statistics, config) = (machine.statistics(), &plan.configurations.connection_point);
@@ -63,7 +68,11 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
             let (statistics, config) = (machine.statistics(), &plan.configurations.matcher);
             within(node, "subscriptions", statistics.subscriptions, u64::from(config.subscriptions_max))?;
             within(node, "sessions", statistics.sessions, u64::from(config.sessions_max))?;
-            within(node, "tombstones", statistics.tombstones, u64::from(config.tombstones_max))
+            within(node, "tombstones", statistics.tombstones, u64::from(config.tombstones_max))?;
+            let window = config.lane_window_bytes.saturating_add(LARGEST);
+            within(node, "bytes of entries", statistics.input_bytes, lanes.saturating_mul(window))?;
+            let output = config.output_bytes_max.saturating_add(matches);
+            within(node, "bytes of matches", statistics.output_bytes, (lanes * exits).saturating_mul(output))
         }
         AnyMachine::ExitPoint(machine) => {
             let (statistics, config) = (machine.statistics(), &plan.configurations.exit_point);
@@ -73,9 +82,26 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
                 statistics.outbox_bytes,
                 config.node_outbox_bytes_max.saturating_add(LARGEST),
             )?;
-            within(node, "sessions", statistics.sessions, config.node_sessions_max)
+            within(node, "sessions", statistics.sessions, config.node_sessions_max)?;
+            let window = config.matches_window_bytes.saturating_add(plan.configurations.matcher.frame_bytes_max);
+            let window = window.saturating_add(matches);
+            within(node, "bytes of matches", statistics.unmerged_bytes, (lanes * matchers).saturating_mul(window))
         }
     }
+}
+
+/// Whether an exit point has merged what it says it has.
+pub(super) fn honest(node: &Node, watch: &Watch) -> Result<(), Violation> {
+    let AnyMachine::ExitPoint(machine) = &node.machine else { return Ok(()) };
+    let (said, merged) = (watch.merged_by(node.address), machine.statistics().positions_merged);
+    if said <= merged {
+        return Ok(());
+    }
+    Err(Violation {
+        promise: Promise::Delivery,
+        what: format!("{} says that {said} positions are in outboxes, and has merged {merged}", node.name),
+        subjects: vec![node.name.clone()],
+    })
 }
 
 /// What a machine still holds that it should not hold when clients have nothing under way, or when they are gone.

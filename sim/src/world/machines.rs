@@ -132,7 +132,9 @@ impl World {
                 Outgoing::Client(action) => self.client(index, action),
             }
         }
-        if let Err(violation) = bounds::check(&self.nodes[index.0], &self.plan) {
+        let node = &self.nodes[index.0];
+        let checked = bounds::check(node, &self.plan).and_then(|()| bounds::honest(node, &self.watch));
+        if let Err(violation) = checked {
             self.stage.violation.get_or_insert(violation);
         }
         if !self.nodes[index.0].inbox.is_empty() {

@@ -120,11 +120,13 @@ const GAUGES: &[(&str, &str)] = &[
     ("gomera_matcher_doomed", "Subscriptions of ended sessions that wait to be removed; they match nothing."),
     ("gomera_matcher_output_bytes", "Bytes of matches that wait for credit."),
     ("gomera_matcher_input_frames", "Frames of entries that wait."),
+    ("gomera_matcher_input_bytes", "Their bytes."),
     ("gomera_exit_point_sessions", "Sessions."),
     ("gomera_exit_point_sessions_attached", "Sessions with an attachment."),
     ("gomera_exit_point_sessions_forgetting", "Sessions that matchers have yet to forget."),
     ("gomera_exit_point_outbox_bytes", "Bytes in outboxes."),
     ("gomera_exit_point_outbox_notifications", "Notifications in outboxes."),
+    ("gomera_exit_point_unmerged_bytes", "Bytes of matches that are not merged."),
     ("gomera_exit_point_frames_held", "Frames that wait for a hole before them to be filled."),
     (
         "gomera_exit_point_coverage_lag",
