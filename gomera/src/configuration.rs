@@ -131,15 +131,17 @@ pub struct ProcessFlags {
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// Where metrics and health are read over HTTP: /metrics, /healthz, /readyz
+    /// Where metrics and health are read over HTTP: /metrics, /healthz, /readyz. By default any free port that is told at the
+    /// start; `gomera up` in one process takes 127.0.0.1:7412
     #[arg(long, alias = "metrics", value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_listen: Option<SocketAddr>,
-    /// How long clients are served after the process was told to stop
+    /// How long clients are served after the process was told to stop: 10s, `gomera up` in one process 2s
     #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_within: Option<Duration>,
-    /// What is logged, as in RUST_LOG: `info`, `warn,gomera_host=debug`
+    /// What is logged on standard error, as in RUST_LOG: `info`, `warn,gomera_host=debug`. By default what happens to a node,
+    /// with `gomera up` only what goes wrong
     #[arg(long, value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

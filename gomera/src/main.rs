@@ -94,6 +94,14 @@ Examples:
     Sub(subscribe::Subscribe),
 
     /// Show what the cluster is made of and whether it serves
+    ///
+    /// Asks a connection point for the layout: which nodes there are, how many slices of subscriptions (matchers) and of sessions
+    /// (exit points) each decides for, and which access point writes which lane. A node that others reach over the network is
+    /// asked whether it is there. The exit code is 69 if no connection point is serving.
+    #[command(after_help = "\
+Examples:
+  gomera status
+  gomera status --endpoint 10.0.0.1:7411 --json")]
     Status(status::Status),
 
     /// Try filters without a cluster
@@ -165,12 +173,12 @@ fn run(command: Command) -> Outcome {
         Command::Pub(publish) => on_runtime(publish::run(publish)),
         Command::Sub(subscribe) => on_runtime(subscribe::run(subscribe)),
         Command::Status(status) => on_runtime(status::run(status)),
-        Command::Up(up) => on_runtime(up::run(up)),
-        Command::ConnectionPoint(flags) => on_runtime(node::connection_point(flags)),
-        Command::AccessPoint(flags) => on_runtime(node::other(Layer::AccessPoint, flags)),
-        Command::Matcher(flags) => on_runtime(node::other(Layer::Matcher, flags)),
-        Command::ExitPoint(flags) => on_runtime(node::other(Layer::ExitPoint, flags)),
-        Command::Coordinator(flags) => on_runtime(node::coordinator(flags)),
+        Command::Up(up) => serve(up::run(up)),
+        Command::ConnectionPoint(flags) => serve(node::connection_point(flags)),
+        Command::AccessPoint(flags) => serve(node::other(Layer::AccessPoint, flags)),
+        Command::Matcher(flags) => serve(node::other(Layer::Matcher, flags)),
+        Command::ExitPoint(flags) => serve(node::other(Layer::ExitPoint, flags)),
+        Command::Coordinator(flags) => serve(node::coordinator(flags)),
         Command::Config => configuration::print_defaults(),
     }
 }
@@ -183,6 +191,21 @@ fn die_of_panics() {
         report(panic);
         std::process::abort();
     }));
+}
+
+/// A client is a descriptor, and shells grant a thousand of them unless a program asks for what it may have.
+fn take_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "the limit of descriptors stays as it is");
+    }
+}
+
+/// For everything that others connect to.
+fn serve(command: impl Future<Output = Outcome>) -> Outcome {
+    take_descriptors();
+    on_runtime(command)
 }
 
 /// For everything that talks to a cluster.

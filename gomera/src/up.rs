@@ -26,11 +26,11 @@ pub struct Up {
     process: ProcessFlags,
     #[command(flatten)]
     machines: MachineFlags,
-    /// Where clients come in: the first connection point; the others of a process take any free port, those in processes of
+    /// Where clients come in, 127.0.0.1:7411 by default: the first connection point; the others of a process take any free port, those in processes of
     /// their own the ports that follow
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<SocketAddr>,
-    /// Nodes of each layer, all in this process: connection points, access points, matchers, exit points
+    /// Nodes of each layer, all in this process, 1-1-1-1 by default: connection points, access points, matchers, exit points
     #[arg(long, value_name = "A-B-C-D", conflicts_with = "processes")]
     nodes: Option<Desired>,
     /// One process for each node instead, and one for the coordinator: connection points, access points, matchers, exit

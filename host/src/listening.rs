@@ -21,7 +21,8 @@ pub const FRAME_BYTES: u32 = 256 << 10;
 /// A port could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot listen on {address} for {purpose}: {error}; choose another address with {flag} (port 0 takes any free one)"
+    "cannot listen on {address} for {purpose}: {error}{}; choose another address with {flag} (port 0 takes any free one)",
+    hint(error)
 )]
 pub struct ListenError {
     /// What was asked for.
@@ -32,6 +33,13 @@ pub struct ListenError {
     pub flag: &'static str,
     /// What the system says.
     pub error: std::io::Error,
+}
+
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => ", by another gomera perhaps",
+        _ => "",
+    }
 }
 
 /// What a port is for, and the option that sets it.
