@@ -238,6 +238,7 @@ impl Index {
         let question = Question { tenant: id, attributes, contexts, slices, epoch };
         let Self { kernel, store, scratch, .. } = self;
         self.looked_at = judging::judge(*kernel, store, schema, scratch, &question, output);
+        self.sweep_some(settling::SWEPT_PER_PUBLICATION);
     }
 
     /// How many filters, or parts of filters, the last [`Index::matches`] had to look at one by one.

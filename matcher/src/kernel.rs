@@ -21,7 +21,7 @@ pub type Codes = [u8; 256];
 pub const LANES: usize = 64;
 
 /// Columns of a block, from the first lane that is to be judged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Columns<'a> {
     /// All columns of the block.
     pub bytes: &'a [u8],
@@ -35,8 +35,21 @@ pub struct Columns<'a> {
     pub lanes: usize,
 }
 
+impl Columns<'_> {
+    /// Asks for the memory of these lanes, because they will be judged soon.
+    #[inline]
+    pub fn prefetch(&self) {
+        let &Columns { bytes, capacity, first, tests, .. } = self;
+        let (step, count) =
+            if capacity < LANES { (LANES, (3 * tests * capacity).div_ceil(LANES)) } else { (capacity, 3 * tests) };
+        for line in bytes.iter().skip(first).step_by(step).take(count) {
+            prefetch(line);
+        }
+    }
+}
+
 /// Lanes as bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Lanes that may pass; no others do.
     pub may: u64,
@@ -73,26 +86,24 @@ impl Kernel {
         Self::Scalar
     }
 
-    /// Judges lanes.
+    /// Judges the lanes of each of the columns; a verdict each. One call for many, because tables stay in registers.
     ///
     /// # Panics
-    /// If the columns are shorter than they are said to be.
+    /// If columns are shorter than they are said to be, or there are fewer verdicts than columns.
     #[inline]
-    #[must_use]
-    pub fn judge(self, codes: &Codes, columns: Columns<'_>) -> Verdict {
-        let Columns { bytes, capacity, first, tests, lanes } = columns;
-        assert!(
-            lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(),
-            "lanes of the block"
-        );
+    pub fn judge(self, codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
+        assert!(all.len() <= verdicts.len(), "a verdict each");
+        for &Columns { bytes, capacity, first, tests, lanes } in all {
+            assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
+        }
         match self {
-            Self::Scalar => scalar::judge(codes, columns),
+            Self::Scalar => scalar::judge(codes, all, verdicts),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions.
-            Self::Avx2 => unsafe { avx2(codes, columns) },
+            Self::Avx2 => unsafe { avx2(codes, all, verdicts) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
-            Self::Avx512 => unsafe { avx512::judge(codes, columns) },
+            Self::Avx512 => unsafe { avx512::judge(codes, all, verdicts) },
         }
     }
 }
@@ -100,8 +111,8 @@ impl Kernel {
 /// The scalar version, for the compiler to make wider vectors of.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn avx2(codes: &Codes, columns: Columns<'_>) -> Verdict {
-    scalar::judge(codes, columns)
+fn avx2(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
+    scalar::judge(codes, all, verdicts);
 }
 
 /// Asks for the memory behind a reference, because it will be read soon.

@@ -83,6 +83,8 @@ pub struct Block {
     tests: u8,
     /// Lanes whose target is a crowd.
     crowds: u16,
+    /// Lanes whose columns say less than the program.
+    unsure: u16,
     /// The next one of the same owner.
     pub next: u32,
     /// The owner, as it numbers itself.
@@ -154,7 +156,18 @@ impl Blocks {
         let (targets, words) = (self.targets.allocate(1), self.words.allocate(words_len(1)));
         let codes = if tests == 0 { 0 } else { self.codes.allocate(3 * tests) };
         let tests = u8::try_from(tests).expect("few tests");
-        self.blocks.insert(Block { codes, targets, words, capacity: 1, length: 0, tests, crowds: 0, next, owner })
+        self.blocks.insert(Block {
+            codes,
+            targets,
+            words,
+            capacity: 1,
+            length: 0,
+            tests,
+            crowds: 0,
+            unsure: 0,
+            next,
+            owner,
+        })
     }
 
     /// Gives a block back.
@@ -189,6 +202,9 @@ impl Blocks {
     /// Of 64 lanes, those whose columns say less than the program.
     #[inline]
     pub fn unsure(&self, block: &Block, first: usize) -> u64 {
+        if block.unsure == 0 {
+            return 0;
+        }
         let bits = &self.words.get(block.words, block.words_len())[usize::from(block.capacity)..];
         let word = |index: usize| u64::from(bits.get(first / 32 + index).copied().unwrap_or(0));
         word(0) | word(1) << 32
@@ -207,7 +223,7 @@ impl Blocks {
         Lane {
             target: Target(self.targets(block)[lane].0),
             program: self.programs(block)[lane],
-            verify: self.unsure(block, lane / 32 * 32) >> (lane % 32) & 1 == 1,
+            verify: self.unsure(block, lane / 64 * 64) >> (lane % 64) & 1 == 1,
             coded,
         }
     }
@@ -245,6 +261,7 @@ impl Blocks {
         let at = block.length;
         block.length += 1;
         block.crowds += u16::from(lane.target.as_crowd().is_some());
+        block.unsure += u16::from(lane.verify);
         let place = Place { block: id, lane: u32::from(at) };
         self.write(place, lane);
         place
@@ -257,6 +274,7 @@ impl Blocks {
         let block = &mut self.blocks[id];
         block.length -= 1;
         block.crowds -= u16::from(lane.target.as_crowd().is_some());
+        block.unsure -= u16::from(lane.verify);
         Some(lane)
     }
 
@@ -267,10 +285,12 @@ impl Blocks {
         if used > block.tests() {
             self.lay_out(place.block, used, usize::from(block.capacity));
         }
-        let before = Target(self.targets(&self.blocks[place.block])[place.lane as usize].0);
+        let before = self.lane(place);
         let block = &mut self.blocks[place.block];
-        block.crowds -= u16::from(before.as_crowd().is_some());
+        block.crowds -= u16::from(before.target.as_crowd().is_some());
         block.crowds += u16::from(lane.target.as_crowd().is_some());
+        block.unsure -= u16::from(before.verify);
+        block.unsure += u16::from(lane.verify);
         self.write(place, lane);
     }
 

@@ -12,9 +12,10 @@ use super::pages::Pages;
 use super::program::NO_SLOT;
 use super::schema::SlotId;
 use super::symbols::Symbol;
+use crate::kernel::prefetch;
 
 /// Lanes of a block in a chain.
-const LANES_MAX: usize = 64;
+const LANES_MAX: usize = 256;
 
 /// Number of a tenant.
 pub type TenantId = u32;
@@ -134,6 +135,28 @@ impl Clusters {
     #[inline]
     pub fn find(&self, key: Key) -> Option<u32> {
         self.finder.find(self.hash(key), |id| self.entries[id].key == key)
+    }
+
+    /// The hash of a key, whose memory is asked for.
+    #[inline]
+    pub fn prefetch(&self, key: Key) -> u64 {
+        let hash = self.hash(key);
+        self.finder.prefetch(hash);
+        hash
+    }
+
+    /// What is probably the cluster of a key of this hash; its memory is asked for.
+    #[inline]
+    pub fn guess(&self, hash: u64) -> Option<u32> {
+        let id = self.finder.guess(hash)?;
+        prefetch(&self.entries[id]);
+        Some(id)
+    }
+
+    /// The cluster of a key, if a guess about it was made.
+    #[inline]
+    pub fn confirm(&self, key: Key, guess: u32) -> Option<u32> {
+        if self.entries[guess].key == key { Some(guess) } else { self.find(key) }
     }
 
     /// A cluster.

@@ -2,6 +2,8 @@
 //! 1979): a segment that is full is split in two, so that the longest pause is that of moving a few hundred numbers, whatever
 //! the size of the table.
 
+use crate::kernel::prefetch;
+
 /// Entries of a segment before it is split.
 const SEGMENT_MAX: usize = 512;
 const SEGMENT_MIN: usize = 4;
@@ -62,6 +64,20 @@ impl Finder {
             }
             at = (at + 1) & mask;
         }
+    }
+
+    /// Asks for the memory that [`Finder::find`] will look at first.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        let hash = short(hash);
+        let entries = &self.segments[self.segment_of(hash)].entries;
+        prefetch(&entries[hash as usize & (entries.len() - 1)]);
+    }
+
+    /// A number of this hash, probably the one that is meant.
+    #[inline]
+    pub fn guess(&self, hash: u64) -> Option<u32> {
+        self.find(hash, |_| true)
     }
 
     /// Adds a number that is not in.

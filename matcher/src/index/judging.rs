@@ -7,7 +7,7 @@
 use gomera_model::attributes::Attributes;
 use gomera_model::value::Value;
 
-use super::blocks::{Block, Blocks, NO_BLOCK, Target};
+use super::blocks::{Block, Blocks, NO_BLOCK, TESTS_MAX, Target};
 use super::cells::Cell;
 use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, TenantId, scan_key};
 use super::ladders::{Ladders, Lies};
@@ -18,7 +18,7 @@ use super::reading::{Kind, Reading};
 use super::schema::{ALWAYS, Schema, SlotId};
 use super::store::{Crowd, Record, Store};
 use super::{Contexts, Output, RowId, Slices};
-use crate::kernel::{Codes, Kernel, LANES, prefetch};
+use crate::kernel::{Codes, Columns, Kernel, LANES, Verdict, prefetch};
 
 /// Kept from publication to publication for its room.
 #[derive(Debug)]
@@ -26,6 +26,9 @@ pub struct Scratch {
     codes: Codes,
     elements: Vec<u32>,
     present: Vec<SlotId>,
+    sought: Vec<Sought>,
+    guesses: Vec<Guess>,
+    found: Vec<Found>,
     pending: Vec<Pending>,
     singles: Vec<RowId>,
 }
@@ -35,13 +38,25 @@ impl Scratch {
     pub fn new() -> Self {
         let mut codes = [MISSING; 256];
         codes[usize::from(ALWAYS)] = 1;
-        Self { codes, elements: Vec::new(), present: Vec::new(), pending: Vec::new(), singles: Vec::new() }
+        Self {
+            codes,
+            elements: Vec::new(),
+            present: Vec::new(),
+            sought: Vec::new(),
+            guesses: Vec::new(),
+            found: Vec::new(),
+            pending: Vec::new(),
+            singles: Vec::new(),
+        }
     }
 
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
         4 * (self.elements.capacity() + self.present.capacity() + self.singles.capacity())
             + size_of::<Pending>() * self.pending.capacity()
+            + size_of::<Sought>() * self.sought.capacity()
+            + size_of::<Guess>() * self.guesses.capacity()
+            + size_of::<Found>() * self.found.capacity()
     }
 }
 
@@ -50,6 +65,47 @@ impl Scratch {
 struct Pending {
     target: Target,
     program: u32,
+}
+
+/// A key to look up.
+#[derive(Clone, Copy, Debug)]
+struct Sought {
+    key: Key,
+    hash: u64,
+    trust: Trust,
+}
+
+/// A block to go through, and how many of its tests are to be compared, at most.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    block: u32,
+    tests: usize,
+    trust: Trust,
+}
+
+/// What is probably the cluster of a key.
+#[derive(Clone, Copy, Debug)]
+struct Guess {
+    key: Key,
+    cluster: u32,
+    trust: Trust,
+}
+
+/// Lanes to be compared together, up to 64 of each block.
+const BATCH: usize = 32;
+
+struct Batch<'a> {
+    columns: [Columns<'a>; BATCH],
+    chunks: [Option<Chunk<'a>>; BATCH],
+    count: usize,
+}
+
+/// Where a batch's lanes are.
+#[derive(Clone, Copy)]
+struct Chunk<'a> {
+    block: &'a Block,
+    first: usize,
+    trust: Trust,
 }
 
 /// A publication at work.
@@ -64,9 +120,13 @@ struct Judging<'a, O> {
     ladders: &'a Ladders,
     crowds: &'a mut Pages<Crowd>,
     records: &'a Pages<Record>,
+    sought: &'a mut Vec<Sought>,
+    guesses: &'a mut Vec<Guess>,
+    found: &'a mut Vec<Found>,
     pending: &'a mut Vec<Pending>,
     singles: &'a mut Vec<RowId>,
     output: &'a mut O,
+    batch: Batch<'a>,
 }
 
 /// What it was asked with.
@@ -93,7 +153,7 @@ pub fn judge(
     output: &mut impl Output,
 ) -> usize {
     let &Question { tenant, attributes, contexts, slices, epoch } = question;
-    let Scratch { codes, elements, present, pending, singles } = scratch;
+    let Scratch { codes, elements, present, sought, guesses, found, pending, singles } = scratch;
     read(schema, store, attributes, codes, elements, present);
     let Store { hashing, blocks, programs, symbols, residuals, clusters, ladders, records, crowds, .. } = store;
     let (records, ladders, blocks, programs) = (&*records, &*ladders, &*blocks, &*programs);
@@ -108,9 +168,13 @@ pub fn judge(
         ladders,
         crowds,
         records,
+        sought,
+        guesses,
+        found,
         pending,
         singles,
         output,
+        batch: Batch { columns: [Columns::default(); BATCH], chunks: [None; BATCH], count: 0 },
     };
     for &id in &*present {
         let slot = schema.slot(id);
@@ -148,13 +212,17 @@ pub fn judge(
         if slot.presences > 0 {
             judging.cluster(Key { tenant, slot: id, atom: Atom::PRESENT }, Trust::Full);
         }
-        for &ladder in &slot.ladders {
-            judging.ladder(ladder);
-        }
     }
     if schema.scanned > 0 {
         judging.cluster(scan_key(tenant), Trust::Full);
     }
+    judging.find();
+    for &id in &*present {
+        for &ladder in &schema.slot(id).ladders {
+            judging.ladder(ladder);
+        }
+    }
+    judging.go_through();
     let view = View { readings: &schema.readings, elements, attributes, symbols, residuals };
     let looked_at = judging.verify(&view, contexts);
     judging.finish();
@@ -188,30 +256,41 @@ fn read(
 }
 
 /// Whether lanes of a key may be believed to have passed its test.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
     Full,
     /// An element of an array led here: what asks for the value itself is not satisfied.
     None,
 }
 
-impl<O: Output> Judging<'_, O> {
+impl<'a, O: Output> Judging<'a, O> {
+    /// Takes note of a key.
     fn cluster(&mut self, key: Key, trust: Trust) {
-        let Some(id) = self.clusters.find(key) else { return };
-        let cluster = self.clusters.get_mut(id);
-        if cluster.stamp == self.epoch {
-            return;
+        let hash = self.clusters.prefetch(key);
+        self.sought.push(Sought { key, hash, trust });
+    }
+
+    /// Looks the keys up. Each step of it waits for memory, so each is done for all of them together.
+    fn find(&mut self) {
+        for Sought { key, hash, trust } in self.sought.drain(..) {
+            if let Some(cluster) = self.clusters.guess(hash) {
+                self.guesses.push(Guess { key, cluster, trust });
+            }
         }
-        cluster.stamp = self.epoch;
-        cluster.hits = cluster.hits.saturating_add(1);
-        let mut next = cluster.head;
-        while next != NO_BLOCK {
-            let block = self.blocks.get(next);
-            self.block(block, block.tests(), trust);
-            next = block.next;
+        for Guess { key, cluster, trust } in self.guesses.drain(..) {
+            let Some(id) = self.clusters.confirm(key, cluster) else { continue };
+            let cluster = self.clusters.get_mut(id);
+            if cluster.stamp == self.epoch {
+                continue;
+            }
+            cluster.stamp = self.epoch;
+            cluster.hits = cluster.hits.saturating_add(1);
+            prefetch(self.blocks.get(cluster.head));
+            self.found.push(Found { block: cluster.head, tests: TESTS_MAX, trust });
         }
     }
 
+    /// Takes note of the blocks of a ladder that a number leads to.
     fn ladder(&mut self, id: u32) {
         let ladder = self.ladders.get(id);
         let code = self.codes[usize::from(ladder.rail.feature)];
@@ -225,47 +304,93 @@ impl<O: Output> Judging<'_, O> {
                 Lies::Among => tests,
                 Lies::Inside => tests - 1,
             };
-            self.block(self.blocks.get(block), tests, Trust::Full);
+            prefetch(self.blocks.get(block));
+            self.found.push(Found { block, tests, trust: Trust::Full });
         }
     }
 
+    /// Goes through the blocks.
+    fn go_through(&mut self) {
+        let mut index = 0;
+        while let Some(&Found { block, tests, trust }) = self.found.get(index) {
+            let block = self.blocks.get(block);
+            if block.next != NO_BLOCK {
+                prefetch(self.blocks.get(block.next));
+                self.found.push(Found { block: block.next, tests, trust });
+            }
+            self.block(block, tests.min(block.tests()), trust);
+            index += 1;
+        }
+        self.found.clear();
+        self.compare();
+    }
+
+    /// Adds a block to the batch.
     #[inline]
-    fn block(&mut self, block: &Block, tests: usize, trust: Trust) {
+    fn block(&mut self, block: &'a Block, tests: usize, trust: Trust) {
         let length = block.len();
-        let blocks = self.blocks;
-        let targets = blocks.targets(block);
         for first in (0..length).step_by(LANES) {
+            if self.batch.count == BATCH {
+                self.compare();
+            }
             let lanes = LANES.min(length - first);
-            let verdict = self.kernel.judge(self.codes, blocks.columns(block, first, tests, lanes));
-            if verdict.may == 0 {
-                continue;
+            let at = self.batch.count;
+            let columns = self.blocks.columns(block, first, tests, lanes);
+            columns.prefetch();
+            self.batch.columns[at] = columns;
+            self.batch.chunks[at] = Some(Chunk { block, first, trust });
+            self.batch.count += 1;
+        }
+    }
+
+    /// Compares the batch.
+    fn compare(&mut self) {
+        let count = std::mem::take(&mut self.batch.count);
+        let mut verdicts = [Verdict::default(); BATCH];
+        self.kernel.judge(self.codes, &self.batch.columns[..count], &mut verdicts);
+        for (chunk, verdict) in self.batch.chunks.iter().zip(&verdicts).take(count) {
+            let Some(Chunk { block, first, .. }) = *chunk else { continue };
+            let targets = &self.blocks.targets(block)[first..];
+            for line in (0..LANES).step_by(16).filter(|line| verdict.may >> line & 0xffff != 0) {
+                prefetch(&targets[line]);
             }
-            let surely = match trust {
-                Trust::Full => verdict.surely & !blocks.unsure(block, first),
-                Trust::None => 0,
-            };
-            let targets = &targets[first..first + lanes];
-            let look = verdict.may & !surely;
-            if look != 0 {
-                let programs = &blocks.programs(block)[first..first + lanes];
-                for lane in bits(look) {
-                    let program = programs[lane];
-                    prefetch(&self.programs.from(program)[0]);
-                    self.pending.push(Pending { target: Target(targets[lane].0), program });
-                }
+        }
+        for (index, verdict) in verdicts.iter().enumerate().take(count).filter(|(_, verdict)| verdict.may != 0) {
+            let chunk = self.batch.chunks[index].expect("of a block");
+            self.sort_out(chunk, self.batch.columns[index].lanes, *verdict);
+        }
+    }
+
+    /// Lanes that match go out, lanes that may are to be looked at.
+    #[inline]
+    fn sort_out(&mut self, chunk: Chunk<'_>, lanes: usize, verdict: Verdict) {
+        let Chunk { block, first, trust } = chunk;
+        let surely = match trust {
+            Trust::Full if verdict.surely != 0 => verdict.surely & !self.blocks.unsure(block, first),
+            Trust::Full | Trust::None => 0,
+        };
+        let blocks = self.blocks;
+        let targets = &blocks.targets(block)[first..first + lanes];
+        let look = verdict.may & !surely;
+        if look != 0 {
+            let programs = &blocks.programs(block)[first..first + lanes];
+            for lane in bits(look) {
+                let program = programs[lane];
+                prefetch(&self.programs.from(program)[0]);
+                self.pending.push(Pending { target: Target(targets[lane].0), program });
             }
-            if surely == 0 {
-                continue;
+        }
+        if surely == 0 {
+            return;
+        }
+        if !block.has_rows_only() {
+            for lane in bits(surely) {
+                self.satisfied(Target(targets[lane].0));
             }
-            if !block.has_rows_only() {
-                for lane in bits(surely) {
-                    self.satisfied(Target(targets[lane].0));
-                }
-            } else if surely.count_ones() as usize == lanes {
-                self.many(targets);
-            } else {
-                self.singles.extend(bits(surely).map(|lane| targets[lane]));
-            }
+        } else if surely.count_ones() as usize == lanes {
+            self.many(targets);
+        } else {
+            self.singles.extend(bits(surely).map(|lane| targets[lane]));
         }
     }
 

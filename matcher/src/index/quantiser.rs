@@ -18,7 +18,7 @@ pub const OPEN_HIGH: u8 = 254;
 pub const MISSING: u8 = 255;
 
 /// Constants kept to learn from.
-const SAMPLES_MAX: usize = 1024;
+const SAMPLES_MAX: usize = 1536;
 
 /// Codes for numbers.
 #[derive(Clone, Debug, Default)]
@@ -100,9 +100,10 @@ impl Samples {
                 let mut index = 0;
                 self.kept.retain(|_| {
                     index += 1;
-                    index % 2 == 1
+                    // A third, because low and high bounds come in turn.
+                    index % 3 == 1
                 });
-                self.stride *= 2;
+                self.stride *= 3;
             }
             if self.seen.is_multiple_of(self.stride) {
                 self.kept.push(constant);

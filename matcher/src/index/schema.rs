@@ -276,7 +276,7 @@ impl Schema {
         /// The first constants to learn from. Later ones are looked at whenever their number has doubled.
         const FIRST: u64 = 16;
         /// Share of one code beyond which boundaries do not fit.
-        const CROWDING_MAX: f64 = 0.03;
+        const CROWDING_MAX: f64 = 0.015;
         let current = self.slot(slot).features[what as usize];
         let samples = self.slot_mut(slot).samples[what as usize].get_or_insert_default();
         samples.note(constant);

@@ -12,13 +12,16 @@ use super::cells::Bounds;
 use super::clusters::TenantId;
 use super::plan::{Draft, drafts};
 use super::program::{self, What, tests};
-use super::schema::Trait;
+use super::schema::{Schema, Trait};
 use super::store::{Crowd, Record, State};
 use super::{Index, RowId};
 
 /// Rows looked at with each insertion while rows leave stale features: so many that a sweep ends before boundaries are learnt
 /// again, which happens at most when rows have doubled.
 pub const SWEPT_PER_INSERTION: usize = 4;
+
+/// Rows looked at with each publication meanwhile: about a microsecond.
+pub const SWEPT_PER_PUBLICATION: usize = 4;
 
 /// What an insertion works in, kept for its room.
 #[derive(Debug, Default)]
@@ -94,7 +97,8 @@ impl Index {
         for _ in 0..rows_max {
             let Some(row) = self.sweep else { return };
             if row as usize >= self.store.records.len() {
-                self.sweep = None;
+                // What went stale behind the sweep is left for another one.
+                self.sweep = self.schemas.iter().flatten().any(Schema::has_stale).then_some(0);
                 return;
             }
             self.sweep = Some(row + 1);

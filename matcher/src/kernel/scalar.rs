@@ -3,10 +3,17 @@
 use super::{Codes, Columns, LANES, Verdict, low_bits};
 
 #[inline(always)]
-pub(super) fn judge(codes: &Codes, columns: Columns<'_>) -> Verdict {
+pub(super) fn judge(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
+    for (&columns, verdict) in all.iter().zip(verdicts) {
+        *verdict = judge_one(codes, columns);
+    }
+}
+
+#[inline(always)]
+fn judge_one(codes: &Codes, columns: Columns<'_>) -> Verdict {
     let Columns { bytes, capacity, first, tests, lanes } = columns;
     let (mut may, mut surely) = ([1_u8; LANES], [1_u8; LANES]);
-    for test in bytes.chunks_exact(3 * capacity).take(tests) {
+    for test in bytes.chunks_exact((3 * capacity).max(1)).take(tests) {
         let column = |index: usize| &test[index * capacity + first..][..lanes];
         let mut found = [0_u8; LANES];
         for (code, &feature) in found.iter_mut().zip(column(0)) {
