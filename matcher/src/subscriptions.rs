@@ -144,7 +144,7 @@ impl Subscriptions {
         in_force_after: impl FnOnce() -> Vector,
     ) -> Outcome {
         let applied = match &operation.change {
-            Change::Get(key) => return self.describe_one(*key),
+            Change::Get(key) => return self.describe_one(operation, *key),
             Change::Put(subscription, existing) => self.put(operation, slice, standing, subscription, *existing),
             Change::Remove(key) => self.remove(operation, slice, *key),
             Change::SetPaused(key, paused) => self.set_paused(operation, slice, standing, *key, *paused),
@@ -166,7 +166,7 @@ impl Subscriptions {
         in_force_after: impl FnOnce() -> Vector,
     ) -> Outcome {
         let applied = match &operation.change {
-            Change::List { after, limit } => return self.list(operation.session, *after, *limit),
+            Change::List { after, limit } => return self.list(operation, *after, *limit),
             Change::SetContext(context) => self.sessions.set_context(operation, context),
             Change::Forget => {
                 self.forget(now, operation);
@@ -326,17 +326,30 @@ impl Subscriptions {
         }
     }
 
-    fn describe_one(&self, key: SubscriptionKey) -> Outcome {
+    fn describe_one(&self, operation: &Operation, key: SubscriptionKey) -> Outcome {
+        if self.is_over(operation) {
+            return Outcome::Superseded;
+        }
         match self.rows.find(key).filter(|&id| !self.is_doomed(id)) {
             None => Outcome::NotFound,
             Some(id) => Outcome::Found(vec![describe(self.rows.get(id))]),
         }
     }
 
-    fn list(&self, session: SessionKey, after: Option<Handle>, limit: u16) -> Outcome {
-        let Some(session) = self.sessions.find(session) else { return Outcome::Found(Vec::new()) };
+    fn list(&self, operation: &Operation, after: Option<Handle>, limit: u16) -> Outcome {
+        if self.is_over(operation) {
+            return Outcome::Superseded;
+        }
+        let Some(session) = self.sessions.find(operation.session) else { return Outcome::Found(Vec::new()) };
         let rows = self.sessions.get(session).rows_after(after);
         Outcome::Found(rows.take(usize::from(limit)).map(|id| describe(self.rows.get(id))).collect())
+    }
+
+    /// Whether an operation is of a life of its session that has ended: its client may not know yet, and must not be told that
+    /// there are no subscriptions.
+    fn is_over(&self, operation: &Operation) -> bool {
+        let session = self.sessions.find(operation.session);
+        session.is_some_and(|id| self.sessions.get(id).has_forgotten(operation.version.generation))
     }
 
     /// The row of a subscription; one of an ended session is removed here and now instead.

@@ -124,6 +124,17 @@ pub enum ReadOf {
     },
 }
 
+/// What the `W` of a client passed over on one attachment.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// The attachment.
+    pub generation: u64,
+    /// Where the client stood at its beginning.
+    pub from: Vector,
+    /// How far it has come.
+    pub to: Vector,
+}
+
 /// How a life of a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -150,6 +161,8 @@ pub struct Life {
     pub gaps: Vec<(u64, Gap)>,
     /// What was read.
     pub reads: Vec<Read>,
+    /// How far clients came, attachment by attachment.
+    pub passages: Vec<Passage>,
     /// The highest `W` any of its processes reached.
     pub reached: Vector,
     /// How it stands.
@@ -168,6 +181,7 @@ impl Life {
             receptions: Vec::new(),
             gaps: Vec::new(),
             reads: Vec::new(),
+            passages: Vec::new(),
             reached: Vector::default(),
             standing: Standing::Going,
             in_doubt_until: Instant::ZERO,

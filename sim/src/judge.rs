@@ -117,6 +117,9 @@ impl<'a> JudgedLife<'a> {
             } else if perhaps && !surely {
                 account.either += 1;
             }
+            if surely {
+                self.passed_over(index, publication, receptions, &gaps)?;
+            }
             let owes = surely && publication.acknowledged.is_some() && receptions.is_empty();
             if owes {
                 self.missing(index, publication, &satisfied, &gaps, account)?;
@@ -163,6 +166,39 @@ impl<'a> JudgedLife<'a> {
             position.lane,
             position.number.0,
             ids.collect::<Vec<_>>().join(", ")
+        );
+        Err(self.violation(Promise::Delivery, Some(index), what))
+    }
+
+    /// A client's `W` stands for all it has: what it passed over on an attachment came on that attachment.
+    fn passed_over(
+        &self,
+        index: PublicationIndex,
+        publication: &Publication,
+        receptions: &[&Reception],
+        gaps: &gaps::Gaps,
+    ) -> Result<(), Violation> {
+        let Some(position) = publication.position.filter(|&position| !gaps.cover(position)) else { return Ok(()) };
+        let excused = publication.expires_after.is_some()
+            || publication.refused.is_some()
+            || publication.impostor_of.is_some()
+            || publication.sent <= self.life.in_doubt_until;
+        if excused {
+            return Ok(());
+        }
+        let came = |generation| receptions.iter().any(|reception| reception.generation == generation);
+        let passed =
+            self.life.passages.iter().find(|passage| {
+                passage.to.covers(position) && !passage.from.covers(position) && !came(passage.generation)
+            });
+        let Some(passage) = passed else { return Ok(()) };
+        let what = format!(
+            "{}: the `W` of attachment g{} passed over {} (lane {} number {}), which did not come on it",
+            self.name(),
+            passage.generation,
+            index.name(),
+            position.lane,
+            position.number.0
         );
         Err(self.violation(Promise::Delivery, Some(index), what))
     }

@@ -192,7 +192,7 @@ fn an_ended_session_matches_nothing_at_once_and_its_rows_go_in_steps() {
     assert_eq!(handles(&mut subscriptions, &[]), [5000]);
     assert!(matches!(
         apply(&mut subscriptions, &operation("s", version(3, 1001), Change::Get(key("s", "x1")))),
-        Outcome::NotFound
+        Outcome::Superseded
     ));
     let list = Change::List { after: None, limit: 10 };
     assert!(
@@ -288,4 +288,18 @@ fn a_list_goes_on_after_a_handle() {
     let Outcome::Found(found) = apply(&mut subscriptions, &get) else { panic!("it is there") };
     assert_eq!((&*found[0].id, &found[0].filter), ("x3", &filter("a = 1")));
     assert_eq!(session("s"), get.session);
+}
+
+#[test]
+fn a_read_of_a_life_that_has_ended_is_superseded_and_not_empty() {
+    let mut subscriptions = new();
+    apply(&mut subscriptions, &put("s", "x", version(1, 1), 1, "a = 1"));
+    apply(&mut subscriptions, &forget("s", 1));
+    let list =
+        |generation, counter| operation("s", version(generation, counter), Change::List { after: None, limit: 10 });
+    let get = |generation, counter| operation("s", version(generation, counter), Change::Get(key("s", "x")));
+    assert!(matches!(apply(&mut subscriptions, &list(1, 2)), Outcome::Superseded));
+    assert!(matches!(apply(&mut subscriptions, &get(1, 3)), Outcome::Superseded));
+    assert!(matches!(apply(&mut subscriptions, &list(2, 1)), Outcome::Found(found) if found.is_empty()));
+    assert!(matches!(apply(&mut subscriptions, &get(2, 2)), Outcome::NotFound));
 }

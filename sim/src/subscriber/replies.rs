@@ -12,7 +12,7 @@ use gomera_connection_point::client::{ClientReply, CloseReason, Delivery, Failur
 
 use super::operations::{UNASKED, enter};
 use super::{Acknowledging, Asked, Asking, Attachment, End, Standing, Subscriber};
-use crate::history::{PublicationIndex, Read, ReadOf, Reception, Standing as LifeStanding};
+use crate::history::{Passage, PublicationIndex, Read, ReadOf, Reception, Standing as LifeStanding};
 use crate::stage::{Phase, Stage};
 use crate::subscriptions::{ContextChange, SubscriptionChange};
 use crate::tally::Transition;
@@ -135,7 +135,9 @@ impl Subscriber {
         let process = &mut self.processes[index];
         process.w.raise_all(&reply.merged);
         process.knows_w = true;
-        stage.history.life(life).reached.raise_all(&process.w);
+        let record = stage.history.life(life);
+        record.reached.raise_all(&process.w);
+        record.passages.push(Passage { generation, from: process.w.clone(), to: process.w.clone() });
         process.standing = Standing::Attached(Attachment { generation, life, since: stage.now, requested, created });
         self.enter_early(stage, index);
     }
@@ -370,6 +372,9 @@ impl Subscriber {
         let now = stage.now;
         let record = stage.history.life(life);
         record.reached.raise_all(&w);
+        if let Some(passage) = record.passages.iter_mut().rfind(|passage| passage.generation == generation) {
+            passage.to.raise_all(&w);
+        }
         let again = redelivered && record.receptions.iter().any(|earlier| earlier.publication == publication);
         record.receptions.push(Reception { publication, at: now, process: number, generation, satisfied, redelivered });
         if again {
