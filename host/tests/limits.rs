@@ -141,6 +141,32 @@ async fn sessions_and_connections_beyond_the_limit_are_told_so() {
 }
 
 #[tokio::test]
+async fn unary_calls_that_wait_hold_no_more_than_they_may() {
+    let door = ClientDoorConfig {
+        message_bytes_max: 8192,
+        payload_bytes_max: 8192,
+        unary_bytes_max: 8192,
+        ..ClientDoorConfig::default()
+    };
+    let (cluster, address) = with_door(door).await;
+    let client = connect(address).await;
+    let large = v1::Publication { payload: vec![7; 3000].into(), ..publication([("n", 1)]) };
+    let calls = (0..40).map(|_| {
+        let (mut client, large) = (client.clone(), large.clone());
+        async move { publish(&mut client, large).await }
+    });
+    let outcomes = futures_util::future::join_all(calls).await;
+    let refused: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
+    assert!(!refused.is_empty() && refused.len() < 40, "{} of 40", refused.len());
+    for status in refused {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        assert!(status.message().contains("unary_bytes_max = 8192"), "{status}");
+    }
+    publish(&mut client.clone(), large).await.expect("everything was given back");
+    cluster.stop(Duration::ZERO).await;
+}
+
+#[tokio::test]
 async fn a_request_of_a_later_version_fails_alone() {
     let (cluster, address) = with_door(ClientDoorConfig::default()).await;
     let mut subscriber = Subscriber::attach(&mut connect(address).await, "s").await;

@@ -35,6 +35,8 @@ pub struct ClientDoorConfig {
     /// Publishers of unary `Publish` calls that are kept open, by name. Full: the one idle for longest goes; if all are busy,
     /// RESOURCE_EXHAUSTED.
     pub unary_publishers_max: usize,
+    /// Bytes of unary `Publish` calls that wait for their acknowledgement. Full: RESOURCE_EXHAUSTED.
+    pub unary_bytes_max: usize,
     /// A publisher of unary calls is forgotten when it was idle for so long.
     pub unary_idle: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for ClientDoorConfig {
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
             unary_publishers_max: 10_000,
+            unary_bytes_max: 256 << 20,
             unary_idle: Duration::from_secs(60),
         }
     }
@@ -96,6 +99,13 @@ impl ClientDoorConfig {
                 field: "payload_bytes_max",
                 value: self.payload_bytes_max.to_string(),
                 rule: format!("at most message_bytes_max, which is {}", self.message_bytes_max),
+            });
+        }
+        if self.unary_bytes_max < self.message_bytes_max {
+            return Err(ConfigError {
+                field: "unary_bytes_max",
+                value: self.unary_bytes_max.to_string(),
+                rule: format!("at least message_bytes_max, which is {}", self.message_bytes_max),
             });
         }
         let durations = [

@@ -2,6 +2,7 @@
 //! that they need not open a publisher each, and so that calls made one after the other are delivered in order.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,23 @@ const NAME_BYTES_MAX: usize = 256;
 pub struct UnaryPublishers {
     door: Arc<Door>,
     by_name: Arc<Mutex<HashMap<String, Arc<Publisher>>>>,
+    bytes_held: AtomicUsize,
+}
+
+/// What one call counts beside its message.
+const CALL_BYTES: usize = 512;
+
+/// Bytes of a call under way, given back when it is over.
+#[derive(Debug)]
+struct Held<'a> {
+    total: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 type Answer = oneshot::Sender<Result<(), Status>>;
@@ -68,7 +86,21 @@ fn closed() -> Status {
 
 impl UnaryPublishers {
     pub fn new(door: Arc<Door>) -> Self {
-        Self { door, by_name: Arc::default() }
+        Self { door, by_name: Arc::default(), bytes_held: AtomicUsize::new(0) }
+    }
+
+    fn hold(&self, bytes: usize) -> Result<Held<'_>, Status> {
+        let before = self.bytes_held.fetch_add(bytes, Ordering::Relaxed);
+        let held = Held { total: &self.bytes_held, bytes };
+        let limit = self.door.config.unary_bytes_max;
+        // The first is always taken.
+        if before > 0 && before.saturating_add(bytes) > limit {
+            return Err(Status::resource_exhausted(format!(
+                "calls that wait for their acknowledgement hold {before} bytes, at most unary_bytes_max = {limit}: try again \
+                 later, or use a publish stream"
+            )));
+        }
+        Ok(held)
     }
 
     /// Publishes, and waits for the acknowledgement.
@@ -79,6 +111,7 @@ impl UnaryPublishers {
                 "the publisher's name has {name_bytes} bytes, must have at most {NAME_BYTES_MAX}"
             )));
         }
+        let _held = self.hold(request.publication.len() + CALL_BYTES)?;
         let mut reader = PublicationReader::new(self.door.config.limits().publication);
         let wire = raw::PublishItem { publication: request.publication, ..raw::PublishItem::default() };
         // The sequence is given when it is sent.
