@@ -47,11 +47,11 @@ impl Hostile {
         }
     }
 
-    /// The most subscriptions that this is tried with: beyond, loading takes minutes and gigabytes.
+    /// The most subscriptions that this is tried with: beyond, the cost is a multiple and the row takes minutes.
     pub fn subscriptions_max(self) -> u32 {
         match self {
             Self::OneValue | Self::Names => 1_000_000,
-            Self::Or | Self::Not | Self::Like | Self::Regex | Self::Polygon => 10_000,
+            Self::Or | Self::Not | Self::Like | Self::Regex | Self::Polygon => 1_000,
         }
     }
 
