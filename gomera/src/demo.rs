@@ -4,6 +4,8 @@ mod audience;
 mod city;
 mod machine;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -15,6 +17,7 @@ use tokio::task::JoinSet;
 use crate::cluster::InProcess;
 use crate::exit::{Failure, Outcome, Reason};
 use crate::signals;
+use crate::summary::Changes;
 use crate::trial::{Subscriber, Trial, TrialPublisher};
 use crate::view::View;
 use audience::{COURIER, DESK_FILTERS, TRAFFIC_DESK};
@@ -111,11 +114,12 @@ async fn play(demo: &Demo, cluster: &InProcess) -> Outcome {
         tasks.spawn(publish(run.clone(), gateway, interval, count));
     }
     tasks.spawn(measure(run.clone(), machine, machine_publisher));
+    let (moves, minds) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     if let Some(courier) = courier {
-        tasks.spawn(travel(run.clone(), courier));
+        tasks.spawn(travel(run.clone(), courier, moves.clone()));
     }
     if let Some(desk) = desk {
-        tasks.spawn(change_mind(run.clone(), desk));
+        tasks.spawn(change_mind(run.clone(), desk, minds.clone()));
     }
 
     let watch = trial.watch();
@@ -154,7 +158,8 @@ async fn play(demo: &Demo, cluster: &InProcess) -> Outcome {
         () = signals::told_again() => Err(Failure::say(Reason::Unavailable, "told to stop a second time: not everything is checked")),
     };
     drop(view);
-    summary?.with_seed(demo.seed).conclude(demo.json)
+    let changes = Changes { context: moves.load(Ordering::Relaxed), filter: minds.load(Ordering::Relaxed) };
+    summary?.with_seed(demo.seed).with_changes(changes).conclude(demo.json)
 }
 
 async fn connect(cluster: &InProcess) -> Outcome<Client> {
@@ -242,7 +247,7 @@ async fn measure(mut run: Run, mut machine: Machine, publisher: TrialPublisher) 
 }
 
 /// The courier moves: its context changes, its filters do not.
-async fn travel(mut run: Run, mut courier: Subscriber) -> Outcome {
+async fn travel(mut run: Run, mut courier: Subscriber, moves: Arc<AtomicU64>) -> Outcome {
     let mut due = run.began;
     loop {
         due += COURIER_STEP;
@@ -250,11 +255,12 @@ async fn travel(mut run: Run, mut courier: Subscriber) -> Outcome {
             return Ok(());
         }
         courier.set_context(audience::courier(run.share())).await?;
+        moves.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// The traffic desk looks for something else now.
-async fn change_mind(mut run: Run, mut desk: Subscriber) -> Outcome {
+async fn change_mind(mut run: Run, mut desk: Subscriber, minds: Arc<AtomicU64>) -> Outcome {
     let mut due = run.began;
     for filter in DESK_FILTERS.iter().cycle().skip(1) {
         due += DESK_STEP;
@@ -262,6 +268,7 @@ async fn change_mind(mut run: Run, mut desk: Subscriber) -> Outcome {
             break;
         }
         desk.update(audience::parse(filter)).await?;
+        minds.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -52,6 +52,20 @@ impl Subscriber {
     }
 }
 
+impl Subscriber {
+    /// What should be zero and is not.
+    fn faults(&self) -> impl Iterator<Item = (u64, &'static str)> {
+        let counts = [
+            (self.missing, "missing"),
+            (self.duplicated, "duplicated"),
+            (self.reordered, "reordered"),
+            (self.unexpected, "unexpected"),
+            (self.dropped, "given up by the cluster, which said so"),
+        ];
+        counts.into_iter().filter(|(count, _)| *count > 0)
+    }
+}
+
 /// What came of a trial. Of the counts that should be zero, `missing` and `unexpected` count subscriptions, the others
 /// notifications.
 #[derive(Clone, Debug, Serialize)]
@@ -69,7 +83,18 @@ pub struct Summary {
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Changes>,
     subscribers: Vec<Subscriber>,
+}
+
+/// What changed while publications came, each change in force when it was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Contexts of subscribers that move.
+    pub context: u64,
+    /// Filters of subscribers that want something else.
+    pub filter: u64,
 }
 
 impl Summary {
@@ -90,6 +115,7 @@ impl Summary {
             latency_us: latency,
             seconds: published_for.as_secs_f64(),
             seed: None,
+            changes: None,
             subscribers,
         }
     }
@@ -98,6 +124,13 @@ impl Summary {
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// Says what changed meanwhile.
+    #[must_use]
+    pub fn with_changes(mut self, changes: Changes) -> Self {
+        self.changes = Some(changes);
         self
     }
 
@@ -142,6 +175,9 @@ impl Summary {
             let mut filters = subscriber.filters.iter();
             let first = filters.next().map(String::as_str).unwrap_or_default();
             output::line(format!("{:>10}  {:<width$}  {first}", grouped(subscriber.delivered), subscriber.name))?;
+            for (count, what) in subscriber.faults() {
+                output::line(format!("{:>10}  {:<width$}  {count} {what}", "", "!"))?;
+            }
             for filter in filters {
                 output::line(format!("{:>10}  {:<width$}  {filter}", "", ""))?;
             }
@@ -156,6 +192,13 @@ impl Summary {
             if self.acknowledged == self.published { "yes" } else { "no" }
         ))?;
         output::line(format!("delivered  {} ({}/s)", grouped(self.delivered), rate(self.delivered)))?;
+        if let Some(changes) = self.changes {
+            output::line(format!(
+                "meanwhile  the courier moved {} (its context), the traffic desk changed its filter {}",
+                output::count(changes.context, "time"),
+                output::count(changes.filter, "time"),
+            ))?;
+        }
         output::line(format!(
             "checked    missing {}, duplicated {}, reordered {}, unexpected {}",
             self.missing, self.duplicated, self.reordered, self.unexpected

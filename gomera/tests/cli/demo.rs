@@ -23,6 +23,8 @@ fn the_demo_ends_by_itself_and_keeps_its_promises() {
     assert!(summary["published"].as_u64() > Some(1_000), "{summary}");
     assert!(summary["delivered"].as_u64() > Some(1_000), "{summary}");
     assert!(summary["latency_us"]["p99"].as_u64() >= summary["latency_us"]["p50"].as_u64(), "{summary}");
+    assert!(summary["changes"]["context"].as_u64() > Some(3), "{summary}");
+    assert!(summary["changes"]["filter"].as_u64() > Some(0), "{summary}");
     let subscribers = summary["subscribers"].as_array().expect("a list");
     assert!(subscribers.len() >= 24, "a few dozen: {summary}");
     for name in ["courier", "traffic-desk", "machine-room"] {
@@ -36,7 +38,9 @@ fn the_demo_tells_people_what_happened_line_by_line_when_piped() {
     let ended = gomera(&["demo", "--seconds", "1", "--rate", "200", "--devices", "40", "--seed", "7"], "");
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert!(!ended.out.contains('\u{1b}'), "no terminal, no control sequences: {}", ended.out);
-    for expected in ["gomera demo · 40 devices", "missing 0, duplicated 0, reordered 0", "latency    p50"] {
+    for expected in
+        ["gomera demo · 40 devices", "the courier moved", "missing 0, duplicated 0, reordered 0", "latency    p50"]
+    {
         assert!(ended.out.contains(expected), "{expected}: {}", ended.out);
     }
 }
