@@ -1,5 +1,5 @@
 //! A few runs of the real binaries: processes, ZooKeeper, clients in other languages, and the ceilings on what a publication may
-//! cost. Run by `cargo xtask test` in release; ignored otherwise, since they start what they measure from the same folder.
+//! cost. Run by `cargo xtask test` on release binaries; ignored otherwise, since they start what they measure from one folder.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -15,11 +15,13 @@ const ALLOCATIONS_MAX: f64 = 80.0;
 const SYSCALLS_MAX: f64 = 12.0;
 
 fn loadtest(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_loadtest")).args(arguments).output().expect("loadtest starts")
+    Command::new(binary("loadtest")).args(arguments).output().expect("loadtest starts")
 }
 
+/// A binary in the folder that `GOMERA_BINARIES` names, else beside those of this test.
 fn binary(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_loadtest")).parent().expect("in a folder").join(name)
+    let beside = Path::new(env!("CARGO_BIN_EXE_loadtest")).parent().expect("in a folder");
+    std::env::var_os("GOMERA_BINARIES").map_or_else(|| beside.to_owned(), PathBuf::from).join(name)
 }
 
 /// The JSON object a run printed.
@@ -78,7 +80,7 @@ fn processes_over_a_real_zookeeper_deliver_everything_once_and_in_order() {
 #[ignore = "end to end: run by cargo xtask test"]
 fn a_publication_costs_no_more_than_its_ceilings() {
     let counting = std::env::var("GOMERA_BINARY_COUNTING").ok();
-    let mut run = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    let mut run = Command::new(binary("loadtest"));
     run.args(["content", "--rate", "20000", "--seconds", "3", "--json"]);
     if let Some(counting) = &counting {
         run.env("GOMERA_BINARY_GOMERA", counting);

@@ -43,10 +43,14 @@ impl Steps {
         )?;
         let seeds = if long { "20000" } else { "2000" };
         self.release("swarm", "sim", &["--seeds", seeds])?;
+        // Compiled with the other tests already; what they start is in release.
         self.cargo(
             "end to end",
-            &["test", "--release", "--package", "gomera-loadtest", "--", "--include-ignored", "--test-threads=1"],
-            &[("GOMERA_BINARY_COUNTING", counting.to_string_lossy().as_ref())],
+            &["test", "--workspace", "--test", "end_to_end", "--", "--include-ignored", "--test-threads=1"],
+            &[
+                ("GOMERA_BINARIES", self.release_folder().to_string_lossy().as_ref()),
+                ("GOMERA_BINARY_COUNTING", counting.to_string_lossy().as_ref()),
+            ],
         )?;
         self.release("demo", "gomera", &["demo", "--seconds", "10"])?;
         self.report();
@@ -68,7 +72,13 @@ impl Steps {
             let bench = ["bench", "--quiet", "--package", "gomera-matcher", "--bench", "matching", "--"];
             return self.cargo(name, &bench.into_iter().chain(arguments).collect::<Vec<_>>(), &[]);
         }
-        self.cargo("build", &["build", "--release", "--package", "gomera-loadtest", "--package", "gomera"], &[])?;
+        let mut build = vec!["build", "--release", "--package", "gomera-loadtest", "--package", "gomera"];
+        if name == "peers" {
+            build.extend(["--package", "gomera-loadtest-peers"]);
+            self.cargo("build", &build, &[])?;
+            return self.release(name, "loadtest", &[name].into_iter().chain(arguments).collect::<Vec<_>>());
+        }
+        self.cargo("build", &build, &[])?;
         self.release(name, "loadtest", &["bench", name].into_iter().chain(arguments).collect::<Vec<_>>())
     }
 
