@@ -124,8 +124,23 @@ async fn health(endpoint: &str) -> String {
         Ok(ServingStatus::Serving) => SERVING.into(),
         Ok(ServingStatus::NotServing) => "not serving".into(),
         Ok(ServingStatus::Unknown | ServingStatus::ServiceUnknown) => "unknown".into(),
-        Err(error) => format!("unreachable: {error:#}"),
+        Err(error) => format!("unreachable: {}", reason(&error)),
     }
+}
+
+/// An error in few words, none of them twice.
+fn reason(error: &anyhow::Error) -> String {
+    if let Some(status) = error.downcast_ref::<tonic::Status>() {
+        return status.message().to_owned();
+    }
+    let mut reason = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !reason.contains(&cause) {
+            reason.push_str(if reason.is_empty() { "" } else { ": " });
+            reason.push_str(&cause);
+        }
+    }
+    reason
 }
 
 /// Asks each node that others reach whether it is there: the layout goes on naming one that died.

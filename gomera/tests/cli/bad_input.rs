@@ -86,6 +86,8 @@ fn silent_connections_that_take_all_descriptors_cost_no_work_and_are_outlived() 
 
 #[test]
 fn a_cluster_that_is_not_there_is_named_with_its_address() {
+    let status = gomera(&["status", "--endpoint", "127.0.0.1:1"], "");
+    assert_eq!(status.out.matches("tcp connect error").count(), 1, "{}", status.out);
     for arguments in [&["status"][..], &["pub", "-a", "a=1"], &["sub", "a = 1"], &["replay", "-"]] {
         let ended = gomera(&[arguments, &["--endpoint", "127.0.0.1:1"]].concat(), "");
         said(&ended, 69, &["127.0.0.1:1"]);
