@@ -34,8 +34,25 @@ const PASS: Coded = Coded { feature: ALWAYS, low: 0, high: u8::MAX };
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target(pub u32);
 
-/// Set in targets that are crowds.
+/// Set in targets that are marked.
 const CROWD: u32 = 1 << 31;
+
+/// Set in targets that are rows with several lanes.
+const SEVERAL: u32 = 1 << 30;
+
+/// Rows are numbered below this.
+pub const ROWS_END: u32 = SEVERAL;
+
+/// What a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A row that has this lane alone.
+    Row(RowId),
+    /// A row that has other lanes too: it must not be given twice.
+    RowOfSeveral(RowId),
+    /// A crowd.
+    Crowd(u32),
+}
 
 impl Target {
     /// A crowd.
@@ -43,10 +60,25 @@ impl Target {
         Self(number | CROWD)
     }
 
-    /// The number of the crowd, if it is one.
+    /// A row with several lanes.
+    pub fn several(row: RowId) -> Self {
+        Self(row.0 | SEVERAL)
+    }
+
+    /// What it is.
     #[inline]
-    pub fn as_crowd(self) -> Option<u32> {
-        (self.0 & CROWD != 0).then_some(self.0 & !CROWD)
+    pub fn role(self) -> Role {
+        if self.0 & CROWD != 0 {
+            Role::Crowd(self.0 & !CROWD)
+        } else if self.0 & SEVERAL != 0 {
+            Role::RowOfSeveral(RowId(self.0 & !SEVERAL))
+        } else {
+            Role::Row(RowId(self.0))
+        }
+    }
+
+    fn is_marked(self) -> bool {
+        self.0 & (CROWD | SEVERAL) != 0
     }
 }
 
@@ -81,8 +113,8 @@ pub struct Block {
     capacity: u16,
     length: u16,
     tests: u8,
-    /// Lanes whose target is a crowd.
-    crowds: u16,
+    /// Lanes whose target is not a row that has it alone.
+    marked: u16,
     /// Lanes whose columns say less than the program.
     unsure: u16,
     /// The next one of the same owner.
@@ -104,10 +136,16 @@ impl Block {
         usize::from(self.tests)
     }
 
-    /// Whether every target is a row.
+    /// Whether every lane is a row's own, and its columns say all.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.marked == 0 && self.unsure == 0
+    }
+
+    /// Whether every target is a row that has its lane alone.
     #[inline]
     pub fn has_rows_only(&self) -> bool {
-        self.crowds == 0
+        self.marked == 0
     }
 
     fn codes_len(&self) -> usize {
@@ -129,7 +167,7 @@ fn words_len(capacity: usize) -> usize {
 pub struct Blocks {
     blocks: Pages<Block>,
     codes: Arena<u8>,
-    /// As rows, so that they can be given out as they are; crowds have a bit set that rows do not.
+    /// As rows, so that they can be given out as they are; marked have a bit set that rows do not.
     targets: Arena<RowId>,
     words: Arena<u32>,
 }
@@ -163,7 +201,7 @@ impl Blocks {
             capacity: 1,
             length: 0,
             tests,
-            crowds: 0,
+            marked: 0,
             unsure: 0,
             next,
             owner,
@@ -260,7 +298,7 @@ impl Blocks {
         let block = &mut self.blocks[id];
         let at = block.length;
         block.length += 1;
-        block.crowds += u16::from(lane.target.as_crowd().is_some());
+        block.marked += u16::from(lane.target.is_marked());
         block.unsure += u16::from(lane.verify);
         let place = Place { block: id, lane: u32::from(at) };
         self.write(place, lane);
@@ -273,7 +311,7 @@ impl Blocks {
         let lane = self.lane(Place { block: id, lane: u32::try_from(last).expect("few lanes") });
         let block = &mut self.blocks[id];
         block.length -= 1;
-        block.crowds -= u16::from(lane.target.as_crowd().is_some());
+        block.marked -= u16::from(lane.target.is_marked());
         block.unsure -= u16::from(lane.verify);
         Some(lane)
     }
@@ -287,8 +325,8 @@ impl Blocks {
         }
         let before = self.lane(place);
         let block = &mut self.blocks[place.block];
-        block.crowds -= u16::from(before.target.as_crowd().is_some());
-        block.crowds += u16::from(lane.target.as_crowd().is_some());
+        block.marked -= u16::from(before.target.is_marked());
+        block.marked += u16::from(lane.target.is_marked());
         block.unsure -= u16::from(before.verify);
         block.unsure += u16::from(lane.verify);
         self.write(place, lane);

@@ -7,7 +7,7 @@
 use gomera_model::attributes::Attributes;
 use gomera_model::value::Value;
 
-use super::blocks::{Block, Blocks, NO_BLOCK, TESTS_MAX, Target};
+use super::blocks::{Block, Blocks, NO_BLOCK, Role, TESTS_MAX, Target};
 use super::cells::Cell;
 use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, TenantId, scan_key};
 use super::ladders::{Ladders, Lies};
@@ -31,6 +31,9 @@ pub struct Scratch {
     found: Vec<Found>,
     pending: Vec<Pending>,
     singles: Vec<RowId>,
+    /// Rows with several lanes that are satisfied, as bits.
+    satisfied: Vec<u64>,
+    several: Vec<u32>,
 }
 
 impl Scratch {
@@ -47,6 +50,8 @@ impl Scratch {
             found: Vec::new(),
             pending: Vec::new(),
             singles: Vec::new(),
+            satisfied: Vec::new(),
+            several: Vec::new(),
         }
     }
 
@@ -54,6 +59,8 @@ impl Scratch {
     pub fn bytes(&self) -> usize {
         4 * (self.elements.capacity() + self.present.capacity() + self.singles.capacity())
             + size_of::<Pending>() * self.pending.capacity()
+            + 8 * self.satisfied.capacity()
+            + 4 * self.several.capacity()
             + size_of::<Sought>() * self.sought.capacity()
             + size_of::<Guess>() * self.guesses.capacity()
             + size_of::<Found>() * self.found.capacity()
@@ -125,6 +132,8 @@ struct Judging<'a, O> {
     found: &'a mut Vec<Found>,
     pending: &'a mut Vec<Pending>,
     singles: &'a mut Vec<RowId>,
+    satisfied: &'a mut Vec<u64>,
+    several: &'a mut Vec<u32>,
     output: &'a mut O,
     batch: Batch<'a>,
 }
@@ -153,7 +162,7 @@ pub fn judge(
     output: &mut impl Output,
 ) -> usize {
     let &Question { tenant, attributes, contexts, slices, epoch } = question;
-    let Scratch { codes, elements, present, sought, guesses, found, pending, singles } = scratch;
+    let Scratch { codes, elements, present, sought, guesses, found, pending, singles, satisfied, several } = scratch;
     read(schema, store, attributes, codes, elements, present);
     let Store { hashing, blocks, programs, symbols, residuals, clusters, ladders, records, crowds, .. } = store;
     let (records, ladders, blocks, programs) = (&*records, &*ladders, &*blocks, &*programs);
@@ -173,6 +182,8 @@ pub fn judge(
         found,
         pending,
         singles,
+        satisfied,
+        several,
         output,
         batch: Batch { columns: [Columns::default(); BATCH], chunks: [None; BATCH], count: 0 },
     };
@@ -244,8 +255,10 @@ fn read(
     present: &mut Vec<SlotId>,
 ) {
     schema.events += 1;
+    let mut before = 0;
     for (position, (name, value)) in (0..).zip(attributes.iter()) {
-        let Some(id) = schema.find(name) else { continue };
+        let Some(id) = schema.find_after(before, name) else { continue };
+        before = id;
         let slot = schema.slot_mut(id);
         slot.seen += 1;
         let reading = Reading::of(value, position, slot.symbols > 0, &store.symbols, elements);
@@ -298,7 +311,7 @@ impl<'a, O: Output> Judging<'a, O> {
             return;
         }
         let tests = usize::from(ladder.rail.tests);
-        for (block, reach) in ladder.steps() {
+        for (block, reach) in ladder.steps(code) {
             let tests = match reach.lies(code) {
                 Lies::Outside => continue,
                 Lies::Among => tests,
@@ -318,7 +331,11 @@ impl<'a, O: Output> Judging<'a, O> {
                 prefetch(self.blocks.get(block.next));
                 self.found.push(Found { block: block.next, tests, trust });
             }
-            self.block(block, tests.min(block.tests()), trust);
+            if tests == 0 && block.is_plain() {
+                self.many(self.blocks.targets(block));
+            } else {
+                self.block(block, tests.min(block.tests()), trust);
+            }
             index += 1;
         }
         self.found.clear();
@@ -405,19 +422,31 @@ impl<'a, O: Output> Judging<'a, O> {
 
     #[inline]
     fn satisfied(&mut self, target: Target) {
-        let Some(number) = target.as_crowd() else {
-            self.singles.push(RowId(target.0));
-            return;
-        };
-        let crowd = &mut self.crowds[number];
-        if crowd.stamp == self.epoch {
-            return;
-        }
-        crowd.stamp = self.epoch;
-        match (self.slices, crowd.rows.as_slice()) {
-            (Slices::Only(_), rows) => self.singles.extend_from_slice(rows),
-            (Slices::All, &[row]) => self.singles.push(row),
-            (Slices::All, rows) => self.output.rows(rows),
+        match target.role() {
+            Role::Row(row) => self.singles.push(row),
+            Role::RowOfSeveral(row) => {
+                let (word, bit) = (row.index() / 64, 1 << (row.0 % 64));
+                if word >= self.satisfied.len() {
+                    self.satisfied.resize(self.records.len().div_ceil(64), 0);
+                }
+                if self.satisfied[word] & bit == 0 {
+                    self.satisfied[word] |= bit;
+                    self.several.push(row.0);
+                    self.singles.push(row);
+                }
+            }
+            Role::Crowd(number) => {
+                let crowd = &mut self.crowds[number];
+                if crowd.stamp == self.epoch {
+                    return;
+                }
+                crowd.stamp = self.epoch;
+                match (self.slices, crowd.rows.as_slice()) {
+                    (Slices::Only(_), rows) => self.singles.extend_from_slice(rows),
+                    (Slices::All, &[row]) => self.singles.push(row),
+                    (Slices::All, rows) => self.output.rows(rows),
+                }
+            }
         }
     }
 
@@ -426,10 +455,17 @@ impl<'a, O: Output> Judging<'a, O> {
         let looked_at = self.pending.len();
         for index in 0..looked_at {
             let Pending { target, program } = self.pending[index];
-            let row = match target.as_crowd() {
-                None => RowId(target.0),
-                Some(crowd) if self.crowds[crowd].stamp == self.epoch => continue,
-                Some(crowd) => self.crowds[crowd].rows[0],
+            let row = match target.role() {
+                Role::Row(row) => row,
+                Role::RowOfSeveral(row) => {
+                    let word = self.satisfied.get(row.index() / 64).copied().unwrap_or(0);
+                    if word >> (row.0 % 64) & 1 == 1 {
+                        continue;
+                    }
+                    row
+                }
+                Role::Crowd(number) if self.crowds[number].stamp == self.epoch => continue,
+                Role::Crowd(number) => self.crowds[number].rows[0],
             };
             if view.satisfies(self.programs.from(program), || contexts.context(row)) {
                 self.satisfied(target);
@@ -449,6 +485,9 @@ impl<'a, O: Output> Judging<'a, O> {
             self.output.rows(self.singles);
         }
         self.singles.clear();
+        for row in self.several.drain(..) {
+            self.satisfied[row as usize / 64] = 0;
+        }
     }
 }
 

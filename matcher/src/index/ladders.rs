@@ -106,10 +106,24 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// Its blocks.
+    /// The blocks that a code may lie in, and perhaps some more.
     #[inline]
-    pub fn steps(&self) -> impl Iterator<Item = (u32, Reach)> + '_ {
-        self.blocks.iter().copied().zip(self.reaches.iter().copied())
+    pub fn steps(&self, code: u8) -> impl Iterator<Item = (u32, Reach)> + '_ {
+        // Keys are in order from block to block, and so is the lowest key that a range around the code can have.
+        let (first, end) = match self.rail.class {
+            UPPER => (self.reaches.partition_point(|reach| reach.high_max < code), self.reaches.len()),
+            LOWER => (0, self.reaches.partition_point(|reach| reach.low_min <= code)),
+            class => {
+                let low = u32::from(code).saturating_sub((2 << class) - 1);
+                let first = self.reaches.partition_point(|reach| u32::from(reach.low_max) < low);
+                (first, self.reaches.partition_point(|reach| reach.low_min <= code).max(first))
+            }
+        };
+        self.blocks[first..end].iter().copied().zip(self.reaches[first..end].iter().copied())
+    }
+
+    fn key_max(&self, reach: Reach) -> u8 {
+        if self.rail.class == UPPER { reach.high_max } else { reach.low_max }
     }
 
     fn key_min(&self, reach: Reach) -> u8 {
@@ -167,13 +181,26 @@ impl Ladders {
             ladder.blocks.push(blocks.create(tests, id | LADDER, NO_BLOCK));
             ladder.reaches.push(Reach::NOTHING);
         }
-        let lanes_max = if ladder.rows < LONG { LANES_SHORT } else { LANES_LONG };
+        let lanes_max = if ladder.rows < LONG && tests > 1 { LANES_SHORT } else { LANES_LONG };
         let find =
             |ladder: &Ladder| ladder.reaches.partition_point(|&reach| ladder.key_min(reach) <= key).saturating_sub(1);
         let mut at = find(ladder);
         if blocks.get(ladder.blocks[at]).len() >= lanes_max {
-            ladder.split(at, id, blocks, moves);
-            at = find(ladder);
+            at = if key >= ladder.key_max(ladder.reaches[at]) {
+                // What comes in order fills blocks, instead of leaving them half full.
+                at + 1
+            } else if key < ladder.key_min(ladder.reaches[at]) {
+                at
+            } else {
+                ladder.split(at, id, blocks, moves);
+                usize::MAX
+            };
+            if at == usize::MAX {
+                at = find(ladder);
+            } else {
+                ladder.blocks.insert(at, blocks.create(tests, id | LADDER, NO_BLOCK));
+                ladder.reaches.insert(at, Reach::NOTHING);
+            }
         }
         ladder.rows += 1;
         ladder.reaches[at].widen(range.low, range.high);

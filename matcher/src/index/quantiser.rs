@@ -20,11 +20,16 @@ pub const MISSING: u8 = 255;
 /// Constants kept to learn from.
 const SAMPLES_MAX: usize = 1536;
 
+/// Boundaries looked at together.
+const GROUP: usize = 16;
+
 /// Codes for numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Quantiser {
     /// Ascending, each once.
     boundaries: Box<[f64]>,
+    /// The last of each full group of boundaries; NaN, which no number reaches, where there is none.
+    steps: Option<Box<[f64; GROUP]>>,
 }
 
 impl Quantiser {
@@ -37,7 +42,11 @@ impl Quantiser {
             (0..count).map(|index| sorted[index * sorted.len() / count]).filter(|sample| !sample.is_nan()).collect();
         // Zeros of both signs are one number.
         boundaries.dedup_by(|later, earlier| later <= earlier);
-        Self { boundaries: boundaries.into() }
+        let mut steps = [f64::NAN; GROUP];
+        for (step, group) in steps.iter_mut().zip(boundaries.chunks_exact(GROUP)) {
+            *step = group[GROUP - 1];
+        }
+        Self { boundaries: boundaries.into(), steps: Some(Box::new(steps)) }
     }
 
     /// The code of a number; [`MISSING`] for a NaN.
@@ -46,8 +55,13 @@ impl Quantiser {
         if number.is_nan() {
             return MISSING;
         }
-        let below = self.boundaries.partition_point(|&boundary| boundary <= number);
-        CODE_MIN + u8::try_from(below).expect("at most 252 boundaries")
+        // Two rounds of counting what is not above, because counting has no branches.
+        let count = |boundaries: &[f64]| boundaries.iter().map(|&boundary| u8::from(boundary <= number)).sum::<u8>();
+        let Some(steps) = &self.steps else { return CODE_MIN };
+        let groups = count(&**steps);
+        let rest = &self.boundaries[usize::from(groups) * GROUP..];
+        let within = rest.first_chunk::<GROUP>().map_or_else(|| count(rest), |group| count(group));
+        CODE_MIN + groups * 16 + within
     }
 
     /// The codes of bounds; infinite ones are open.
@@ -78,7 +92,7 @@ impl Quantiser {
 
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.boundaries)
+        size_of_val(&*self.boundaries) + size_of::<[f64; GROUP]>()
     }
 }
 

@@ -7,7 +7,7 @@ use gomera_cluster::layout::MatcherSlice;
 use gomera_model::filter::{Filter, normalise};
 
 use super::access::{Access, Choice, KEYS_MAX};
-use super::blocks::{Place, Target};
+use super::blocks::{Place, ROWS_END, Role, Target};
 use super::cells::Bounds;
 use super::clusters::TenantId;
 use super::plan::{Draft, drafts};
@@ -40,7 +40,7 @@ impl Desk {
 impl Index {
     /// Puts a row that is not in where it belongs.
     pub(super) fn settle(&mut self, row: RowId, tenant: TenantId, slice: MatcherSlice, filter: &Filter) {
-        assert!(row.0 < 1 << 31, "rows are numbered in 31 bits");
+        assert!(row.0 < ROWS_END, "rows are numbered below 2^30");
         self.store.records.reach(row.0);
         assert!(self.store.records[row.0].state == State::Absent, "a row is removed before it is inserted again");
         let mut desk = std::mem::take(&mut self.desk);
@@ -56,7 +56,7 @@ impl Index {
 
     /// Takes a row that is in out.
     pub(super) fn unsettle(&mut self, row: RowId, tenant: TenantId) {
-        let record = std::mem::take(&mut self.store.records[row.0]);
+        let record = self.store.records[row.0];
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
         match record.state {
             State::Absent | State::Never => {}
@@ -85,11 +85,17 @@ impl Index {
                 if let Some(moved) = moved {
                     self.store.records[moved.0].place = record.place;
                 }
+                if left == 1 {
+                    let target = self.store.crowds[crowd].target(crowd);
+                    self.retarget(crowd, target);
+                }
                 if left == 0 {
                     self.dissolve(crowd, tenant);
                 }
             }
         }
+        // Only now: lanes of the row that moved meanwhile were found through it.
+        self.store.records[row.0] = Record::default();
     }
 
     /// Moves rows away from stale features; looks at up to so many rows.
@@ -182,15 +188,15 @@ impl Index {
         let hash = hash(self.hashing, tenant, desk.programs());
         if shareable {
             let store = &self.store;
-            let found = self.sharing.find(hash, |number| match Target(number).as_crowd() {
-                None => {
-                    let place = store.records[number].place;
+            let found = self.sharing.find(hash, |number| match Target(number).role() {
+                Role::Row(row) | Role::RowOfSeveral(row) => {
+                    let place = store.records[row.0].place;
                     let mut programs = desk.programs();
                     store.tenant_of(place) == tenant
                         && programs.next().is_some_and(|words| is(store, store.program_of(place), words))
                         && programs.next().is_none()
                 }
-                Some(crowd) => {
+                Role::Crowd(crowd) => {
                     let crowd = &store.crowds[crowd];
                     let equal =
                         crowd.programs.iter().zip(desk.programs()).all(|(&program, words)| is(store, program, words));
@@ -199,7 +205,10 @@ impl Index {
             });
             if let Some(number) = found {
                 self.release(tenant, desk);
-                let crowd = Target(number).as_crowd().unwrap_or_else(|| self.gather(RowId(number), tenant, hash));
+                let crowd = match Target(number).role() {
+                    Role::Row(row) | Role::RowOfSeveral(row) => self.gather(row, tenant, hash),
+                    Role::Crowd(crowd) => crowd,
+                };
                 return (State::Crowded, self.join(row, crowd));
             }
         }
@@ -224,11 +233,15 @@ impl Index {
         store.crowd_bytes += programs.len() * size_of::<u32>();
         let crowd = Crowd { rows: Vec::new(), places: Vec::new(), programs, stamp: 0, tenant };
         let crowd = store.crowds.insert(crowd);
+        let at = self.join(row, crowd);
+        // Where a lane that moves later finds its crowd.
+        let slice = self.store.records[row.0].slice();
+        self.store.records[row.0] = Record::new(State::Crowded, at, slice);
         self.place(crowd, tenant);
         if shareable {
             self.sharing.insert(hash, Target::crowd(crowd).0);
         }
-        (State::Crowded, self.join(row, crowd))
+        (State::Crowded, at)
     }
 
     /// Makes a crowd of a row that was alone.
@@ -249,6 +262,9 @@ impl Index {
     }
 
     fn join(&mut self, row: RowId, crowd: u32) -> Place {
+        if self.store.crowds[crowd].rows.len() == 1 {
+            self.retarget(crowd, Target::crowd(crowd));
+        }
         let rows = &mut self.store.crowds[crowd].rows;
         let before = rows.capacity();
         if rows.len() < 2 {
@@ -259,6 +275,14 @@ impl Index {
         Place { block: crowd, lane: u32::try_from(rows.len() - 1).expect("rows are numbered in 31 bits") }
     }
 
+    /// Has the lanes of a crowd lead to another target.
+    fn retarget(&mut self, crowd: u32, target: Target) {
+        for index in 0..self.store.crowds[crowd].places.len() {
+            let place = self.store.crowds[crowd].places[index];
+            self.store.blocks.retarget(place, target);
+        }
+    }
+
     /// Gives a crowd without lanes lanes.
     fn place(&mut self, crowd: u32, tenant: TenantId) {
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
@@ -267,7 +291,8 @@ impl Index {
             let program = store.crowds[crowd].programs[index];
             let words = store.words(program).to_vec();
             let Choice { access, .. } = store.choose(tenant, schema, &words, KEYS_MAX);
-            store.put(tenant, schema, Target::crowd(crowd), program, &words, &access, |store, place| {
+            let target = store.crowds[crowd].target(crowd);
+            store.put(tenant, schema, target, program, &words, &access, |store, place| {
                 let places = &mut store.crowds[crowd].places;
                 let before = places.capacity();
                 places.push(place);

@@ -10,7 +10,7 @@ use gomera_cluster::table::Seeded;
 use super::RowId;
 use super::access::{Access, Choice, Chooser};
 use super::arena::Arena;
-use super::blocks::{Blocks, Coded, Lane, Place, TESTS_MAX, Target};
+use super::blocks::{Blocks, Coded, Lane, Place, Role, TESTS_MAX, Target};
 use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId, scan_key};
 use super::coding::coded;
 use super::ladders::{LADDER, Ladders, Rail};
@@ -70,6 +70,16 @@ pub struct Crowd {
     pub stamp: u32,
     /// Whose.
     pub tenant: TenantId,
+}
+
+impl Crowd {
+    /// What its lanes lead to: the crowd, or the row if it is the only one.
+    pub fn target(&self, number: u32) -> Target {
+        match self.rows.as_slice() {
+            &[row] => Target::several(row),
+            _ => Target::crowd(number),
+        }
+    }
 }
 
 /// Everything but the schemas.
@@ -273,14 +283,17 @@ impl Store {
     }
 
     fn relocate(&mut self, target: Target, from: Place, to: Place) {
-        match target.as_crowd() {
-            None => self.records[target.0].place = to,
-            Some(crowd) => {
-                let places = &mut self.crowds[crowd].places;
-                let place = places.iter_mut().find(|place| **place == from).expect("a crowd knows its lanes");
-                *place = to;
+        let crowd = match target.role() {
+            Role::Row(row) => {
+                self.records[row.0].place = to;
+                return;
             }
-        }
+            Role::RowOfSeveral(row) => self.records[row.0].place.block,
+            Role::Crowd(crowd) => crowd,
+        };
+        let places = &mut self.crowds[crowd].places;
+        let place = places.iter_mut().find(|place| **place == from).expect("a crowd knows its lanes");
+        *place = to;
     }
 }
 
