@@ -89,8 +89,8 @@ fn of_kind<'a>(schema: &'a Schema, kind: Kind, choices: &mut impl Choices) -> &'
 }
 
 /// A literal of this kind. There is none for what is not finite, nor for arrays.
-fn literal(kind: Kind, choices: &mut impl Choices) -> String {
-    match value(kind, choices) {
+fn literal(kind: Kind, spread: usize, choices: &mut impl Choices) -> String {
+    match value(kind, spread, choices) {
         Value::Float(float) if !float.is_finite() => "0.5".to_owned(),
         Value::Integer(i64::MIN) => "(-9223372036854775807 - 1)".to_owned(),
         Value::Array(elements) => elements.first().map_or_else(|| "1".to_owned(), Value::to_string),
@@ -99,35 +99,37 @@ fn literal(kind: Kind, choices: &mut impl Choices) -> String {
 }
 
 fn range(schema: &Schema, choices: &mut impl Choices) -> String {
+    let spread = schema.spread;
     let kind = if choices.percent(70) { Kind::Integer } else { Kind::Float };
     let name = quoted(&of_kind(schema, kind, choices).name);
-    let (low, high) = (small(choices) - 1, small(choices) + 2);
+    let (low, high) = (small(spread, choices) - 1, small(spread, choices) + 2);
     match choices.below(6) {
         0 => format!("{name} >= {low}"),
         1 => format!("{name} < {high}.5"),
         2 => format!("{name} BETWEEN {low} AND {high}"),
         3 => format!("{name} > {low}.25 AND {name} <= {high}"),
         4 => format!("{low} <= {name} AND {name} < {high}"),
-        _ => format!("{name} >= {low} AND {name} <= {}", literal(Kind::Float, choices)),
+        _ => format!("{name} >= {low} AND {name} <= {}", literal(Kind::Float, spread, choices)),
     }
 }
 
 fn predicate(schema: &Schema, choices: &mut impl Choices) -> String {
+    let spread = schema.spread;
     let attribute = attribute(schema, choices);
     let name = quoted(&attribute.name);
     match choices.below(30) {
         0 => format!("{name} IS NULL"),
         1 => format!("{name} IS NOT NULL"),
         // Of another type, mostly.
-        2 => format!("{name} {} {}", comparison(choices), unlike(choices)),
-        3 => of_context(&name, attribute.kind, choices),
+        2 => format!("{name} {} {}", comparison(choices), unlike(spread, choices)),
+        3 => of_context(&name, attribute.kind, schema.spread, choices),
         4 => {
             let other = quoted(&of_kind(schema, attribute.kind, choices).name);
             format!("{name} {} {other}", comparison(choices))
         }
         5 => {
             let count = 1 + choices.below(40);
-            let members = (0..count).map(|_| unlike(choices)).collect::<Vec<_>>();
+            let members = (0..count).map(|_| unlike(spread, choices)).collect::<Vec<_>>();
             format!("{name} {}IN ({})", negation(choices), members.join(", "))
         }
         6 => {
@@ -146,8 +148,8 @@ fn negation(choices: &mut impl Choices) -> &'static str {
     if choices.percent(25) { "NOT " } else { "" }
 }
 
-fn unlike(choices: &mut impl Choices) -> String {
-    match any(choices) {
+fn unlike(spread: usize, choices: &mut impl Choices) -> String {
+    match any(spread, choices) {
         Value::Float(float) if !float.is_finite() => "1.5".to_owned(),
         Value::Integer(i64::MIN) => "-7".to_owned(),
         Value::Array(_) => "'a'".to_owned(),
@@ -155,12 +157,12 @@ fn unlike(choices: &mut impl Choices) -> String {
     }
 }
 
-fn of_context(name: &str, kind: Kind, choices: &mut impl Choices) -> String {
+fn of_context(name: &str, kind: Kind, spread: usize, choices: &mut impl Choices) -> String {
     match kind {
         Kind::Integer | Kind::Float => match choices.below(3) {
             0 => format!("{name} {} $n", comparison(choices)),
             1 => format!("{name} + 1 > $f"),
-            _ => format!("{name} BETWEEN $n AND $n + 3"),
+            _ => format!("{name} BETWEEN $n AND $n + {}", 3 * spread),
         },
         Kind::Text | Kind::Time | Kind::Flag => match choices.below(3) {
             0 => format!("{name} {} $s", comparison(choices)),
@@ -176,24 +178,29 @@ fn of_context(name: &str, kind: Kind, choices: &mut impl Choices) -> String {
 }
 
 fn fitting(name: &str, kind: Kind, schema: &Schema, choices: &mut impl Choices) -> String {
+    let spread = schema.spread;
     match kind {
         Kind::Integer | Kind::Float => numeric(name, kind, schema, choices),
-        Kind::Text => textual(name, choices),
+        Kind::Text => textual(name, schema.spread, choices),
         Kind::Flag => choices.pick(&["{} = TRUE", "{}", "{} = FALSE", "{} <> TRUE"]).replace("{}", name),
         Kind::Time => match choices.below(3) {
-            0 => format!("{name} {} {}", comparison(choices), literal(Kind::Time, choices)),
+            0 => format!("{name} {} {}", comparison(choices), literal(Kind::Time, spread, choices)),
             1 => format!("{name} >= '2024-01-01T00:00:00Z'"),
             _ => format!(
                 "{name} {}BETWEEN '2023-12-31T23:00:00Z' AND {}",
                 negation(choices),
-                literal(Kind::Time, choices)
+                literal(Kind::Time, spread, choices)
             ),
         },
         Kind::Place => geographic(name, schema, choices),
         Kind::Array => match choices.below(5) {
-            0 => format!("{name} IN ({}, {})", literal(Kind::Integer, choices), literal(Kind::Text, choices)),
-            1 => format!("CONTAINS({name}, {})", literal(Kind::Text, choices)),
-            2 => format!("{} IN {name}", literal(Kind::Integer, choices)),
+            0 => format!(
+                "{name} IN ({}, {})",
+                literal(Kind::Integer, spread, choices),
+                literal(Kind::Text, spread, choices)
+            ),
+            1 => format!("CONTAINS({name}, {})", literal(Kind::Text, spread, choices)),
+            2 => format!("{} IN {name}", literal(Kind::Integer, spread, choices)),
             3 => format!("{name} NOT IN ('a', 1)"),
             _ => format!("{} IN {name}", quoted(&of_kind(schema, Kind::Integer, choices).name)),
         },
@@ -201,19 +208,20 @@ fn fitting(name: &str, kind: Kind, schema: &Schema, choices: &mut impl Choices) 
 }
 
 fn numeric(name: &str, kind: Kind, schema: &Schema, choices: &mut impl Choices) -> String {
-    let constant = literal(kind, choices);
+    let spread = schema.spread;
+    let constant = literal(kind, spread, choices);
     match choices.below(12) {
         0..=2 => format!("{name} = {constant}"),
         3 | 4 => format!("{name} {} {constant}", comparison(choices)),
         5 | 6 => range(schema, choices),
         7 => {
             let count = 1 + choices.below(6);
-            let members = (0..count).map(|_| literal(kind, choices)).collect::<Vec<_>>();
+            let members = (0..count).map(|_| literal(kind, spread, choices)).collect::<Vec<_>>();
             format!("{name} {}IN ({})", negation(choices), members.join(", "))
         }
-        8 => format!("{name} {}BETWEEN {} AND {constant}", negation(choices), small(choices)),
-        9 => format!("{name} {} 2 > {}", choices.pick(&["+", "-", "*", "/", "%"]), small(choices)),
-        10 => format!("-{name} <= {}", small(choices)),
+        8 => format!("{name} {}BETWEEN {} AND {constant}", negation(choices), small(spread, choices)),
+        9 => format!("{name} {} 2 > {}", choices.pick(&["+", "-", "*", "/", "%"]), small(spread, choices)),
+        10 => format!("-{name} <= {}", small(spread, choices)),
         _ => {
             let other = quoted(&of_kind(schema, Kind::Float, choices).name);
             format!("{name} {} {other} {} {constant}", choices.pick(&["+", "-", "*"]), comparison(choices))
@@ -221,14 +229,14 @@ fn numeric(name: &str, kind: Kind, schema: &Schema, choices: &mut impl Choices) 
     }
 }
 
-fn textual(name: &str, choices: &mut impl Choices) -> String {
-    let constant = text(choices);
+fn textual(name: &str, spread: usize, choices: &mut impl Choices) -> String {
+    let constant = text(spread, choices);
     match choices.below(14) {
         0..=3 => format!("{name} = '{constant}'"),
         4 => format!("{name} {} '{constant}'", comparison(choices)),
         5 | 6 => {
             let count = 1 + choices.below(5);
-            let members = (0..count).map(|_| format!("'{}'", text(choices))).collect::<Vec<_>>();
+            let members = (0..count).map(|_| format!("'{}'", text(spread, choices))).collect::<Vec<_>>();
             format!("{name} {}IN ({})", negation(choices), members.join(", "))
         }
         7 => format!("STARTS_WITH({name}, '{constant}')"),

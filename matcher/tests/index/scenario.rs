@@ -42,7 +42,7 @@ fn tenant(index: usize) -> Tenant {
 impl<C: Choices> Scenario<C> {
     pub fn new(mut choices: C, rows_max: usize) -> Self {
         let schemas = [Schema::new(&mut choices), Schema::new(&mut choices)];
-        let contexts = (0..SESSIONS).map(|_| choices.percent(80).then(|| Schema::context(&mut choices))).collect();
+        let contexts = (0..SESSIONS).map(|_| choices.percent(80).then(|| schemas[0].context(&mut choices))).collect();
         let seed = choices.word();
         let rows = Rows { contexts, ..Rows::default() };
         Self {
@@ -77,7 +77,7 @@ impl<C: Choices> Scenario<C> {
             }
             84..=89 => {
                 let session = self.choices.below(SESSIONS);
-                let context = self.choices.percent(85).then(|| Schema::context(&mut self.choices));
+                let context = self.choices.percent(85).then(|| self.schemas[0].context(&mut self.choices));
                 self.rows.contexts[session] = context;
                 Ok(())
             }

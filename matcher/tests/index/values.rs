@@ -37,6 +37,8 @@ pub struct Schema {
     pub attributes: Vec<Attribute>,
     /// How often of a hundred a value is of another type.
     mixed: usize,
+    /// How many times more values there are than the few that make equalities frequent.
+    pub spread: usize,
 }
 
 const NAMES: [&str; 12] =
@@ -61,7 +63,8 @@ impl Schema {
             };
             Attribute { name: name.into(), kind, present: *present }
         });
-        Self { attributes: attributes.collect(), mixed: *choices.pick(&[&0, &3, &20]) }
+        let attributes = attributes.collect();
+        Self { attributes, mixed: *choices.pick(&[&0, &3, &20]), spread: *choices.pick(&[&1, &1, &10, &300]) }
     }
 
     /// What a publisher sends.
@@ -70,24 +73,26 @@ impl Schema {
         for attribute in &self.attributes {
             if choices.percent(attribute.present) {
                 let is_mixed = choices.percent(self.mixed);
-                let value = if is_mixed { any(choices) } else { value(attribute.kind, choices) };
+                let value =
+                    if is_mixed { any(self.spread, choices) } else { value(attribute.kind, self.spread, choices) };
                 entries.push((attribute.name.clone(), value));
             }
         }
         if choices.percent(5) {
-            entries.push(("nobody asks".into(), any(choices)));
+            entries.push(("nobody asks".into(), any(self.spread, choices)));
         }
         entries.into_iter().collect()
     }
 
     /// What a subscriber says of itself.
-    pub fn context(choices: &mut impl Choices) -> Attributes {
+    pub fn context(&self, choices: &mut impl Choices) -> Attributes {
         let kinds =
             [("n", Kind::Integer), ("f", Kind::Float), ("s", Kind::Text), ("p", Kind::Place), ("l", Kind::Array)];
         let mut entries = Vec::new();
         for (name, kind) in kinds {
             if choices.percent(80) {
-                let value = if choices.percent(5) { any(choices) } else { value(kind, choices) };
+                let value =
+                    if choices.percent(5) { any(self.spread, choices) } else { value(kind, self.spread, choices) };
                 entries.push((name, value));
             }
         }
@@ -96,20 +101,20 @@ impl Schema {
 }
 
 /// Of any type, arrays and what no constant can be included.
-pub fn any(choices: &mut impl Choices) -> Value {
+pub fn any(spread: usize, choices: &mut impl Choices) -> Value {
     let kinds = [Kind::Integer, Kind::Float, Kind::Text, Kind::Flag, Kind::Time, Kind::Place, Kind::Array];
     let kind = kinds[choices.below(kinds.len())];
-    value(kind, choices)
+    value(kind, spread, choices)
 }
 
 /// Of this type, from its pool.
-pub fn value(kind: Kind, choices: &mut impl Choices) -> Value {
+pub fn value(kind: Kind, spread: usize, choices: &mut impl Choices) -> Value {
     match kind {
         Kind::Integer => match choices.below(24) {
             0 => Value::Integer(*choices.pick(&[&i64::MIN, &i64::MAX, &(i64::MAX - 1), &((1 << 53) + 1), &(1 << 53)])),
             // Numbers that a float or an integer of 32 bits does not tell apart.
             1 => Value::Integer((1 << 53) + i64::try_from(choices.below(4)).expect("small")),
-            _ => Value::Integer(small(choices)),
+            _ => Value::Integer(small(spread, choices)),
         },
         Kind::Float => match choices.below(24) {
             0 => Value::Float(f64::NAN),
@@ -122,32 +127,35 @@ pub fn value(kind: Kind, choices: &mut impl Choices) -> Value {
                 &9_223_372_036_854_775_808.0,
                 &9_007_199_254_740_992.0,
             ])),
-            2..=9 => Value::Float(f64::from(i32::try_from(small(choices)).expect("small"))),
-            _ => Value::Float(f64::from(i32::try_from(small(choices)).expect("small")) + 0.5),
+            2..=9 => Value::Float(f64::from(i32::try_from(small(spread, choices)).expect("small"))),
+            _ => Value::Float(f64::from(i32::try_from(small(spread, choices)).expect("small")) + 0.5),
         },
-        Kind::Text => Value::from(text(choices)),
+        Kind::Text => Value::from(text(spread, choices)),
         Kind::Flag => Value::from(choices.percent(50)),
         Kind::Time => match choices.below(8) {
             // As it stands in JSON.
             0 => Value::from(choices.pick(&["2024-01-01T00:00:00Z", "2024-01-01T01:00:00+01:00"])),
-            _ => Value::Timestamp(Timestamp(MIDNIGHT + small(choices) * 3_600_000_000)),
+            _ => Value::Timestamp(Timestamp(MIDNIGHT + small(spread, choices) * 3_600_000_000)),
         },
         Kind::Place => Value::GeoPoint(place(choices)),
         Kind::Array => {
             let kind = if choices.percent(50) { Kind::Integer } else { Kind::Text };
             let count = choices.below(5);
-            let elements = (0..count).map(|_| value(kind, choices)).collect::<Vec<_>>();
+            let elements = (0..count).map(|_| value(kind, spread, choices)).collect::<Vec<_>>();
             Value::array(elements).expect("scalars")
         }
     }
 }
 
-pub fn small(choices: &mut impl Choices) -> i64 {
-    i64::try_from(choices.below(10)).expect("small") - 2
+pub fn small(spread: usize, choices: &mut impl Choices) -> i64 {
+    i64::try_from(choices.below(10 * spread)).expect("small") - 2 * i64::try_from(spread).expect("small")
 }
 
-pub fn text(choices: &mut impl Choices) -> &'static str {
-    choices.pick(&[
+pub fn text(spread: usize, choices: &mut impl Choices) -> String {
+    if spread > 1 && choices.percent(50) {
+        return format!("urn:ngsi:z:{}", choices.below(10 * spread));
+    }
+    let texts = [
         "",
         "a",
         "b",
@@ -164,7 +172,8 @@ pub fn text(choices: &mut impl Choices) -> &'static str {
         "日本",
         "2024-01-01T00:00:00Z",
         "5",
-    ])
+    ];
+    choices.pick(&texts).to_owned()
 }
 
 pub fn place(choices: &mut impl Choices) -> GeoPoint {
