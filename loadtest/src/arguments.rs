@@ -49,6 +49,17 @@ pub enum Verb {
         #[arg(long)]
         plot: Option<PathBuf>,
     },
+    /// The content workload with one match over RabbitMQ (headers), NATS (filters in the client) and Gomera, in one run.
+    ///
+    /// `loadtest peers -- --help` lists what else it takes.
+    Peers {
+        /// Machine-readable.
+        #[arg(long)]
+        json: bool,
+        /// Goes to the binary `loadtest-peers` beside this one.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     #[command(hide = true)]
     FloorFront {
         #[command(flatten)]

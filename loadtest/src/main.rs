@@ -1,4 +1,4 @@
-//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `bench`.
+//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `bench`, `peers`.
 
 mod arguments;
 mod bench;
@@ -34,6 +34,7 @@ fn act(verb: Verb) -> Result<bool> {
         Verb::Fanout(fanout) => one(&fanout.run_on_cluster()?, fanout.json()),
         Verb::Floor(floor) => one(&floor.run()?, floor.json()),
         Verb::Bench { name, json, plot } => bench::bench(&name, json, plot.as_deref()),
+        Verb::Peers { json, arguments } => spawn::peers(json, &arguments),
         Verb::FloorFront { content, listen, next } => {
             let content = content.content()?;
             arguments::runtime(1)?.block_on(floor::front(content, listen, next))?;

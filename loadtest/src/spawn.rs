@@ -115,6 +115,27 @@ pub fn floor(shape: &[String], links: u32) -> Result<Running> {
     Ok(Running { children, target: Target { clients: ready.clients, metrics: Vec::new(), pids } })
 }
 
+/// The comparison with other brokers, whose clients are in a binary of their own. Says whether all of its runs were valid.
+///
+/// # Errors
+/// If it is not built, or could not compare.
+pub fn peers(json: bool, arguments: &[String]) -> Result<bool> {
+    let binary = std::env::current_exe()?.parent().context("find the folder of this binary")?.join("loadtest-peers");
+    if !binary.exists() {
+        bail!("{} is not there; build it: cargo build --release --package gomera-loadtest-peers", binary.display());
+    }
+    let status = Command::new(&binary)
+        .args(json.then_some("--json"))
+        .args(arguments)
+        .status()
+        .with_context(|| format!("start {}", binary.display()))?;
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => bail!("{} ended with {status}", binary.display()),
+    }
+}
+
 /// A process and the processes it started.
 fn with_children(parent: u32) -> Vec<u32> {
     let mut all = vec![parent];

@@ -41,6 +41,7 @@ enum Verb {
     /// `content` is the end-to-end one. `matching` is the index against other engines, one pinned process a row (about 20
     /// minutes): what follows the name goes to it, such as `bench matching --workload A,B --subscriptions 100000 --engine
     /// gomera,scan --plot FILE`; `bench matching -- --help` lists it.
+    /// `peers` is RabbitMQ, NATS and Gomera side by side (`bench peers -- --help`).
     Bench {
         /// Which.
         #[arg(default_value = "content")]
