@@ -5,7 +5,10 @@
 //! (versions, tombstones, contexts, sessions), found through an [`index`]; each [`lane`](mod@lane) is an input worked off in
 //! steps and one output for each exit point.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 pub mod config;
+#[allow(clippy::wildcard_enum_match_arm, reason = "of kinds of conditions, where most places treat a few apart")]
 pub mod index;
 mod kernel;
 mod lane;
