@@ -66,7 +66,8 @@ impl Default for Config {
             block_max: Duration::from_secs(1),
             frame_content_bytes_max: 1 << 20,
             frame_handles_bytes_max: 64 << 10,
-            behind_bytes: 64 << 10,
+            // What a connection point lets be under way to a session: whoever keeps up copies nothing.
+            behind_bytes: 512 << 10,
             content_buffers: ContentBuffers::Shared,
             hash_seed: 0,
         }
