@@ -52,7 +52,7 @@ impl Choices for Bytes<'_> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut scenario = Scenario::new(Bytes { rest: bytes }, ROWS_MAX);
+    let mut scenario = Scenario::new(Bytes { rest: bytes }, ROWS_MAX, 0);
     while !scenario.is_at_end() {
         if let Err(complaint) = scenario.step() {
             panic!("{:?}\n{complaint}", scenario.force());

@@ -59,11 +59,15 @@ fn pairs(force: Force) -> u64 {
     force.yes + force.no + force.unknown
 }
 
-/// A run with few rows or with hundreds.
+/// A run with few rows, with hundreds or, some of them, with thousands, so that blocks fill, split and are learnt from.
 fn run(seed: u64) -> Force {
-    let rows_max = [4, 60, 300, 600][usize::try_from(seed % 4).expect("small")];
-    let mut scenario = Scenario::new(Seeded::new(seed), rows_max);
-    for step in 0..STEPS {
+    let (rows_max, filled, steps) = match seed % 16 {
+        15 => (4_000, 3_000, STEPS / 6),
+        7 => (1_000, 800, STEPS / 2),
+        other => ([4, 60, 300, 600][usize::try_from(other % 4).expect("small")], 0, STEPS),
+    };
+    let mut scenario = Scenario::new(Seeded::new(seed), rows_max, filled);
+    for step in 0..steps {
         if let Err(complaint) = scenario.step() {
             panic!(
                 "seed {seed}, step {step}; repeat it with\n\

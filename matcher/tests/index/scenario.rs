@@ -40,12 +40,13 @@ fn tenant(index: usize) -> Tenant {
 }
 
 impl<C: Choices> Scenario<C> {
-    pub fn new(mut choices: C, rows_max: usize) -> Self {
+    /// With rows numbered below `rows_max`; so many steps put some in before anything else happens.
+    pub fn new(mut choices: C, rows_max: usize, filled: usize) -> Self {
         let schemas = [Schema::new(&mut choices), Schema::new(&mut choices)];
         let contexts = (0..SESSIONS).map(|_| choices.percent(80).then(|| schemas[0].context(&mut choices))).collect();
         let seed = choices.word();
         let rows = Rows { contexts, ..Rows::default() };
-        Self {
+        let mut scenario = Self {
             choices,
             schemas,
             rows,
@@ -53,7 +54,9 @@ impl<C: Choices> Scenario<C> {
             known: Vec::new(),
             rows_max,
             force: Force::default(),
-        }
+        };
+        (0..filled).for_each(|_| scenario.put());
+        scenario
     }
 
     /// Something happens, unless the decisions have come to an end. An `Err` says what was wrong.
@@ -125,7 +128,7 @@ impl<C: Choices> Scenario<C> {
             }
         }
         let filter = filter(&self.schemas[of], &mut self.choices);
-        if self.known.len() < 64 {
+        if self.known.len() < self.rows_max / 8 + 8 {
             self.known.push((of, filter.clone()));
         }
         filter
