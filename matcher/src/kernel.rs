@@ -42,8 +42,12 @@ impl Columns<'_> {
         let &Columns { bytes, capacity, first, tests, .. } = self;
         let (step, count) =
             if capacity < LANES { (LANES, (3 * tests * capacity).div_ceil(LANES)) } else { (capacity, 3 * tests) };
-        for line in bytes.iter().skip(first).step_by(step).take(count) {
-            prefetch(line);
+        let mut at = first;
+        for _ in 0..count {
+            if let Some(line) = bytes.get(at) {
+                prefetch(line);
+            }
+            at += step;
         }
     }
 }

@@ -128,8 +128,10 @@ impl Chooser<'_> {
     fn share(&self, slot: SlotId, atom: Atom) -> f64 {
         /// Publications that what filters ask for counts as.
         const PRIOR: f64 = 8.0;
+        /// Lanes that a slot is thought to have before it has any: the first keys are no more frequent than later ones.
+        const LANES_PRIOR: f64 = 200.0;
         let key = Key { tenant: self.tenant, slot, atom };
-        let lanes = f64::from(self.schema.slot(slot).keys) + 20.0;
+        let lanes = f64::from(self.schema.slot(slot).keys) + LANES_PRIOR;
         match self.clusters.find(key).map(|id| self.clusters.get(id)) {
             None => 1.0 / lanes,
             Some(cluster) => {

@@ -162,6 +162,16 @@ fn words_len(capacity: usize) -> usize {
     capacity + capacity.div_ceil(32)
 }
 
+/// The next capacity: half as much again, in steps that many blocks go through.
+fn grown(capacity: usize) -> usize {
+    match capacity {
+        0..4 => capacity + 1,
+        4..64 if capacity.is_power_of_two() => capacity + capacity / 2,
+        4..64 => capacity.next_power_of_two(),
+        _ => capacity + 32,
+    }
+}
+
 /// All blocks.
 #[derive(Debug)]
 pub struct Blocks {
@@ -288,11 +298,7 @@ impl Blocks {
         let used = lane.coded.iter().rposition(|&coded| coded != PASS).map_or(0, |last| last + 1);
         let capacity = usize::from(block.capacity);
         if used > block.tests() || block.len() == capacity {
-            let roomy = match block.len() {
-                length if length < capacity => capacity,
-                _ if capacity < 64 => 2 * capacity,
-                _ => capacity + 64,
-            };
+            let roomy = if block.len() < capacity { capacity } else { grown(capacity) };
             self.lay_out(id, used.max(block.tests()), roomy);
         }
         let block = &mut self.blocks[id];

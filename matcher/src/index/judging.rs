@@ -99,7 +99,7 @@ struct Guess {
 }
 
 /// Lanes to be compared together, up to 64 of each block.
-const BATCH: usize = 32;
+const BATCH: usize = 16;
 
 struct Batch<'a> {
     columns: [Columns<'a>; BATCH],
@@ -255,6 +255,16 @@ fn read(
     present: &mut Vec<SlotId>,
 ) {
     schema.events += 1;
+    for (name, value) in attributes.iter() {
+        if let Some(first) = name.as_bytes().first() {
+            prefetch(first);
+        }
+        if let Value::String(text) = value
+            && let Some(first) = text.as_bytes().first()
+        {
+            prefetch(first);
+        }
+    }
     let mut before = 0;
     for (position, (name, value)) in (0..).zip(attributes.iter()) {
         let Some(id) = schema.find_after(before, name) else { continue };

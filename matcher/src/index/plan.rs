@@ -147,6 +147,11 @@ pub fn drafts(expression: &Expression) -> Option<Vec<Draft<'_>>> {
             add_condition(&mut draft, expression);
             vec![draft]
         }
+        Expression::Or(parts) if let Some(outside) = outside(parts) => {
+            let mut draft = Draft::default();
+            draft.add(outside);
+            vec![draft]
+        }
         Expression::Or(parts) => {
             let mut all = Vec::new();
             for part in parts {
@@ -202,11 +207,35 @@ fn gather<'f>(expression: &'f Expression, base: &mut Draft<'f>, disjunctions: &m
                 gather(part, base, disjunctions);
             }
         }
-        Expression::Or(_) => disjunctions.push(expression),
+        Expression::Or(parts) => match outside(parts) {
+            Some(outside) => base.add(outside),
+            None => disjunctions.push(expression),
+        },
         Expression::Constant(Truth::True) => {}
         Expression::Constant(Truth::False | Truth::Unknown) => base.never = true,
         Expression::Predicate(_) | Expression::Not(_) => add_condition(base, expression),
     }
+}
+
+/// `NOT a >= 1 OR NOT a < 5 OR …` about one attribute: what a negated range becomes in normal form.
+fn outside(parts: &[Expression]) -> Option<Literal<'_>> {
+    let mut all: Option<(&Arc<str>, f64, f64)> = None;
+    for part in parts {
+        let Expression::Not(inner) = part else { return None };
+        let Expression::Predicate(predicate) = &**inner else { return None };
+        let Some(Atom::Range(name, low, high)) = atom(predicate) else { return None };
+        let (name, low, high) = match all {
+            None => (name, low, high),
+            Some((other, other_low, other_high)) if other == name => (name, low.max(other_low), high.min(other_high)),
+            Some(_) => return None,
+        };
+        all = Some((name, low, high));
+    }
+    let (name, low, high) = all?;
+    if low > high {
+        return Some(Literal { atom: Atom::Present(name), negated: false });
+    }
+    Some(Literal { atom: Atom::Range(name, low, high), negated: true })
 }
 
 /// Adds a predicate or its negation.

@@ -193,38 +193,31 @@ pub fn write(
     into: &mut Vec<u32>,
 ) {
     let first = into.len();
-    let mut bounds: [usize; 34] = [0; 34];
-    let mut count = 0;
-    let mut more = Vec::new();
-    for literal in literals {
-        let at = into.len();
-        write_one(literal, whole, schema, symbols, residuals, into);
-        if count < bounds.len() {
-            bounds[count] = at;
-            count += 1;
-        } else {
-            more.push(at);
-        }
-    }
     if literals.is_empty() {
         into.push(What::Always as u32 | NO_SLOT << 8 | LAST);
         return;
     }
-    if literals.len() == 1 {
+    if let [literal] = literals {
+        write_one(literal, whole, schema, symbols, residuals, into);
         into[first] |= LAST;
         return;
     }
+    let mut parts: Vec<(usize, usize)> = Vec::with_capacity(literals.len());
+    for literal in literals {
+        let from = into.len();
+        write_one(literal, whole, schema, symbols, residuals, into);
+        parts.push((from, into.len()));
+    }
+    parts.sort_unstable_by(|left, right| into[left.0..left.1].cmp(&into[right.0..right.1]));
+    // The sorted copy behind, then over the first.
     let end = into.len();
-    let starts: Vec<usize> = bounds[..count].iter().copied().chain(more).collect();
-    let ends = starts.iter().skip(1).copied().chain(std::iter::once(end));
-    let mut parts: Vec<&[u32]> = starts.iter().copied().zip(ends).map(|(from, to)| &into[from..to]).collect();
-    parts.sort_unstable();
-    let last = parts.len() - 1;
-    let lengths = parts.iter().map(|part| part.len()).collect::<Vec<_>>();
-    let sorted = parts.concat();
-    into.truncate(first);
-    into.extend_from_slice(&sorted);
-    into[first + lengths[..last].iter().sum::<usize>()] |= LAST;
+    for &(from, to) in &parts {
+        into.extend_from_within(from..to);
+    }
+    into.copy_within(end.., first);
+    into.truncate(end);
+    let (from, to) = parts[parts.len() - 1];
+    into[end - (to - from)] |= LAST;
 }
 
 fn write_one(

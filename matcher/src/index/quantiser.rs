@@ -18,7 +18,7 @@ pub const OPEN_HIGH: u8 = 254;
 pub const MISSING: u8 = 255;
 
 /// Constants kept to learn from.
-const SAMPLES_MAX: usize = 1536;
+const SAMPLES_MAX: usize = 1023;
 
 /// Boundaries looked at together.
 const GROUP: usize = 16;
