@@ -50,6 +50,7 @@ struct Arguments {
 #[serde(rename_all = "lowercase")]
 enum Peer {
     Gomera,
+    #[value(name = "rabbitmq")]
     RabbitMq,
     Nats,
 }

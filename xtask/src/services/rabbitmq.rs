@@ -12,7 +12,7 @@ use super::{ServiceError, free_ports, install_package, temporary_directory};
 const BINARY: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const PORT_MAPPER: &str = "/usr/bin/epmd";
 /// Erlang on a busy machine takes its time.
-const START_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_secs(180);
 
 /// A running node, stopped and removed on drop.
 pub struct RabbitMq {
@@ -34,7 +34,7 @@ impl RabbitMq {
     /// Starts a node and waits until it serves. User and password are `guest`.
     ///
     /// # Errors
-    /// If it cannot be installed or does not serve within 60 s; the text has the end of its log.
+    /// If it cannot be installed or does not serve within 180 s; the text has the end of its log.
     pub fn start() -> Result<Self, ServiceError> {
         install_if_missing()?;
         let ports = free_ports(3)?;
