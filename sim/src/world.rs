@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::address::{Address, Incarnation, Layer, Shard};
-use gomera_cluster::identity::{PublisherKey, SessionKey, SubscriptionKey};
+use gomera_cluster::identity::{ConnectionId, PublisherKey, SessionKey, SubscriptionKey};
 use gomera_cluster::layout::{Epoch, Layout, Member};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::time::Instant;
@@ -53,6 +53,8 @@ pub struct World {
     pub(crate) publishers: Vec<Publisher>,
     pub(crate) subscribers: Vec<Subscriber>,
     watch: Watch,
+    /// Cost of what is on its way to clients, by connection.
+    under_way: BTreeMap<ConnectionId, u64>,
     pub(crate) names: Names,
     layouts: Vec<Arc<Layout>>,
     random: Random,
@@ -121,6 +123,7 @@ impl World {
             network,
             publishers: Vec::new(),
             subscribers: Vec::new(),
+            under_way: BTreeMap::new(),
             watch: Watch::new(layout.machines(Layer::ExitPoint)),
             names,
             layouts,

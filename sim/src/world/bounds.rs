@@ -90,6 +90,19 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
     }
 }
 
+/// Whether more is on its way to one client than its connection point lets be.
+pub(super) fn under_way(point: &str, bytes: u64, plan: &Plan) -> Result<(), Violation> {
+    let limit = plan.configurations.connection_point.session_window_bytes.saturating_add(LARGEST);
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Violation {
+        promise: Promise::Bounds,
+        what: format!("{point} has {bytes} bytes on their way to one client, its configuration allows {limit}"),
+        subjects: vec![point.to_owned()],
+    })
+}
+
 /// Whether an exit point has merged what it says it has.
 pub(super) fn honest(node: &Node, watch: &Watch) -> Result<(), Violation> {
     let AnyMachine::ExitPoint(machine) = &node.machine else { return Ok(()) };

@@ -204,7 +204,13 @@ impl World {
         let name = &self.nodes[point.0].name;
         match action {
             ClientAction::Reply { connection, reply } => {
-                self.stage.doors.reply(now, connection, Downward::Reply(reply), &mut self.stage.agenda);
+                let downward = Downward::Reply(reply);
+                let under_way = self.under_way.entry(connection).or_default();
+                *under_way += costs(&downward).iter().sum::<u64>();
+                if let Err(violation) = bounds::under_way(name, *under_way, &self.plan) {
+                    self.stage.violation.get_or_insert(violation);
+                }
+                self.stage.doors.reply(now, connection, downward, &mut self.stage.agenda);
             }
             ClientAction::Pause { connection } => {
                 self.stage.tally.count(Transition::ConnectionPaused);
@@ -229,6 +235,8 @@ impl World {
         if costs.iter().sum::<u64>() == 0 {
             return;
         }
+        let under_way = self.under_way.entry(connection.id()).or_default();
+        *under_way = under_way.saturating_sub(costs.iter().sum());
         let point = self.stage.doors.point(connection);
         // A host may tell of everything at once or of one after the other.
         let told = if self.plan.scripted || self.random.chance(500) { vec![costs.iter().sum()] } else { costs };
