@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gomera_model::Attributes;
 use gomera_model::flatten::{FlattenError, FlattenLimits, attributes_from_json};
@@ -22,6 +24,54 @@ pub fn open(path: &Path) -> Outcome<Box<dyn BufRead + Send>> {
     })?;
     Ok(Box::new(BufReader::new(file)))
 }
+
+/// An input of which no more than a line's worth is taken at a time: whoever reads rows says after each that it has one, and a
+/// quote that is never closed does not take the whole file into memory.
+pub struct Rationed {
+    input: Box<dyn BufRead + Send>,
+    left: Rations,
+}
+
+/// What may still be taken of an input.
+#[derive(Clone, Debug)]
+pub struct Rations(Arc<AtomicUsize>);
+
+impl Rations {
+    /// A row is complete.
+    pub fn renew(&self) {
+        self.0.store(LINE_BYTES_MAX, Ordering::Relaxed);
+    }
+}
+
+impl Rationed {
+    /// Rations `input`.
+    pub fn new(input: Box<dyn BufRead + Send>) -> (Self, Rations) {
+        let left = Rations(Arc::new(AtomicUsize::new(LINE_BYTES_MAX)));
+        (Self { input, left: left.clone() }, left)
+    }
+}
+
+impl Read for Rationed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.0.load(Ordering::Relaxed);
+        let room = left.min(into.len());
+        let read = self.input.read(&mut into[..room])?;
+        if read == 0 && left == 0 {
+            // Its end, or more of the same row.
+            let more = self.input.read(&mut [0])?;
+            if more > 0 {
+                return Err(io::Error::other(TooLong));
+            }
+        }
+        self.left.0.store(left - read, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// A row is too long.
+#[derive(Debug, thiserror::Error)]
+#[error("a row has more than {LINE_BYTES_MAX} bytes, must have at most {LINE_BYTES_MAX} (is a quote not closed?)")]
+pub struct TooLong;
 
 /// Lines of an input. Blank ones are passed over.
 pub struct Lines {

@@ -20,6 +20,9 @@ use crate::output;
 /// Publications that wait to be acknowledged; then reading waits.
 const UNACKNOWLEDGED_MAX: usize = 4_096;
 
+/// Lines read ahead; each may be as long as a line may be.
+const LINES_AHEAD: usize = 128;
+
 /// An acknowledgement that takes longer is worth a word.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -138,7 +141,7 @@ fn attributes(pairs: &[String]) -> Outcome<Attributes> {
 /// Reads on a thread of its own: standard input may wait for a person.
 fn read_ahead(path: &Path) -> Outcome<mpsc::Receiver<Outcome<(u64, Publication)>>> {
     let mut lines = Lines::new(lines::open(path)?);
-    let (sender, receiver) = mpsc::channel(UNACKNOWLEDGED_MAX);
+    let (sender, receiver) = mpsc::channel(LINES_AHEAD);
     std::thread::spawn(move || {
         loop {
             let read = match lines.next() {

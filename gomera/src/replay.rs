@@ -21,8 +21,8 @@ use rows::{Row, Rows};
 
 /// Publishers that one file may name: each is a stream.
 const PUBLISHERS_MAX: usize = 1_000;
-/// Rows read ahead.
-const ROWS_AHEAD: usize = 1_024;
+/// Rows read ahead; each may be as long as a line may be.
+const ROWS_AHEAD: usize = 128;
 /// Publishers that share a connection.
 const PUBLISHERS_PER_CLIENT: usize = 64;
 

@@ -111,7 +111,7 @@ async fn in_process(configuration: &Configuration, nodes: Desired, json: bool) -
     let forced = tokio::select! {
         forced = &mut stop => forced,
         () = tokio::time::sleep(TELL_AFTER) => {
-            eprintln!("gomera: stopping; clients that are connected have {within:?} to leave, told again none");
+            eprintln!("gomera: stopping: clients that are still connected have {within:?} to leave; told again, it stops at once");
             tokio::select! {
                 forced = &mut stop => forced,
                 () = &mut again => return Err(cut_off()),

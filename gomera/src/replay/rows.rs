@@ -10,7 +10,7 @@ use gomera_model::{AttributeLimits, Attributes, Value};
 use super::Format;
 use crate::cell;
 use crate::exit::{Failure, Outcome, Reason};
-use crate::lines::{self, Lines};
+use crate::lines::{self, Lines, Rationed, Rations, TooLong};
 use crate::output;
 
 /// One publication to be.
@@ -29,7 +29,7 @@ pub struct Rows {
 }
 
 enum Source {
-    Csv { reader: csv::Reader<Box<dyn BufRead + Send>>, names: Vec<String>, record: csv::StringRecord },
+    Csv { reader: csv::Reader<Rationed>, rations: Rations, names: Vec<String>, record: csv::StringRecord },
     Jsonl(Lines),
 }
 
@@ -44,6 +44,7 @@ impl Rows {
         let source = match format {
             Format::Jsonl => Source::Jsonl(Lines::new(input)),
             Format::Csv => {
+                let (input, rations) = Rationed::new(input);
                 let mut reader = csv::ReaderBuilder::new().from_reader(input);
                 let names = header(&mut reader)?;
                 if let Some(column) = &publisher_column
@@ -54,7 +55,7 @@ impl Rows {
                         format!("there is no column `{column}`; the columns are {}", names.join(", ")),
                     ));
                 }
-                Source::Csv { reader, names, record: csv::StringRecord::new() }
+                Source::Csv { reader, rations, names, record: csv::StringRecord::new() }
             }
         };
         Ok(Self { source, publisher_column })
@@ -67,7 +68,8 @@ impl Rows {
                 None => return Ok(None),
                 Some(line) => line.attributes()?,
             },
-            Source::Csv { reader, names, record } => {
+            Source::Csv { reader, rations, names, record } => {
+                rations.renew();
                 if !reader.read_record(record).map_err(wrong_record)? {
                     return Ok(None);
                 }
@@ -105,6 +107,7 @@ fn wrong_record(error: csv::Error) -> Failure {
             let line = pos.as_ref().map_or(0, csv::Position::line);
             format!("line {line}, cell {}: it is not UTF-8", err.field() + 1)
         }
+        csv::ErrorKind::Io(inner) if inner.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => TooLong.to_string(),
         csv::ErrorKind::Io(_) => return Failure::new(Reason::Input, anyhow::Error::new(error).context("read input")),
         _ => return Failure::data(anyhow::Error::new(error)),
     };
@@ -112,9 +115,8 @@ fn wrong_record(error: csv::Error) -> Failure {
 }
 
 /// The names of the columns; one without a name goes by its number.
-fn header(reader: &mut csv::Reader<Box<dyn BufRead + Send>>) -> Outcome<Vec<String>> {
-    let header =
-        reader.headers().map_err(|error| Failure::data(anyhow::Error::new(error).context("read the header")))?;
+fn header(reader: &mut csv::Reader<Rationed>) -> Outcome<Vec<String>> {
+    let header = reader.headers().map_err(wrong_record)?;
     let named = header.iter().enumerate().map(|(index, name)| match name.trim_start_matches('\u{feff}').trim() {
         "" => format!("column_{}", index + 1),
         name => name.to_owned(),
@@ -210,6 +212,10 @@ mod tests {
         assert!(failure("a,b\n1,2\n3\n", "x.csv").contains("line 3 has 1 cell, must have 2"));
         assert!(failure("{\"a\":1}\n[1]\n", "x.jsonl").contains("line 2 is JSON but no object"));
         assert!(failure("{\"a\":1}\n1.5\n", "x.jsonl").contains("line 2 is JSON but no object"));
+        let endless = format!("a,b\n1,2\n\"3{}", "\n4,5".repeat(400_000));
+        assert!(failure(&endless, "x.csv").contains("a row has more than 1048576 bytes"));
+        let Err(endless) = rows("x.csv", &endless[7..], None) else { panic!("an endless header") };
+        assert!(format!("{endless:?}").contains("a row has more than"), "{endless:?}");
         let Err(twice) = rows("x.csv", "a,b,a\n1,2,3\n", None) else { panic!("two of one name") };
         assert!(format!("{twice:?}").contains("two columns are called `a`"));
         assert!(failure("gomera.time\n1\n", "x.csv").contains("line 2"));

@@ -248,6 +248,7 @@ impl Cluster {
         let again = signals::told_again();
         tokio::pin!(again);
         let mut is_told_again = false;
+        let (explanation, mut is_explained) = (Instant::now() + super::TELL_AFTER, self.json);
         let deadline = Instant::now() + within + END_SLACK;
         let doors = |child: &Child| child.layer == Some(Layer::ConnectionPoint);
         let others = |child: &Child| child.layer.is_some();
@@ -259,6 +260,10 @@ impl Cluster {
             }
             while self.children.iter().any(|child| stage(child) && child.state != State::Ended) {
                 tokio::select! {
+                    () = tokio::time::sleep_until(explanation), if !is_explained => {
+                        is_explained = true;
+                        eprintln!("gomera: stopping: clients that are still connected have {within:?} to leave; told again, it stops at once");
+                    }
                     news = news.recv() => match news {
                         Some(News::Ended(index, _)) => self.children[index].state = State::Ended,
                         Some(News::Told(..)) => {}
