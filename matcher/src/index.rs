@@ -182,13 +182,8 @@ impl Index {
         }
         self.unsettle(row, id);
         self.rows -= 1;
-        let schema = self.schema(id);
-        schema.rows -= 1;
-        if schema.rows == 0 {
-            self.schemas[id as usize] = None;
-            self.schemas_free.push(id);
-            self.tenants.remove(tenant);
-        }
+        self.schema(id).rows -= 1;
+        self.leave(tenant, id);
     }
 
     /// How many rows are in.
@@ -264,6 +259,15 @@ impl Index {
         };
         self.tenants.insert(tenant.clone(), id);
         id
+    }
+
+    /// Forgets a tenant that has no rows.
+    fn leave(&mut self, tenant: &Tenant, id: TenantId) {
+        if self.schema(id).rows == 0 {
+            self.schemas[id as usize] = None;
+            self.schemas_free.push(id);
+            self.tenants.remove(tenant);
+        }
     }
 
     fn schema(&mut self, id: TenantId) -> &mut Schema {

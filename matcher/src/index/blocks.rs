@@ -194,11 +194,6 @@ impl Blocks {
         &self.blocks[id]
     }
 
-    /// A block; its lanes are changed by the functions of this table only.
-    pub fn get_mut(&mut self, id: u32) -> &mut Block {
-        &mut self.blocks[id]
-    }
-
     /// A new block without lanes.
     pub fn create(&mut self, tests: usize, owner: u32, next: u32) -> u32 {
         let (targets, words) = (self.targets.allocate(1), self.words.allocate(words_len(1)));
@@ -282,14 +277,6 @@ impl Blocks {
         let capacity = usize::from(block.capacity);
         let columns = self.columns(block, 0, block.tests(), 0);
         (0..block.tests()).map(move |test| columns.bytes[3 * test * capacity + place.lane as usize])
-    }
-
-    /// The code bounds of one test of a block, lane by lane.
-    pub fn bounds(&self, id: u32, test: usize) -> (&[u8], &[u8]) {
-        let block = &self.blocks[id];
-        let (capacity, length) = (usize::from(block.capacity), block.len());
-        let bytes = self.columns(block, 0, block.tests(), 0).bytes;
-        (&bytes[(3 * test + 1) * capacity..][..length], &bytes[(3 * test + 2) * capacity..][..length])
     }
 
     /// Adds a lane.

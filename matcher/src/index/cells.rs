@@ -97,11 +97,6 @@ impl Cell {
         Self { level, column: column(longitude, level), row: row(latitude, level) }
     }
 
-    /// Of which grid.
-    pub fn level(self) -> u32 {
-        self.level
-    }
-
     /// All of it in 48 bits.
     #[inline]
     pub fn number(self) -> u64 {

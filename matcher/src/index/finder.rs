@@ -42,11 +42,6 @@ impl Finder {
         Self { directory: vec![0], depth: 0, segments: vec![first], slots: SEGMENT_MIN, length: 0 }
     }
 
-    /// How many numbers.
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
     /// The number of this hash that `is_meant`.
     #[inline]
     pub fn find(&self, hash: u64, mut is_meant: impl FnMut(u32) -> bool) -> Option<u32> {
@@ -119,8 +114,7 @@ impl Finder {
 
     #[inline]
     fn segment_of(&self, hash: u32) -> usize {
-        // A shift by all 32 bits, at depth 0, must give 0.
-        self.directory[(u64::from(hash) >> (32 - self.depth)) as usize] as usize
+        self.directory[high_bits(hash, self.depth)] as usize
     }
 
     /// Splits a segment that holds entries like `hash`.
@@ -144,7 +138,7 @@ impl Finder {
         self.slots += room;
         // The places of a segment stand together; the upper half of them goes to the other.
         let half = 1_usize << (self.depth - depth - 1);
-        let first = (u64::from(hash) >> (32 - depth)) as usize * 2 * half;
+        let first = high_bits(hash, depth) * 2 * half;
         self.directory[first + half..first + 2 * half].fill(number);
     }
 }
@@ -195,6 +189,12 @@ impl Segment {
     }
 }
 
+/// So many of the highest bits; a shift by all 32, for none, must give 0.
+#[inline]
+fn high_bits(hash: u32, count: u32) -> usize {
+    hash.checked_shr(32 - count).unwrap_or(0) as usize
+}
+
 /// The half that the last multiplication of the hash mixes best.
 #[inline]
 fn short(hash: u64) -> u32 {
@@ -219,7 +219,7 @@ mod tests {
             let found = finder.find(hash(number), |other| other == number);
             assert_eq!(found, (number % 3 != 0).then_some(number));
         }
-        assert_eq!(finder.len(), 13_333);
+        assert_eq!(finder.length, 13_333);
         assert!(finder.bytes() < 20_000 * 24, "{}", finder.bytes());
     }
 

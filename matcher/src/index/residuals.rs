@@ -1,6 +1,6 @@
 //! Conditions that only the plain evaluator decides, each kept once however many filters have it.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use gomera_cluster::table::Seeded;
 use gomera_model::filter::{Expression, Filter, FilterLimits};
@@ -71,8 +71,6 @@ impl Residuals {
     }
 
     fn hash(&self, expression: &Expression) -> u64 {
-        let mut hasher = self.hashing.build_hasher();
-        expression.hash(&mut hasher);
-        hasher.finish()
+        self.hashing.hash_one(expression)
     }
 }

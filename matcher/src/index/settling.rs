@@ -248,8 +248,7 @@ impl Index {
     fn gather(&mut self, row: RowId, tenant: TenantId, hash: u64) -> u32 {
         let place = self.store.records[row.0].place;
         let programs: Box<[u32]> = Box::new([self.store.program_of(place)]);
-        let mut places = Vec::with_capacity(1);
-        places.push(place);
+        let places = vec![place];
         self.store.crowd_bytes += size_of::<u32>() + size_of::<Place>();
         let crowd = self.store.crowds.insert(Crowd { rows: Vec::new(), places, programs, stamp: 0, tenant });
         self.store.blocks.retarget(place, Target::crowd(crowd));

@@ -122,6 +122,7 @@ impl Store {
     }
 
     /// Puts a lane where its access leads, or one under each of its keys.
+    #[expect(clippy::too_many_arguments, reason = "whose, what, where to, and who is told")]
     pub fn put(
         &mut self,
         tenant: TenantId,

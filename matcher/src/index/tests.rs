@@ -162,7 +162,7 @@ struct Context(Attributes);
 
 impl Contexts for Context {
     fn context(&self, row: RowId) -> Option<&Attributes> {
-        (row.0 % 3 != 0).then_some(&self.0)
+        (!row.0.is_multiple_of(3)).then_some(&self.0)
     }
 }
 

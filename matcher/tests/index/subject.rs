@@ -154,11 +154,12 @@ impl Subject {
     }
 
     /// What it says of itself hangs together.
-    pub fn check(&self, rows: &Rows) {
+    pub fn check(&mut self, rows: &Rows) {
         assert_eq!(self.active.len() + self.standby.len(), rows.rows.len(), "every row is in one of both");
         assert_eq!(self.active.is_empty() && self.standby.is_empty(), rows.rows.is_empty());
         for row in rows.rows.values().take(3) {
-            let index = if self.counts(row.slice) { &self.active } else { &self.standby };
+            let counts = self.counts(row.slice);
+            let index = if counts { &mut self.active } else { &mut self.standby };
             let explained = index.explain(&row.tenant, &row.filter);
             for branch in &explained.branches {
                 assert!((0.0..=1.0).contains(&branch.share), "{branch:?}");
