@@ -133,6 +133,24 @@ async fn sessions_and_connections_beyond_the_limit_are_told_so() {
         }
         waiting.push((requests, replies));
     }
+    // A call of its own is a session too, and has no place either.
+    drop(waiting.pop());
+    let listen = |text: &str| {
+        let text = v1::filter_source::Filter::Text(text.to_owned());
+        v1::ListenRequest { filter: Some(v1::FilterSource { filter: Some(text) }), ..v1::ListenRequest::default() }
+    };
+    let status = loop {
+        let status = within(client.listen(listen("n > 0"))).await.expect_err("two sessions are there");
+        // The connection that was dropped may still count.
+        if status.message().contains("session") {
+            break status;
+        }
+    };
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let status = within(client.listen(listen("n > "))).await.expect_err("half a filter");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    assert!(status.message().contains("column 5"), "{status}");
+    waiting.push(open("d").await);
     let (_requests, mut replies) = open("e").await;
     let status = within(replies.message()).await.expect_err("the fifth");
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
