@@ -102,8 +102,19 @@ pub fn parse(text: &str) -> Outcome<Filter> {
 
 /// Reads a context: a JSON object, flattened.
 pub fn parse_context(json: &str) -> Outcome<Attributes> {
-    attributes_from_json(json.as_bytes(), &FlattenLimits::default())
-        .map_err(|error| Failure::data(anyhow::Error::new(error).context("read --context")))
+    let context = attributes_from_json(json.as_bytes(), &FlattenLimits::default())
+        .map_err(|error| Failure::data(anyhow::Error::new(error).context("read --context")))?;
+    if !json.trim_start().starts_with('{') {
+        return Err(Failure::say(Reason::Data, "read --context: it must be a JSON object such as {\"limit\": 50}"));
+    }
+    if let Some((name, _)) = context.iter().find(|(name, _)| name.starts_with('$')) {
+        let bare = name.trim_start_matches('$');
+        return Err(Failure::say(
+            Reason::Data,
+            format!("read --context: `{name}` is what filters call it; in the context it is `{bare}`"),
+        ));
+    }
+    Ok(context)
 }
 
 /// Says on standard error what is likely to be a slip.

@@ -71,9 +71,11 @@ fn the_context_is_what_filters_see_behind_the_dollar() {
     let input = r#"{"at":{"type":"Point","coordinates":[-3.812,43.461]}}"#;
     assert_eq!(eval(&[filter, "--context", context], input).out, "true\n");
     assert_eq!(eval(&[filter], input).out, "unknown\n");
-    let wrong = eval(&[filter, "--context", "{"], input);
-    assert_eq!(wrong.code, 65);
-    assert!(wrong.err.contains("--context"), "{}", wrong.err);
+    for (wrong, words) in [("{", "--context"), ("[1]", "must be a JSON object"), (r#"{"$far":1}"#, "it is `far`")] {
+        let wrong = eval(&[filter, "--context", wrong], input);
+        assert_eq!(wrong.code, 65);
+        assert!(wrong.err.contains("--context") && wrong.err.contains(words), "{}", wrong.err);
+    }
 }
 
 #[test]
