@@ -45,6 +45,50 @@ pub enum Message {
     LayoutWanted(Epoch),
 }
 
+impl Message {
+    /// How many publications it brings.
+    #[must_use]
+    pub fn publications(&self) -> usize {
+        match self {
+            Self::ConnectionPoint(message) => match message {
+                ToConnectionPoint::Notifications(notifications) => notifications.publications.len(),
+                ToConnectionPoint::PublisherOpened(_)
+                | ToConnectionPoint::PublisherSuperseded(_)
+                | ToConnectionPoint::Acknowledged(_)
+                | ToConnectionPoint::Refused(_)
+                | ToConnectionPoint::Completed(_)
+                | ToConnectionPoint::LaneCredit(_)
+                | ToConnectionPoint::Attached(_)
+                | ToConnectionPoint::AttachRefused(_)
+                | ToConnectionPoint::Ended(_) => 0,
+            },
+            Self::AccessPoint(message) => match message {
+                ToAccessPoint::Publish(publish) => publish.submissions.len(),
+                ToAccessPoint::OpenPublisher(_)
+                | ToAccessPoint::Operate(_)
+                | ToAccessPoint::Progress(_)
+                | ToAccessPoint::EntriesCredit(_)
+                | ToAccessPoint::Merged(_)
+                | ToAccessPoint::Forget(_) => 0,
+            },
+            Self::Matcher(message) => match message {
+                ToMatcher::Entries(entries) => entries.entries.len(),
+                ToMatcher::MatchesCredit(_) => 0,
+            },
+            Self::ExitPoint(message) => match message {
+                ToExitPoint::Matches(matches) => matches.matched.len(),
+                ToExitPoint::Attach(_)
+                | ToExitPoint::Detach(_)
+                | ToExitPoint::Acknowledge(_)
+                | ToExitPoint::SessionCredit(_)
+                | ToExitPoint::EndSession(_)
+                | ToExitPoint::Forgotten(_) => 0,
+            },
+            Self::Layout(_) | Self::LayoutWanted(_) => 0,
+        }
+    }
+}
+
 /// A message with its envelope: what travels on a link.
 #[derive(Clone, Debug)]
 pub struct Frame {

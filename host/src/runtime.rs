@@ -82,6 +82,20 @@ pub enum Input {
 }
 
 impl Input {
+    /// About how many publications it brings; 1 if none.
+    fn load(&self) -> usize {
+        match self {
+            Self::Request { request: ClientRequest::Publish { items, .. }, .. } => items.len().max(1),
+            Self::Frame(frame) => frame.message.publications().max(1),
+            Self::Request { .. }
+            | Self::Connected { .. }
+            | Self::Taken { .. }
+            | Self::Disconnected { .. }
+            | Self::Layout { .. }
+            | Self::Stop => 1,
+        }
+    }
+
     /// The client event that this is, and for whom; `None` if it comes from no client.
     fn into_client_event(self) -> Option<(Address, ClientEvent)> {
         match self {

@@ -26,8 +26,10 @@ use crate::telemetry::statistics::{self, Labels};
 /// in and no machine has seen yet.
 const INBOX_BYTES_MAX: usize = 16 << 20;
 
-/// Inputs between two drains: enough to share the cost of a drain, few enough that answers do not wait for all of a flood.
-const INPUTS_PER_ROUND: usize = 256;
+/// Publications, or other inputs, between two drains: enough to share the cost of a drain, few enough that the first are on
+/// their way to subscribers while the rest of a flood is worked on (with 256 inputs of any size publishers, machines and
+/// subscribers waited for each other in turn: 8 % less throughput).
+const LOAD_PER_ROUND: usize = 128;
 
 /// After so long without a pause, other tasks of the thread get their turn and what was asked for leaves.
 const SLICE: Duration = Duration::from_millis(1);
@@ -218,8 +220,12 @@ impl Worker {
                 let frame = self.local.pop_front().expect("counted");
                 self.frame(now, frame);
             }
-            for _ in 0..self.waiting.len().min(INPUTS_PER_ROUND) {
-                let input = self.waiting.pop_front().expect("counted");
+            // What is under way here goes first, to its end.
+            let mut load = if self.local.is_empty() { 0 } else { LOAD_PER_ROUND };
+            while load < LOAD_PER_ROUND
+                && let Some(input) = self.waiting.pop_front()
+            {
+                load += input.load();
                 self.input(now, input);
                 if self.is_stopped {
                     return true;
