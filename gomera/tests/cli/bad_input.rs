@@ -97,9 +97,10 @@ fn a_cluster_that_is_not_there_is_named_with_its_address() {
 
 #[test]
 fn a_zookeeper_that_is_not_there_is_named_soon() {
-    for layer in ["connection-point", "access-point", "matcher", "exit-point", "coordinator"] {
+    let nodes = ["connection-point", "access-point", "matcher", "exit-point", "coordinator"].map(|layer| vec![layer]);
+    for program in nodes.into_iter().chain([vec!["up", "--processes", "1-1-1-1"]]) {
         let began = Instant::now();
-        let output = command(&[layer, "--zookeeper", "127.0.0.1:1"])
+        let output = command(&[&program[..], &["--zookeeper", "127.0.0.1:1"]].concat())
             .env("GOMERA_ZOOKEEPER__CONNECT_TIMEOUT", "300ms")
             .env("GOMERA_LISTEN", "127.0.0.1:0")
             .output()
