@@ -166,6 +166,9 @@ async fn a_process_that_stops_is_healthy_but_not_ready_while_clients_are_still_s
     let cluster = InProcess::start(config).await.expect("starts");
     let metrics = cluster.process().metrics_address().expect("asked for");
     let mut client = connect(cluster.client_addresses()[0]).await;
+    let endpoint = format!("http://{}", cluster.client_addresses()[0]);
+    let channel = tonic::transport::Endpoint::from_shared(endpoint).expect("an address").connect().await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel.expect("connects"));
     let mut subscriber = Subscriber::attach(&mut client, "s").await;
     let stopping = tokio::spawn(cluster.stop(support::PATIENCE));
     let goodbye = subscriber.reply().await.expect("goes on").expect("open");
@@ -173,6 +176,13 @@ async fn a_process_that_stops_is_healthy_but_not_ready_while_clients_are_still_s
     let (status, text) = get(metrics, "/readyz").await;
     assert!(status == 503 && text.contains("stopping"), "{text}");
     assert_eq!(get(metrics, "/healthz").await.0, 200);
+    // Who asks over gRPC is told the same, and new streams are refused with a reason to go elsewhere.
+    let status = within(health.check(tonic_health::pb::HealthCheckRequest::default())).await.expect("still served");
+    let not_serving = tonic_health::pb::health_check_response::ServingStatus::NotServing;
+    assert_eq!(status.into_inner().status(), not_serving);
+    let status = publish(&mut client, publication([("n", 1)])).await.expect_err("too late");
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert!(status.message().contains("shutting down"), "{status}");
     drop(subscriber);
     assert_eq!(stopping.await.expect("no panic"), 0);
 }
