@@ -326,3 +326,30 @@ fn what_stays_does_not_lean_on_its_frame() {
     assert!(buffer.is_unique());
     assert_eq!(rig.exit.statistics().copied_bytes, 100);
 }
+
+#[test]
+fn what_waits_for_a_blocking_session_is_not_reported_as_merged() {
+    let mut rig = Rig::new(Config::default());
+    let client = rig.attach_with("s", options(2, SlowPolicy::Block { wait_max: SECOND }));
+    let reported = |rig: &Rig| {
+        let merged = rig.sent.iter().filter_map(|send| match &send.message {
+            Message::AccessPoint(ToAccessPoint::Merged(merged)) if merged.lane == LANES[0] => Some(merged.through.0),
+            _ => None,
+        });
+        merged.max()
+    };
+    rig.matches(run(1, 4, &[&client]));
+    assert_eq!(reported(&rig), Some(2), "the third is in no outbox yet");
+    rig.acknowledge(&client, &through(2));
+    assert_eq!(reported(&rig), Some(4));
+}
+
+#[test]
+fn an_older_attachment_settles_nothing_any_more() {
+    let mut rig = Rig::new(Config::default());
+    let older = rig.attach("s");
+    rig.matches(run(1, 3, &[&older]));
+    rig.attach("s");
+    rig.acknowledge(&older, &through(3));
+    assert_eq!(rig.exit.statistics().outbox_notifications, 3, "the newer one resumed without what it had");
+}
