@@ -14,6 +14,15 @@ const TARGETS: [(&str, &str, f64); 6] = [
     ("E", "scan", 310.0),
 ];
 
+/// Least inserts and deletes a second, whatever the size.
+const CHANGES_MIN: f64 = 500_000.0;
+
+/// Most bytes a subscription.
+const BYTES_MAX: [(&str, f64); 2] = [("A", 100.0), ("B", 200.0)];
+
+/// How far what the engine tells of its memory may be from what the allocator saw.
+const TOLD_WITHIN: f64 = 0.1;
+
 /// The size that the targets are for.
 const TARGET_SUBSCRIPTIONS: u32 = 100_000;
 
@@ -28,8 +37,17 @@ pub fn text(rows: &[Row]) -> String {
 fn figures(rows: &[Row], text: &mut String) -> std::fmt::Result {
     writeln!(
         text,
-        "\n{:<18} {:>13} {:<7} {:>12} {:>11} {:>10} {:>10} {:>8} {:>10}  note",
-        "workload", "subscriptions", "engine", "events/s", "p99 us", "inserts/s", "deletes/s", "bytes", "matches"
+        "\n{:<18} {:>13} {:<7} {:>12} {:>11} {:>10} {:>10} {:>8} {:>8} {:>10}  note",
+        "workload",
+        "subscriptions",
+        "engine",
+        "events/s",
+        "p99 us",
+        "inserts/s",
+        "deletes/s",
+        "bytes",
+        "told",
+        "matches"
     )?;
     let mut before = "";
     for row in rows {
@@ -39,7 +57,7 @@ fn figures(rows: &[Row], text: &mut String) -> std::fmt::Result {
         before = &row.workload;
         writeln!(
             text,
-            "{:<18} {:>13} {:<7} {:>12} {:>11} {:>10} {:>10} {:>8} {:>10}  {}",
+            "{:<18} {:>13} {:<7} {:>12} {:>11} {:>10} {:>10} {:>8} {:>8} {:>10}  {}",
             row.workload,
             row.subscriptions,
             row.engine,
@@ -48,6 +66,7 @@ fn figures(rows: &[Row], text: &mut String) -> std::fmt::Result {
             shown(row.inserts_per_second),
             shown(row.deletes_per_second),
             shown(row.bytes_per_subscription),
+            shown(row.accounted_bytes_per_subscription),
             shown(row.matches_per_event),
             row.note
         )?;
@@ -93,6 +112,7 @@ fn ratios(rows: &[Row], text: &mut String) -> std::fmt::Result {
             times(over("simple"))
         )?;
     }
+    promises(rows, text)?;
     let rate = |workload: &str| {
         let of = |row: &&Row| {
             row.engine == "gomera" && row.workload == workload && row.subscriptions == TARGET_SUBSCRIPTIONS
@@ -101,6 +121,30 @@ fn ratios(rows: &[Row], text: &mut String) -> std::fmt::Result {
     };
     if let (Some(a), Some(f)) = (rate("A"), rate("F")) {
         writeln!(text, "A over F at {TARGET_SUBSCRIPTIONS}: {:.2} (aim: at most 1.5)", a / f)?;
+    }
+    Ok(())
+}
+
+/// What is promised of inserts, deletes and memory, where it is not kept.
+fn promises(rows: &[Row], text: &mut String) -> std::fmt::Result {
+    for row in rows.iter().filter(|row| row.engine == "gomera" && !row.workload.starts_with("hostile")) {
+        let at = format!("{} at {}", row.workload, row.subscriptions);
+        for (what, figure) in [("inserts", row.inserts_per_second), ("deletes", row.deletes_per_second)] {
+            if let Some(figure) = figure.filter(|&figure| figure < CHANGES_MIN) {
+                writeln!(text, "{at}: {} {what} a second (aim: at least {})", short(figure), short(CHANGES_MIN))?;
+            }
+        }
+        let most = BYTES_MAX.iter().find(|(workload, _)| *workload == row.workload);
+        if let (Some((_, most)), Some(bytes)) = (most, row.bytes_per_subscription)
+            && bytes > *most
+        {
+            writeln!(text, "{at}: {} bytes a subscription (aim: at most {most})", short(bytes))?;
+        }
+        if let (Some(bytes), Some(told)) = (row.bytes_per_subscription, row.accounted_bytes_per_subscription)
+            && (told - bytes).abs() > TOLD_WITHIN * bytes
+        {
+            writeln!(text, "{at}: {} bytes told, {} seen (aim: within a tenth)", short(told), short(bytes))?;
+        }
     }
     Ok(())
 }
