@@ -233,6 +233,9 @@ impl Index {
         let question = Question { tenant: id, attributes, contexts, slices, epoch };
         let Self { kernel, store, scratch, .. } = self;
         self.looked_at = judging::judge(*kernel, store, schema, scratch, &question, output);
+        if std::mem::take(&mut schema.is_suspicious) && self.sweep.is_none() {
+            self.sweep = Some(0);
+        }
         self.sweep_some(settling::SWEPT_PER_PUBLICATION);
     }
 

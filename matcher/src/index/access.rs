@@ -148,7 +148,7 @@ impl Chooser<'_> {
             .current(slot, Trait::Number)
             .map_or(1.0, |feature| self.schema.quantiser(feature).share(low, high));
         // Ranges that hold a number lie further apart than rows of one key, and blocks at their ends are looked at in vain.
-        const TOLL: f64 = 1.6;
+        const TOLL: f64 = 3.0;
         (share * TOLL + 0.005).min(1.0) * self.presence(slot)
     }
 

@@ -142,6 +142,12 @@ impl Block {
         self.marked == 0 && self.unsure == 0
     }
 
+    /// Whether the columns of some lanes say less than their programs.
+    #[inline]
+    pub fn has_unsure(&self) -> bool {
+        self.unsure > 0
+    }
+
     /// Whether every target is a row that has its lane alone.
     #[inline]
     pub fn has_rows_only(&self) -> bool {
@@ -166,8 +172,10 @@ fn words_len(capacity: usize) -> usize {
 fn grown(capacity: usize) -> usize {
     match capacity {
         0..4 => capacity + 1,
-        4..64 if capacity.is_power_of_two() => capacity + capacity / 2,
-        4..64 => capacity.next_power_of_two(),
+        4..32 if capacity.is_power_of_two() => capacity + capacity / 2,
+        4..32 => capacity.next_power_of_two(),
+        // Columns as long as there are lanes, so that fewer lines are read.
+        32..64 => capacity + 8,
         _ => capacity + 32,
     }
 }

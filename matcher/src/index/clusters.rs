@@ -117,6 +117,14 @@ pub struct Cluster {
     pub born: u64,
 }
 
+impl Cluster {
+    /// Whether so many publications have the key, and so many rows stand under it, that rows with another choice should take
+    /// it.
+    pub fn is_frequent(&self, events: u64) -> bool {
+        self.rows >= 64 && u64::from(self.hits) * 16 > events.saturating_sub(self.born)
+    }
+}
+
 /// All clusters.
 #[derive(Debug)]
 pub struct Clusters {

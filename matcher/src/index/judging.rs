@@ -98,6 +98,9 @@ struct Guess {
     trust: Trust,
 }
 
+/// Times that a key is found before it is asked whether it was a good choice, and then whenever they have doubled.
+const SUSPICIOUS_HITS: u32 = 64;
+
 /// Lanes to be compared together, up to 64 of each block.
 const BATCH: usize = 16;
 
@@ -135,6 +138,10 @@ struct Judging<'a, O> {
     satisfied: &'a mut Vec<u64>,
     several: &'a mut Vec<u32>,
     output: &'a mut O,
+    /// Publications of the tenant.
+    events: u64,
+    /// Whether a key was found that many rows stand under and many publications have.
+    is_suspicious: bool,
     batch: Batch<'a>,
 }
 
@@ -185,6 +192,8 @@ pub fn judge(
         satisfied,
         several,
         output,
+        events: schema.events,
+        is_suspicious: false,
         batch: Batch { columns: [Columns::default(); BATCH], chunks: [None; BATCH], count: 0 },
     };
     for &id in &*present {
@@ -237,6 +246,7 @@ pub fn judge(
     let view = View { readings: &schema.readings, elements, attributes, symbols, residuals };
     let looked_at = judging.verify(&view, contexts);
     judging.finish();
+    schema.is_suspicious |= judging.is_suspicious;
     for id in present.drain(..) {
         schema.readings[id as usize] = Reading::MISSING;
         Schema::uncode(schema.slot(id), codes);
@@ -308,6 +318,9 @@ impl<'a, O: Output> Judging<'a, O> {
             }
             cluster.stamp = self.epoch;
             cluster.hits = cluster.hits.saturating_add(1);
+            if cluster.hits >= SUSPICIOUS_HITS && cluster.hits.is_power_of_two() {
+                self.is_suspicious |= cluster.is_frequent(self.events);
+            }
             prefetch(self.blocks.get(cluster.head));
             self.found.push(Found { block: cluster.head, tests: TESTS_MAX, trust });
         }
@@ -380,6 +393,12 @@ impl<'a, O: Output> Judging<'a, O> {
             let targets = &self.blocks.targets(block)[first..];
             for line in (0..LANES).step_by(16).filter(|line| verdict.may >> line & 0xffff != 0) {
                 prefetch(&targets[line]);
+            }
+            if verdict.may != verdict.surely || block.has_unsure() {
+                let programs = &self.blocks.programs(block)[first..];
+                for line in (0..LANES).step_by(16).filter(|line| verdict.may >> line & 0xffff != 0) {
+                    prefetch(&programs[line]);
+                }
             }
         }
         for (index, verdict) in verdicts.iter().enumerate().take(count).filter(|(_, verdict)| verdict.may != 0) {

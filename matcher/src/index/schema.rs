@@ -89,6 +89,8 @@ pub struct Schema {
     pub stale: [u64; 4],
     /// Rows without anything to look them up by.
     pub scanned: u32,
+    /// Whether some key proves to be frequent: rows under such a key choose again.
+    pub is_suspicious: bool,
 }
 
 impl Schema {
@@ -107,6 +109,7 @@ impl Schema {
             name_bytes: 0,
             stale: [0; 4],
             scanned: 0,
+            is_suspicious: false,
         }
     }
 

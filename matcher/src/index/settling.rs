@@ -112,7 +112,8 @@ impl Index {
         }
     }
 
-    /// Gives a row new lanes if one of its own uses a stale feature.
+    /// Gives a row new lanes if one of its own uses a stale feature, or stands under a key that is frequent while another would
+    /// be much better.
     fn settle_again(&mut self, row: RowId) {
         let record = self.store.records[row.0];
         let (places, crowd) = match record.state {
@@ -129,7 +130,7 @@ impl Index {
         let tenant = self.store.tenant_of(places[0]);
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
         let stale = |place: &Place| self.store.blocks.features(*place).any(|feature| schema.is_stale(feature));
-        if !places.iter().any(stale) {
+        if !places.iter().any(stale) && !self.store.could_do_better(tenant, schema, &places) {
             return;
         }
         match crowd {

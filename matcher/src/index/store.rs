@@ -8,7 +8,7 @@ use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::table::Seeded;
 
 use super::RowId;
-use super::access::{Access, Choice, Chooser};
+use super::access::{Access, Choice, Chooser, KEYS_MAX};
 use super::arena::Arena;
 use super::blocks::{Blocks, Coded, Lane, Place, Role, TESTS_MAX, Target};
 use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId, scan_key};
@@ -215,6 +215,29 @@ impl Store {
         if let Some((lane, from)) = moved {
             self.relocate(lane.target, from, place);
         }
+    }
+
+    /// Whether one of the lanes stands under a frequent key while its program has an access that half as many find.
+    pub fn could_do_better(&self, tenant: TenantId, schema: &Schema, places: &[Place]) -> bool {
+        places.iter().any(|&place| {
+            self.frequency(place, schema).is_some_and(|share| {
+                let words = self.words(self.program_of(place));
+                let keys_max = if places.len() == 1 { 1 } else { KEYS_MAX };
+                2.0 * self.choose(tenant, schema, words, keys_max).share < share
+            })
+        })
+    }
+
+    /// The share of publications that find a lane through a key that has proved to be frequent.
+    pub fn frequency(&self, place: Place, schema: &Schema) -> Option<f64> {
+        let owner = self.blocks.get(place.block).owner;
+        if owner & LADDER != 0 {
+            return None;
+        }
+        let cluster = self.clusters.get(owner);
+        let judged = schema.events.saturating_sub(cluster.born).max(1);
+        let part = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        cluster.is_frequent(schema.events).then(|| part(u64::from(cluster.hits)) / part(judged))
     }
 
     /// The tenant of a lane.

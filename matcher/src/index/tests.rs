@@ -236,3 +236,40 @@ fn the_index_says_what_the_plain_evaluator_says() {
         "false, unknown, true in percent: {percent:?}"
     );
 }
+
+#[test]
+fn rows_leave_a_key_that_proves_to_be_frequent() {
+    let mut index = Index::new(3);
+    let tenant = Tenant(std::sync::Arc::from("one"));
+    let context = Context(Attributes::default());
+    let parsed = |text: String| Filter::parse(&text, &FilterLimits::default()).expect("a good filter");
+    // Before publications come, no value looks more frequent than another.
+    for row in 0..10_000 {
+        let filter = parsed(format!("state = 'v{}' AND device = 'd{}' AND size <> -{row}", row % 40, row % 11));
+        index.insert(RowId(row), &tenant, MatcherSlice(0), &filter);
+    }
+    let publication = |number: u32| -> Attributes {
+        let device = if number.is_multiple_of(500) { "d3" } else { "none" };
+        [("state", Value::from("v3")), ("device", Value::from(device)), ("size", Value::Integer(5))]
+            .into_iter()
+            .collect()
+    };
+    let looked_up = |index: &mut Index| index.explain(&tenant, &parsed("state = 'v3' AND device = 'd3'".to_owned()));
+    let under = |index: &Index| {
+        let schema = index.schemas[0].as_ref().expect("one tenant");
+        let symbol = index.store.symbols.find(&Value::from("v3"));
+        let slot = schema.find("state").expect("asked for");
+        let key = clusters::Key { tenant: 0, slot, atom: clusters::Atom::symbol(symbol) };
+        index.store.clusters.find(key).map_or(0, |id| index.store.clusters.get(id).rows)
+    };
+    assert!(under(&index) > 64, "{} rows chose the key that will be frequent", under(&index));
+    for number in 0..5_000 {
+        let mut rows = Vec::new();
+        index.matches(&tenant, &publication(number), &context, Slices::All, &mut rows);
+        let expected = if number.is_multiple_of(500) { (0..10_000).filter(|row| row % 440 == 3).count() } else { 0 };
+        assert_eq!(rows.len(), expected, "publication {number}");
+    }
+    while index.adapt(100) {}
+    assert_eq!(looked_up(&mut index).branches[0].access.as_deref(), Some("device = 'd3'"));
+    assert!(under(&index) <= 64, "{} rows are still under the frequent key", under(&index));
+}
