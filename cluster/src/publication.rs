@@ -25,8 +25,8 @@ pub struct PublicationKey {
 pub enum AttributeBlock {
     /// Only within [`Envelope::content`]; the host of a matcher decodes before its machine sees the envelope.
     Encoded,
-    /// Decoded, system attributes (`gomera.time`, `gomera.publisher`) included; shared by everybody in this process.
-    Decoded(Arc<Attributes>),
+    /// Decoded, system attributes (`gomera.time`, `gomera.publisher`) included; shared with the envelope.
+    Decoded(Attributes),
 }
 
 /// The attributes that the system adds to every publication. Kept by whoever decodes publications, so that the names are

@@ -39,7 +39,7 @@ impl Acceptance {
             accepted_at,
             expires_at: item.expires_after.map(|after| later(accepted_at, after)),
             content: item.content,
-            attributes: AttributeBlock::Decoded(Arc::new(self.system.stamp(item.attributes, publisher, time))),
+            attributes: AttributeBlock::Decoded(self.system.stamp(item.attributes, publisher, time)),
         }))
     }
 }

@@ -63,7 +63,7 @@ pub fn envelope(sequence: u64, accepted_at: i64, entries: &[(&str, Value)]) -> A
         accepted_at: Timestamp(accepted_at),
         expires_at: None,
         content: Bytes::from_static(b"content"),
-        attributes: AttributeBlock::Decoded(Arc::new(attributes(entries))),
+        attributes: AttributeBlock::Decoded(attributes(entries)),
         tenant,
     })
 }

@@ -73,7 +73,7 @@ impl Generator {
             accepted_at: Timestamp(self.time()),
             expires_at: None,
             content: Bytes::new(),
-            attributes: AttributeBlock::Decoded(Arc::new(entries.into_iter().collect::<Attributes>())),
+            attributes: AttributeBlock::Decoded(entries.into_iter().collect::<Attributes>()),
             tenant,
         })
     }

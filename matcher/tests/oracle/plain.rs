@@ -86,7 +86,7 @@ impl Plain {
         let mut satisfied = Vec::new();
         for entry in self.entries.values().filter(|entry| entry.tenant == envelope.tenant) {
             let context = self.contexts.get(&entry.session).map_or(&nothing, |(_, context)| context);
-            let truth = evaluate(&entry.subscription.filter, &**attributes, context);
+            let truth = evaluate(&entry.subscription.filter, attributes, context);
             note(truth);
             let options = &entry.subscription.options;
             let expired = options.expires_at.is_some_and(|expires_at| envelope.accepted_at >= expires_at);

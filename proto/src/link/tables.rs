@@ -279,7 +279,7 @@ impl Decoder {
         let attributes = if needs_attributes(self.layer) {
             let decoded = self.reader.decode(&content).map_err(|error| LinkError::new("content", error.to_string()))?;
             let time = decoded.time.unwrap_or(header.accepted_at);
-            AttributeBlock::Decoded(Arc::new(self.system.stamp(decoded.attributes, &publisher.name, time)))
+            AttributeBlock::Decoded(self.system.stamp(decoded.attributes, &publisher.name, time))
         } else {
             AttributeBlock::Encoded
         };
