@@ -28,6 +28,7 @@ mod quantiser;
 mod reading;
 mod residuals;
 mod schema;
+mod scratch;
 mod settling;
 mod store;
 mod symbols;
@@ -44,8 +45,9 @@ use gomera_model::filter::Filter;
 use crate::kernel::Kernel;
 use clusters::TenantId;
 use finder::Finder;
-use judging::{Question, Scratch};
+use judging::Question;
 use schema::Schema;
+use scratch::Scratch;
 use store::{State, Store};
 
 pub use explain::{Branch, Explanation};

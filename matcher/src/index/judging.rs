@@ -14,89 +14,12 @@ use super::ladders::{Ladders, Lies};
 use super::pages::Pages;
 use super::program::View;
 use super::quantiser::MISSING;
-use super::reading::{Kind, Reading};
-use super::schema::{ALWAYS, Schema, SlotId};
+use super::reading::{Kind, Reading, read};
+use super::schema::Schema;
+use super::scratch::{Found, Guess, Pending, Scratch, Sought, Trust};
 use super::store::{Crowd, Record, Store};
 use super::{Contexts, Output, RowId, Slices};
 use crate::kernel::{Codes, Columns, Kernel, LANES, Verdict, prefetch};
-
-/// Kept from publication to publication for its room.
-#[derive(Debug)]
-pub struct Scratch {
-    codes: Codes,
-    elements: Vec<u32>,
-    present: Vec<SlotId>,
-    sought: Vec<Sought>,
-    guesses: Vec<Guess>,
-    found: Vec<Found>,
-    pending: Vec<Pending>,
-    singles: Vec<RowId>,
-    /// Rows with several lanes that are satisfied, as bits.
-    satisfied: Vec<u64>,
-    several: Vec<u32>,
-}
-
-impl Scratch {
-    /// Nothing in hand.
-    pub fn new() -> Self {
-        let mut codes = [MISSING; 256];
-        codes[usize::from(ALWAYS)] = 1;
-        Self {
-            codes,
-            elements: Vec::new(),
-            present: Vec::new(),
-            sought: Vec::new(),
-            guesses: Vec::new(),
-            found: Vec::new(),
-            pending: Vec::new(),
-            singles: Vec::new(),
-            satisfied: Vec::new(),
-            several: Vec::new(),
-        }
-    }
-
-    /// Heap bytes.
-    pub fn bytes(&self) -> usize {
-        4 * (self.elements.capacity() + self.present.capacity() + self.singles.capacity())
-            + size_of::<Pending>() * self.pending.capacity()
-            + 8 * self.satisfied.capacity()
-            + 4 * self.several.capacity()
-            + size_of::<Sought>() * self.sought.capacity()
-            + size_of::<Guess>() * self.guesses.capacity()
-            + size_of::<Found>() * self.found.capacity()
-    }
-}
-
-/// A lane whose program decides.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    target: Target,
-    program: u32,
-}
-
-/// A key to look up.
-#[derive(Clone, Copy, Debug)]
-struct Sought {
-    key: Key,
-    hash: u64,
-    trust: Trust,
-}
-
-/// A block to go through, and how many of its tests are to be compared, at most.
-#[derive(Clone, Copy, Debug)]
-struct Found {
-    block: u32,
-    tests: usize,
-    trust: Trust,
-}
-
-/// What is probably the cluster of a key.
-#[derive(Clone, Copy, Debug)]
-struct Guess {
-    key: Key,
-    cluster: u32,
-    trust: Trust,
-}
 
 /// Times that a key is found before it is asked whether it was a good choice, and then whenever they have doubled.
 const SUSPICIOUS_HITS: u32 = 64;
@@ -170,7 +93,7 @@ pub fn judge(
 ) -> usize {
     let &Question { tenant, attributes, contexts, slices, epoch } = question;
     let Scratch { codes, elements, present, sought, guesses, found, pending, singles, satisfied, several } = scratch;
-    read(schema, store, attributes, codes, elements, present);
+    read(schema, &store.symbols, attributes, codes, elements, present);
     let Store { hashing, blocks, programs, symbols, residuals, clusters, ladders, records, crowds, .. } = store;
     let (records, ladders, blocks, programs) = (&*records, &*ladders, &*blocks, &*programs);
     let mut judging = Judging {
@@ -253,47 +176,6 @@ pub fn judge(
     }
     elements.clear();
     looked_at
-}
-
-/// Reads what the filters of the tenant ask for.
-fn read(
-    schema: &mut Schema,
-    store: &Store,
-    attributes: &Attributes,
-    codes: &mut Codes,
-    elements: &mut Vec<u32>,
-    present: &mut Vec<SlotId>,
-) {
-    schema.events += 1;
-    for (name, value) in attributes.iter() {
-        if let Some(first) = name.as_bytes().first() {
-            prefetch(first);
-        }
-        if let Value::String(text) = value
-            && let Some(first) = text.as_bytes().first()
-        {
-            prefetch(first);
-        }
-    }
-    let mut before = 0;
-    for (position, (name, value)) in (0..).zip(attributes.iter()) {
-        let Some(id) = schema.find_after(before, name) else { continue };
-        before = id;
-        let slot = schema.slot_mut(id);
-        slot.seen += 1;
-        let reading = Reading::of(value, position, slot.symbols > 0, &store.symbols, elements);
-        schema.readings[id as usize] = reading;
-        schema.code(schema.slot(id), &reading, codes);
-        present.push(id);
-    }
-}
-
-/// Whether lanes of a key may be believed to have passed its test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
-    Full,
-    /// An element of an array led here: what asks for the value itself is not satisfied.
-    None,
 }
 
 impl<'a, O: Output> Judging<'a, O> {

@@ -1,8 +1,11 @@
 //! A publication as its tenant's filters see it: for each attribute that any of them asks for, a number or a symbol.
 
+use gomera_model::attributes::Attributes;
 use gomera_model::value::{Value, compare_integer_with_float};
 
+use super::schema::{Schema, SlotId};
 use super::symbols::{Symbol, Symbols};
+use crate::kernel::{Codes, prefetch};
 
 /// The type of a value, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,5 +96,38 @@ fn around(integer: i64) -> (f64, f64) {
         Some(std::cmp::Ordering::Less) => (near.next_down(), near),
         Some(std::cmp::Ordering::Greater) => (near, near.next_up()),
         Some(std::cmp::Ordering::Equal) | None => (near, near),
+    }
+}
+
+/// Reads what the filters of the tenant ask for.
+pub fn read(
+    schema: &mut Schema,
+    symbols: &Symbols,
+    attributes: &Attributes,
+    codes: &mut Codes,
+    elements: &mut Vec<u32>,
+    present: &mut Vec<SlotId>,
+) {
+    schema.events += 1;
+    for (name, value) in attributes.iter() {
+        if let Some(first) = name.as_bytes().first() {
+            prefetch(first);
+        }
+        if let Value::String(text) = value
+            && let Some(first) = text.as_bytes().first()
+        {
+            prefetch(first);
+        }
+    }
+    let mut before = 0;
+    for (position, (name, value)) in (0..).zip(attributes.iter()) {
+        let Some(id) = schema.find_after(before, name) else { continue };
+        before = id;
+        let slot = schema.slot_mut(id);
+        slot.seen += 1;
+        let reading = Reading::of(value, position, slot.symbols > 0, symbols, elements);
+        schema.readings[id as usize] = reading;
+        schema.code(schema.slot(id), &reading, codes);
+        present.push(id);
     }
 }

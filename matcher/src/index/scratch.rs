@@ -1,0 +1,94 @@
+//! What judging a publication works in, kept from one to the next for its room.
+
+use super::RowId;
+use super::blocks::Target;
+use super::clusters::Key;
+use super::quantiser::MISSING;
+use super::schema::{ALWAYS, SlotId};
+use crate::kernel::Codes;
+
+/// Kept from publication to publication for its room.
+#[derive(Debug)]
+pub struct Scratch {
+    pub codes: Codes,
+    pub elements: Vec<u32>,
+    pub present: Vec<SlotId>,
+    pub sought: Vec<Sought>,
+    pub guesses: Vec<Guess>,
+    pub found: Vec<Found>,
+    pub pending: Vec<Pending>,
+    pub singles: Vec<RowId>,
+    /// Rows with several lanes that are satisfied, as bits.
+    pub satisfied: Vec<u64>,
+    pub several: Vec<u32>,
+}
+
+impl Scratch {
+    /// Nothing in hand.
+    pub fn new() -> Self {
+        let mut codes = [MISSING; 256];
+        codes[usize::from(ALWAYS)] = 1;
+        Self {
+            codes,
+            elements: Vec::new(),
+            present: Vec::new(),
+            sought: Vec::new(),
+            guesses: Vec::new(),
+            found: Vec::new(),
+            pending: Vec::new(),
+            singles: Vec::new(),
+            satisfied: Vec::new(),
+            several: Vec::new(),
+        }
+    }
+
+    /// Heap bytes.
+    pub fn bytes(&self) -> usize {
+        4 * (self.elements.capacity() + self.present.capacity() + self.singles.capacity())
+            + size_of::<Pending>() * self.pending.capacity()
+            + 8 * self.satisfied.capacity()
+            + 4 * self.several.capacity()
+            + size_of::<Sought>() * self.sought.capacity()
+            + size_of::<Guess>() * self.guesses.capacity()
+            + size_of::<Found>() * self.found.capacity()
+    }
+}
+
+/// A lane whose program decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    pub target: Target,
+    pub program: u32,
+}
+
+/// A key to look up.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought {
+    pub key: Key,
+    pub hash: u64,
+    pub trust: Trust,
+}
+
+/// A block to go through, and how many of its tests are to be compared, at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub block: u32,
+    pub tests: usize,
+    pub trust: Trust,
+}
+
+/// What is probably the cluster of a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Guess {
+    pub key: Key,
+    pub cluster: u32,
+    pub trust: Trust,
+}
+
+/// Whether lanes of a key may be believed to have passed its test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    Full,
+    /// An element of an array led here: what asks for the value itself is not satisfied.
+    None,
+}
