@@ -69,8 +69,8 @@ fn decided(access: &Access, what: What, slot: SlotId, operands: &[u32], negated:
         Access::Keys(key_slot, atoms) if *key_slot == slot && !negated => match (what, atoms.as_slice()) {
             (What::Equal, [atom]) => *atom == Atom::symbol(operands[0]),
             (What::Among, atoms) => {
-                // One key for each member, in their order.
-                atoms.len() + 1 == operands.len() && atoms[0] == Atom::symbol(operands[1])
+                // One key for each member, in their order; another list may begin with the same one.
+                atoms.iter().copied().eq(operands[1..].iter().map(|&symbol| Atom::symbol(symbol)))
             }
             (What::Present, [atom]) => *atom == Atom::PRESENT,
             _ => false,

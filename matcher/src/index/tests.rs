@@ -118,6 +118,7 @@ fn condition(random: &mut Random, depth: usize) -> String {
         5..=8 => format!("{n} {} {a}", random.pick(&["<", "<=", ">", ">="])),
         9 | 10 => format!("{n} BETWEEN {a} AND {b}"),
         11 => format!("{n} NOT BETWEEN {a} AND {b}"),
+        12 if random.chance(30) => format!("{s} IN ({x}, 'y') AND {s} IN ('y', {y})"),
         12 => format!("{s} IN ({x}, {y}, 'zebra', 5)"),
         13 => format!("{s} NOT IN ({x}, {y})"),
         14 => format!("{any} IS NULL"),
