@@ -42,6 +42,9 @@ fn hint(error: &std::io::Error) -> &'static str {
     }
 }
 
+/// What every HTTP/2 client sends first (RFC 9113, section 3.4).
+pub const HTTP2_PREFACE_BYTES: usize = 24;
+
 /// What a port is for, and the option that sets it.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose {

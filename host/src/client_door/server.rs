@@ -22,15 +22,14 @@ use tonic_health::server::HealthReporter;
 use super::service::PubSubService;
 use super::topology::TopologyService;
 use super::{ClientDoorConfig, Door, End, Reply};
-use crate::listening::{CONNECTION_WINDOW_BYTES, FRAME_BYTES, Incoming, Patience, Purpose, STREAM_WINDOW_BYTES};
+use crate::listening::{
+    CONNECTION_WINDOW_BYTES, FRAME_BYTES, HTTP2_PREFACE_BYTES, Incoming, Patience, Purpose, STREAM_WINDOW_BYTES,
+};
 use crate::mailbox;
 use crate::runtime::{Input, NodeHandle};
 
 /// How often the end is looked for while a door drains.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
-
-/// What every HTTP/2 client sends first (RFC 9113, section 3.4).
-const HTTP2_PREFACE_BYTES: usize = 24;
 
 /// What a door is made of.
 #[derive(Debug)]

@@ -20,11 +20,12 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Identity, Links};
-use crate::listening::{CONNECTION_WINDOW_BYTES, FRAME_BYTES, STREAM_WINDOW_BYTES};
+use crate::listening::{
+    CONNECTION_WINDOW_BYTES, FRAME_BYTES, HTTP2_PREFACE_BYTES, Incoming, Patience, Purpose, STREAM_WINDOW_BYTES,
+};
 use crate::mailbox;
 use crate::runtime::{Fabric, Input};
 
@@ -36,6 +37,10 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(20);
 
 /// A peer that connects has to say who it is within this.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
+
+/// One connection for each node of the cluster, and some that are about to be replaced.
+const PATIENCE: Patience =
+    Patience { connections_max: 4096, greeting_bytes: HTTP2_PREFACE_BYTES, greeting_within: HELLO_WITHIN };
 
 /// Largest packet: a frame may hold a window of publications, and those have limits of their own at the edge.
 const PACKET_BYTES_MAX: usize = 1 << 30;
@@ -61,7 +66,7 @@ impl LinkServer {
             .http2_keepalive_interval(Some(Duration::from_secs(5)))
             .http2_keepalive_timeout(Some(Duration::from_secs(5)))
             .add_service(service)
-            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+            .serve_with_incoming(Incoming::new(listener, Purpose::LINKS, PATIENCE));
         let task = tokio::spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the door for links ended");
