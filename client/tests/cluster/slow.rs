@@ -6,7 +6,7 @@ use gomera_client::{Event, SessionError, SlowPolicy};
 
 use crate::{PATIENCE, client, cluster, next, number, numbered};
 
-const COUNT: i64 = 2_000;
+const COUNT: i64 = 5_000;
 
 /// One task that publishes while it does not read: it must not wait for itself.
 async fn publish_without_reading(policy: SlowPolicy) -> Vec<Event> {
