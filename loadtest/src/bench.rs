@@ -55,16 +55,14 @@ fn content(json: bool) -> Result<bool> {
         }
         report
     };
-    let floor_up = told(floor(0)?);
-    let up = told(load(None, None)?);
+    let (floor_up, up) = median(|| Ok((told(floor(0)?), told(load(None, None)?))))?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate below 2^53")]
     let half = (up.publications_per_second / 2.0) as u64;
     let up_at_half = told(load(Some(half.max(1)), None)?);
-    let floor_processes = told(floor(4)?);
     let zookeeper = ZooKeeper::start(1).context("start ZooKeeper")?;
-    let processes = told(load(None, Some(&zookeeper.connect_string()))?);
+    let address = zookeeper.connect_string();
+    let (floor_processes, processes) = median(|| Ok((told(floor(4)?), told(load(None, Some(&address))?))))?;
     drop(zookeeper);
-    let ratio = |floor: &Report, cluster: &Report| floor.publications_per_second / cluster.publications_per_second;
     let result = Content {
         floor_over_up: ratio(&floor_up, &up),
         floor_over_processes: ratio(&floor_processes, &processes),
@@ -83,4 +81,15 @@ fn content(json: bool) -> Result<bool> {
         println!("gomera up at half: p50 {} us, p99 {} us (aim: below 1000 and 5000)", latency.p50, latency.p99);
     }
     Ok([&result.up, &result.up_at_half, &result.processes].iter().all(|report| report.valid))
+}
+
+/// The pair in the middle of three by its ratio: neighbours of a virtual machine take their share now and then.
+fn median(mut pair: impl FnMut() -> Result<(Report, Report)>) -> Result<(Report, Report)> {
+    let mut pairs = vec![pair()?, pair()?, pair()?];
+    pairs.sort_by(|one, other| ratio(&one.0, &one.1).total_cmp(&ratio(&other.0, &other.1)));
+    Ok(pairs.swap_remove(1))
+}
+
+fn ratio(floor: &Report, cluster: &Report) -> f64 {
+    floor.publications_per_second / cluster.publications_per_second
 }
