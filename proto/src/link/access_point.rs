@@ -131,5 +131,7 @@ fn submissions(decoder: &Decoder, wire: &v1::Publish) -> Result<Vec<Submission>,
         let envelope = decoder.envelope(envelope)?;
         Ok(Submission { envelope, generation: Generation(generation), resent: resent.has_next() })
     };
-    wire.envelopes.iter().zip(&wire.generations).map(submission).collect()
+    let submissions = wire.envelopes.iter().zip(&wire.generations).map(submission).collect::<Result<_, _>>()?;
+    resent.end()?;
+    Ok(submissions)
 }

@@ -1,5 +1,6 @@
 //! Columns: what many messages of a kind have, side by side. A column of places names the few that are out of the ordinary.
 
+use super::LinkError;
 use super::tables::count;
 
 /// The places of those that `is` says, counted from 0.
@@ -10,7 +11,7 @@ pub fn places<T>(all: &[T], is: impl Fn(&T) -> bool) -> Vec<u32> {
 /// Goes through what a column of places speaks of, in order.
 #[derive(Debug)]
 pub struct Places<'a> {
-    /// Those not reached yet, rising; what does not rise is never reached.
+    /// Those not reached yet, rising; what does not rise is never reached, and [`Places::end`] says so.
     rest: &'a [u32],
     next: u32,
 }
@@ -32,6 +33,16 @@ impl<'a> Places<'a> {
             _ => false,
         }
     }
+
+    /// After the last place: what was not reached names nothing that is there, and a flag would be lost.
+    pub fn end(self) -> Result<(), LinkError> {
+        end(self.rest.is_empty())
+    }
+}
+
+/// At the end of columns that are read side by side: nothing may be left over.
+pub fn end(is_used_up: bool) -> Result<(), LinkError> {
+    if is_used_up { Ok(()) } else { Err(LinkError::new("columns", "hold more than is said of them")) }
 }
 
 /// Numbers as distances from the one before.

@@ -176,6 +176,7 @@ fn matched(decoder: &Decoder, from: u64, wire: &v1::Matched) -> Result<Vec<Match
             .collect::<Result<_, _>>()?;
         all.push(Matched { number: Number(steps.by(step)), envelope: decoder.envelope(envelope)?, targets });
     }
+    columns::end(keys.next().is_none() && handles.is_empty())?;
     Ok(all)
 }
 

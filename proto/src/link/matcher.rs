@@ -8,7 +8,7 @@ use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
 
-use super::columns::Steps;
+use super::columns::{self, Steps};
 use super::tables::{Decoder, Encoder};
 use super::{LinkError, operation, parts, v1};
 
@@ -83,6 +83,7 @@ fn entries(decoder: &Decoder, wire: v1::Entries) -> Result<Entries, LinkError> {
         Ok((number, entry))
     };
     let entries = wire.steps.iter().zip(&wire.publications).map(&mut entry).collect::<Result<_, _>>()?;
+    columns::end(others.next().is_none())?;
     Ok(Entries { lane, class, from: Number(wire.from), to: Number(wire.to), entries })
 }
 

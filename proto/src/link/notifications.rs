@@ -126,7 +126,11 @@ fn items(wire: &v1::SessionBatch, publications: usize) -> Result<Vec<Item>, Link
             None => Item::Gap(gap(gaps.next().ok_or_else(|| LinkError::missing("gap"))?)),
         })
     };
-    wire.items.iter().map(item).collect()
+    let items = wire.items.iter().map(item).collect::<Result<_, _>>()?;
+    redelivered.end()?;
+    counted.end()?;
+    columns::end(columns.next().is_none() && handles.is_empty() && raised.next().is_none() && gaps.next().is_none())?;
+    Ok(items)
 }
 
 fn to_gap(gap: &Gap) -> v1::Gap {

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gomera_cluster::address::{Address, Incarnation, Layer, Shard};
-use gomera_cluster::identity::{Instance, PublisherKey, Sequence, Tenant};
+use gomera_cluster::identity::{Generation, Instance, PublisherKey, Sequence, Tenant};
 use gomera_cluster::layout::{Epoch, Layout, Member, Settings};
+use gomera_cluster::message::access_point::{Publish, Submission};
 use gomera_cluster::message::matcher::{Entries, Entry};
-use gomera_cluster::message::{Frame, Message, ToMatcher};
+use gomera_cluster::message::{Frame, Message, ToAccessPoint, ToMatcher};
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey};
 use gomera_model::publication::Publication;
@@ -150,6 +151,26 @@ fn a_layout_comes_back_as_it_went() {
     let decoded = Decoder::new(Layer::Matcher).decode(batch, ENDS).expect("decodes");
     let Message::Layout(back) = &decoded[0].message else { panic!("{decoded:?}") };
     assert_eq!(*back, layout);
+}
+
+#[test]
+fn a_flag_that_names_nothing_is_refused_and_not_lost() {
+    let frame = frame(Message::AccessPoint(ToAccessPoint::Publish(Publish {
+        lane: LaneId(1),
+        submissions: vec![Submission {
+            envelope: envelope(&Publication::default(), 1),
+            generation: Generation(1),
+            resent: true,
+        }],
+        acknowledged_through: Vec::new(),
+    })));
+    let mut wire = v1::Batch::decode(encoded(&[frame])).expect("what we encode");
+    let Some(v1::frame::Message::Publish(publish)) = &mut wire.frames[0].message else { panic!("{wire:?}") };
+    assert_eq!(publish.resent, [0]);
+    publish.resent = vec![1];
+    let decoded = Decoder::new(Layer::AccessPoint).decode(wire.encode_to_vec().into(), ENDS);
+    let error = decoded.expect_err("there is one submission");
+    assert_eq!(error.to_string(), "batch does not decode: columns hold more than is said of them");
 }
 
 #[test]
