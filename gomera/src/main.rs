@@ -15,6 +15,7 @@ mod node;
 mod output;
 mod publish;
 mod replay;
+mod runtime;
 mod signals;
 mod status;
 mod subscribe;
@@ -23,13 +24,12 @@ mod trial;
 mod up;
 mod view;
 
-use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gomera_cluster::address::Layer;
 
-use exit::{CODES, Failure, Outcome, Reason};
+use exit::{CODES, Outcome, Reason};
 
 /// Content-based publish/subscribe for the Internet of Things
 ///
@@ -168,17 +168,17 @@ fn run(command: Command) -> Outcome {
     allocation::show();
     match command {
         Command::Filter(command) => filter::run(&command),
-        Command::Demo(demo) => on_runtime(demo::run(demo)),
-        Command::Replay(replay) => on_runtime(replay::run(replay)),
-        Command::Pub(publish) => on_runtime(publish::run(publish)),
-        Command::Sub(subscribe) => on_runtime(subscribe::run(subscribe)),
-        Command::Status(status) => on_runtime(status::run(status)),
-        Command::Up(up) => serve(up::run(up)),
-        Command::ConnectionPoint(flags) => serve(node::connection_point(flags)),
-        Command::AccessPoint(flags) => serve(node::other(Layer::AccessPoint, flags)),
-        Command::Matcher(flags) => serve(node::other(Layer::Matcher, flags)),
-        Command::ExitPoint(flags) => serve(node::other(Layer::ExitPoint, flags)),
-        Command::Coordinator(flags) => serve(node::coordinator(flags)),
+        Command::Demo(demo) => runtime::run(demo::run(demo)),
+        Command::Replay(replay) => runtime::run(replay::run(replay)),
+        Command::Pub(publish) => runtime::run(publish::run(publish)),
+        Command::Sub(subscribe) => runtime::run(subscribe::run(subscribe)),
+        Command::Status(status) => runtime::run(status::run(status)),
+        Command::Up(up) => up::run(&up),
+        Command::ConnectionPoint(flags) => node::connection_point(&flags),
+        Command::AccessPoint(flags) => node::other(Layer::AccessPoint, &flags),
+        Command::Matcher(flags) => node::other(Layer::Matcher, &flags),
+        Command::ExitPoint(flags) => node::other(Layer::ExitPoint, &flags),
+        Command::Coordinator(flags) => node::coordinator(&flags),
         Command::Config => configuration::print_defaults(),
     }
 }
@@ -191,30 +191,6 @@ fn die_of_panics() {
         report(panic);
         std::process::abort();
     }));
-}
-
-/// A client is a descriptor, and shells grant a thousand of them unless a program asks for what it may have.
-fn take_descriptors() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::debug!(%error, "the limit of descriptors stays as it is");
-    }
-}
-
-/// For everything that others connect to.
-fn serve(command: impl Future<Output = Outcome>) -> Outcome {
-    take_descriptors();
-    on_runtime(command)
-}
-
-/// For everything that talks to a cluster.
-fn on_runtime(command: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Reason::Internal, error))?;
-    runtime.block_on(command)
 }
 
 /// Help and version go to standard output and are no failure; the rest is told as clap tells it.

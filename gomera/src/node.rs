@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::configuration::{Configuration, Draft, MachineFlags, ProcessFlags};
 use crate::exit::{Failure, Outcome, Reason};
 use crate::output;
+use crate::runtime;
 use crate::signals;
 
 /// A node becomes ready when a coordinator is there and every layer has the nodes that are wanted: whenever that is.
@@ -109,18 +110,18 @@ pub enum Told {
 }
 
 /// Runs a connection point.
-pub async fn connection_point(flags: ConnectionPoint) -> Outcome {
+pub fn connection_point(flags: &ConnectionPoint) -> Outcome {
     let draft = draft(&flags.node)?.set("listen", flags.listen).set("advertise", flags.advertise.clone());
-    node(draft, Layer::ConnectionPoint, &flags.node.common).await
+    node(draft, Layer::ConnectionPoint, &flags.node.common)
 }
 
 /// Runs a node of another layer.
-pub async fn other(layer: Layer, flags: Node) -> Outcome {
-    node(draft(&flags)?, layer, &flags.common).await
+pub fn other(layer: Layer, flags: &Node) -> Outcome {
+    node(draft(flags)?, layer, &flags.common)
 }
 
 /// Runs a coordinator.
-pub async fn coordinator(flags: Coordinator) -> Outcome {
+pub fn coordinator(flags: &Coordinator) -> Outcome {
     let mut configuration = common(&flags.common)?.finish()?;
     if let Some(nodes) = flags.nodes {
         configuration.coordinator.desired = nodes;
@@ -136,10 +137,10 @@ pub async fn coordinator(flags: Coordinator) -> Outcome {
         threads: configuration.threads(),
         metrics: Some(configuration.metrics_listen),
     };
-    run(process, &configuration, "coordinator", name, &flags.common).await
+    runtime::serve(&configuration, run(process, &configuration, "coordinator", name, &flags.common))
 }
 
-async fn node(draft: Draft, layer: Layer, common: &Common) -> Outcome {
+fn node(draft: Draft, layer: Layer, common: &Common) -> Outcome {
     let configuration = draft.finish()?;
     let label = layer.to_string();
     let name = named(&configuration, &label);
@@ -159,7 +160,7 @@ async fn node(draft: Draft, layer: Layer, common: &Common) -> Outcome {
         threads: configuration.threads(),
         metrics: Some(configuration.metrics_listen),
     };
-    run(process, &configuration, &label, name, common).await
+    runtime::serve(&configuration, run(process, &configuration, &label, name, common))
 }
 
 fn common(flags: &Common) -> Outcome<Draft> {

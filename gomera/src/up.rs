@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
+use gomera_cluster::address::Layer;
 use gomera_coordinator::Desired;
 use gomera_host::cluster::{InProcess, InProcessConfig, Shape};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::configuration::{Configuration, Draft, METRICS_PORT, MachineFlags, Pro
 use crate::exit::{Failure, Outcome, Reason};
 use crate::node;
 use crate::output;
+use crate::runtime;
 use crate::signals;
 
 /// Stopping that takes longer is explained.
@@ -55,7 +57,7 @@ struct Serving<'a> {
 }
 
 /// Runs it.
-pub async fn run(up: Up) -> Outcome {
+pub fn run(up: &Up) -> Outcome {
     // A person has started it and wants to read what is wrong, not what goes well.
     let mut defaults = Configuration { log: "warn".into(), ..Configuration::default() };
     if up.processes.is_none() {
@@ -63,15 +65,23 @@ pub async fn run(up: Up) -> Outcome {
         // Clients cannot go elsewhere, and what the cluster holds goes with it.
         defaults.stop_within = Duration::from_secs(2);
     }
-    let configuration = Draft::read(defaults, up.process.config.as_deref())?
+    let mut configuration = Draft::read(defaults, up.process.config.as_deref())?
         .with(&up.process)
         .with(&up.machines)
         .set("listen", up.listen)
         .set("zookeeper.servers", up.zookeeper.clone())
         .finish()?;
+    if configuration.workers == 0 {
+        // Its clients and the kernel's part of their connections are on this machine too.
+        let neighbours =
+            up.processes.map_or(2, |nodes| Layer::ALL.iter().map(|&layer| usize::from(nodes.of(layer))).sum());
+        configuration.workers = runtime::share(neighbours);
+    }
     match up.processes {
-        Some(nodes) => processes::run(&configuration, up.process.config.as_deref(), nodes, up.json).await,
-        None => in_process(&configuration, up.nodes.unwrap_or_default(), up.json).await,
+        Some(nodes) => {
+            runtime::serve(&configuration, processes::run(&configuration, up.process.config.as_deref(), nodes, up.json))
+        }
+        None => runtime::serve(&configuration, in_process(&configuration, up.nodes.unwrap_or_default(), up.json)),
     }
 }
 

@@ -109,6 +109,7 @@ impl Cluster {
                 arguments.extend(["--link-listen".into(), links.to_string()]);
                 arguments.extend(["--shards".into(), configuration.shards.to_string()]);
                 arguments.extend(["--threads".into(), configuration.threads.to_string()]);
+                arguments.extend(["--workers".into(), configuration.workers.to_string()]);
                 let metrics = nth(configuration.metrics_listen, started)?;
                 self.spawn(configuration, file, Some(layer), format!("{layer}-{ordinal}"), metrics, arguments, news)?;
                 started += 1;
