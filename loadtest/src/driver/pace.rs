@@ -1,4 +1,4 @@
-//! Wakes open-loop publishers more finely than the runtime's timer (1 ms): a thread sleeps 250 us at a time and wakes those
+//! Wakes open-loop publishers more finely than the runtime's timer (1 ms): a thread sleeps 500 us at a time and wakes those
 //! that are due, and only those.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How often schedules are looked at; adds at most this much to a latency.
-const TICK: Duration = Duration::from_micros(250);
+const TICK: Duration = Duration::from_micros(500);
 
 /// Wakes any number of publishers; its thread ends with the last of them.
 pub(crate) struct Pace {
