@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::lane::Lane;
 use crate::ownership::{Ownership, Standing};
 use crate::statistics::Statistics;
-use crate::subscriptions::{Hit, Subscriptions, removable_until};
+use crate::subscriptions::{Hits, OfSession, Subscriptions, removable_until};
 
 /// A shard at work.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Serving {
     /// Per lane, the last number worked off; the lane in hand may be further.
     judged: Vector,
     subscriptions: Subscriptions,
-    hits: Vec<Hit>,
+    hits: Hits,
 }
 
 impl Serving {
@@ -40,7 +40,7 @@ impl Serving {
             lanes: BTreeMap::new(),
             judged: Vector::default(),
             subscriptions: Subscriptions::new(config),
-            hits: Vec::new(),
+            hits: Hits::default(),
             config: config.clone(),
         };
         serving.open_lanes();
@@ -172,7 +172,7 @@ impl Serving {
 fn judge(
     ownership: &Ownership,
     subscriptions: &mut Subscriptions,
-    hits: &mut Vec<Hit>,
+    hits: &mut Hits,
     lane: &mut Lane,
     number: Number,
     envelope: &Arc<Envelope>,
@@ -182,12 +182,12 @@ fn judge(
         AttributeBlock::Encoded => panic!("the driver of a matcher decodes attributes before its machine sees them"),
     };
     subscriptions.judge(envelope, attributes, hits);
-    for of_session in hits.chunk_by(|left, right| left.session == right.session) {
-        let handles = match of_session {
-            [hit] => Handles::One(hit.generation, hit.handle),
-            several => Handles::Many(several.iter().map(|hit| (hit.generation, hit.handle)).collect()),
+    for OfSession { session, handles } in hits.sessions() {
+        let session = *session;
+        let handles = match handles.as_slice() {
+            &[(generation, handle)] => Handles::One(generation, handle),
+            several => Handles::Many(several.into()),
         };
-        let session = of_session[0].session;
         lane.push(number, envelope, ownership.exits(session), Target { session, handles }, &ownership.active);
     }
 }

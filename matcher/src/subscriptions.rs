@@ -17,6 +17,7 @@
 //! `Forget` takes effect at once, and the rows it dooms are removed in steps.
 
 mod doomed;
+mod hits;
 mod rows;
 mod sessions;
 
@@ -24,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gomera_cluster::identity::{Generation, Handle, SessionKey, SubscriptionKey, Tenant};
+use gomera_cluster::identity::{Handle, SubscriptionKey, Tenant};
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::operation::{Change, Description, Existing, Operation, Outcome, Subscription, Version};
 use gomera_cluster::position::Vector;
@@ -37,19 +38,9 @@ use crate::config::Config;
 use crate::index::{Contexts, Index, RowId, Slices};
 use crate::ownership::Standing;
 use doomed::{Doomed, Step};
+pub use hits::{Hits, OfSession};
 use rows::{Row, Rows};
 use sessions::{SessionId, Sessions};
-
-/// A subscription that a publication satisfied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hit {
-    /// Whose it is.
-    pub session: SessionKey,
-    /// What stands for it.
-    pub handle: Handle,
-    /// The attachment that put it.
-    pub generation: Generation,
-}
 
 /// All of it.
 #[derive(Debug)]
@@ -117,8 +108,8 @@ impl Subscriptions {
     }
 
     /// What a publication satisfies, in order of session and handle.
-    pub fn judge(&mut self, envelope: &Envelope, attributes: &Attributes, hits: &mut Vec<Hit>) {
-        hits.clear();
+    pub fn judge(&mut self, envelope: &Envelope, attributes: &Attributes, hits: &mut Hits) {
+        hits.begin();
         self.satisfied.clear();
         let contexts = ContextsOf { rows: &self.rows, sessions: &self.sessions };
         self.index.matches(&envelope.tenant, attributes, &contexts, Slices::All, &mut self.satisfied);
@@ -129,10 +120,10 @@ impl Subscriptions {
             }
             let session = self.sessions.get(row.session);
             if !session.has_forgotten(row.generation) {
-                hits.push(Hit { session: session.key, handle: row.handle, generation: row.generation });
+                hits.push(row.session, session.key, row.generation, row.handle);
             }
         }
-        hits.sort_unstable();
+        hits.finish();
     }
 
     /// Applies an operation on one subscription.

@@ -29,7 +29,7 @@ pub type RowsByHandle = BTreeMap<(Handle, SubscriptionKey), RowId>;
 pub struct SessionId(u32);
 
 impl SessionId {
-    fn index(self) -> usize {
+    pub(super) fn index(self) -> usize {
         usize::try_from(self.0).expect("32 bits fit a usize")
     }
 }

@@ -26,9 +26,10 @@ fn handles(subscriptions: &mut Subscriptions, entries: &[(&str, Value)]) -> Vec<
 }
 
 fn handles_at(subscriptions: &mut Subscriptions, accepted_at: i64, entries: &[(&str, Value)]) -> Vec<u64> {
-    let mut hits = Vec::new();
+    let mut hits = Hits::default();
     subscriptions.judge(&envelope(1, accepted_at, entries), &attributes(entries), &mut hits);
-    hits.into_iter().map(|hit| hit.handle.0).collect()
+    let handles = hits.sessions().iter().flat_map(|of_session| &of_session.handles);
+    handles.map(|&(_, handle)| handle.0).collect()
 }
 
 fn applied(outcome: &Outcome) -> Option<u64> {
