@@ -19,6 +19,7 @@ mod coding;
 mod explain;
 mod finder;
 mod judging;
+mod labels;
 mod ladders;
 mod merge;
 mod pages;

@@ -2,8 +2,9 @@
 //!
 //! A test of a lane is three bytes: a feature, and the lowest and highest code of that feature that may pass. The publication
 //! is a table of 256 codes, one a feature. A lane *may* pass if every code lies within its bounds, and *surely* passes if every
-//! code lies strictly within. Columns lie one after the other, features, lows, highs of the first test, then of the next, each
-//! as long as the block's capacity.
+//! code lies strictly within. Bounds whose low end is above the high one go around: they exclude what lies between. The code of
+//! what is missing passes no test. Columns lie one after the other, features, lows, highs of the first test, then of the next,
+//! each as long as the block's capacity.
 //!
 //! The only place with `unsafe`: a scalar version says what is meant, versions for instruction sets found at run time must
 //! agree with it.
@@ -16,6 +17,9 @@ mod scalar;
 
 /// Codes of a publication by feature.
 pub type Codes = [u8; 256];
+
+/// The code that passes no test.
+pub const MISSING: u8 = u8::MAX;
 
 /// Lanes judged at a time.
 pub const LANES: usize = 64;
@@ -108,6 +112,72 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
             Self::Avx512 => unsafe { avx512::judge(codes, all, verdicts) },
+        }
+    }
+}
+
+/// So few lanes that each is taken on its own.
+const FEW: u32 = 4;
+
+impl Kernel {
+    /// Appends those of up to 64 elements of four bytes whose bits are set, in order.
+    ///
+    /// # Panics
+    /// If a bit is set beyond the elements.
+    #[inline]
+    pub fn select<T: Copy>(self, from: &[T], lanes: u64, into: &mut Vec<T>) {
+        const { assert!(size_of::<T>() == 4, "elements of four bytes") }
+        if lanes == 0 {
+            return;
+        }
+        assert!(from.len() > (63 - lanes.leading_zeros()) as usize, "an element a bit");
+        into.reserve(LANES);
+        let count = lanes.count_ones();
+        if count <= FEW {
+            // Always so many, because how many cannot be foreseen; those beyond are not counted.
+            let mut rest = lanes;
+            for place in 0..FEW as usize {
+                let lane = if rest == 0 { 0 } else { rest.trailing_zeros() as usize };
+                rest &= rest.wrapping_sub(1);
+                // SAFETY: there is room for 64 more, and `lane` is one whose bit is set, or the first.
+                unsafe { into.as_mut_ptr().add(into.len() + place).write(*from.get_unchecked(lane)) };
+            }
+            // SAFETY: so many were written.
+            unsafe { into.set_len(into.len() + count as usize) };
+            return;
+        }
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 if from.len() >= LANES => {
+                // SAFETY: made by `detect` alone, which found the instructions; 64 elements can be read, and there is room
+                // for 64 more.
+                unsafe {
+                    let end = into.as_mut_ptr().add(into.len());
+                    let count = avx512::select(from.as_ptr().cast(), lanes, end.cast());
+                    into.set_len(into.len() + count);
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 | Self::Avx2 => scalar::select(from, lanes, into),
+            Self::Scalar => scalar::select(from, lanes, into),
+        }
+    }
+}
+
+/// Asks for the memory of those of up to 64 elements of four bytes whose bits are set, because they will be selected soon.
+#[inline]
+pub fn prefetch_selected<T>(from: &[T], lanes: u64) {
+    if lanes.count_ones() <= FEW {
+        let mut rest = lanes;
+        for _ in 0..FEW {
+            if let Some(element) = from.get(rest.trailing_zeros() as usize % LANES) {
+                prefetch(element);
+            }
+            rest &= rest.wrapping_sub(1);
+        }
+    } else {
+        for element in from.iter().step_by(16).take(4) {
+            prefetch(element);
         }
     }
 }

@@ -250,6 +250,18 @@ impl Blocks {
         self.words.get(block.words, block.len())
     }
 
+    /// Targets from a lane on, and whatever stands behind them.
+    #[inline]
+    pub fn targets_from(&self, block: &Block, first: usize) -> &[RowId] {
+        &self.targets.from(block.targets)[first..]
+    }
+
+    /// Where the programs of lanes begin, from a lane on, and whatever stands behind them.
+    #[inline]
+    pub fn programs_from(&self, block: &Block, first: usize) -> &[u32] {
+        &self.words.from(block.words)[first..]
+    }
+
     /// Of 64 lanes, those whose columns say less than the program.
     #[inline]
     pub fn unsure(&self, block: &Block, first: usize) -> u64 {

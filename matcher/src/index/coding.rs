@@ -4,8 +4,9 @@ use super::access::Access;
 use super::blocks::Coded;
 use super::cells::Bounds;
 use super::clusters::Atom;
+use super::labels::Label;
 use super::program::{What, tests};
-use super::schema::{Schema, SlotId, Trait, code_of};
+use super::schema::{Schema, SlotId, Trait};
 
 /// The narrowest tests of a program, at most so many, but for the one that the access has decided; and whether the program must
 /// be looked at even if all of them hold. The features are held, once each, until the caller releases them.
@@ -16,23 +17,29 @@ pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) 
         if decided(access, test.what, test.slot, test.operands, test.negated) {
             continue;
         }
-        if test.negated {
-            verify = true;
-            continue;
-        }
         match test.what {
             What::Range64 | What::Low64 | What::High64 | What::Range32 | What::Low32 | What::High32 => {
                 let (low, high) = test.bounds().expect("a range");
-                verify |= !code(schema, &mut all, test.slot, Trait::Number, low, high);
+                verify |= if test.negated {
+                    !outside(schema, &mut all, test.slot, low, high)
+                } else {
+                    !code(schema, &mut all, test.slot, Trait::Number, low, high)
+                };
             }
-            What::Equal => {
-                verify = true;
-                if let Some(feature) = schema.feature(test.slot, Trait::Symbol) {
-                    let code = code_of(test.operands[0]);
-                    all.push(Coded { feature, low: code, high: code });
+            What::Equal => match schema.feature(test.slot, Trait::Symbol) {
+                Some(feature) => {
+                    let label = schema.labels(feature).label(test.operands[0]);
+                    let (low, high) = match (label, test.negated) {
+                        (Label::Own(code), false) => (code - 1, code + 1),
+                        (Label::Own(code), true) => (code + 1, code - 1),
+                        (Label::Shared(code), false) => (code, code),
+                        (Label::Shared(code), true) => (code, code - 1),
+                    };
+                    all.push(Coded { feature, low, high });
                 }
-            }
-            What::Circle | What::Box => {
+                None => verify = true,
+            },
+            What::Circle | What::Box if !test.negated => {
                 verify = true;
                 let bounds = Bounds::of(&test).expect("an area");
                 code(schema, &mut all, test.slot, Trait::Latitude, bounds.south, bounds.north);
@@ -41,7 +48,9 @@ pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) 
                 }
             }
             What::Always => {}
-            What::Differs
+            What::Circle
+            | What::Box
+            | What::Differs
             | What::Among
             | What::Holds
             | What::Prefix
@@ -51,7 +60,7 @@ pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) 
         }
     }
     if all.len() > 1 {
-        all.sort_by_key(|coded| coded.high.saturating_sub(coded.low));
+        all.sort_by_key(|coded| coded.high.wrapping_sub(coded.low));
     }
     for test in &all {
         schema.retain_feature(test.feature);
@@ -82,6 +91,20 @@ fn decided(access: &Access, what: What, slot: SlotId, operands: &[u32], negated:
         }
         Access::Keys(..) | Access::Scan => false,
     }
+}
+
+/// Codes of what is there and not within bounds: they go around.
+fn outside(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, low: f64, high: f64) -> bool {
+    let Some(feature) = schema.feature(slot, Trait::Number) else { return false };
+    let (low, high) = schema.quantiser(feature).bounds(low, high);
+    // Within one code, nearly everything is outside, and the program says what is not.
+    let is_told = low != high;
+    if is_told {
+        into.push(Coded { feature, low: high, high: low });
+    } else {
+        schema.drop_unused(feature);
+    }
+    is_told
 }
 
 fn code(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, what: Trait, low: f64, high: f64) -> bool {

@@ -13,13 +13,13 @@ use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, TenantId, scan_key};
 use super::ladders::{Ladders, Lies};
 use super::pages::Pages;
 use super::program::View;
-use super::quantiser::MISSING;
+use super::quantiser::OTHER;
 use super::reading::{Kind, Reading, read};
 use super::schema::Schema;
-use super::scratch::{Found, Guess, Pending, Scratch, Sought, Trust};
+use super::scratch::{Found, Guess, Scratch, Sought, Trust};
 use super::store::{Crowd, Record, Store};
 use super::{Contexts, Output, RowId, Slices};
-use crate::kernel::{Codes, Columns, Kernel, LANES, Verdict, prefetch};
+use crate::kernel::{Codes, Columns, Kernel, LANES, Verdict, prefetch, prefetch_selected};
 
 /// Times that a key is found before it is asked whether it was a good choice, and then whenever they have doubled.
 const SUSPICIOUS_HITS: u32 = 64;
@@ -27,10 +27,26 @@ const SUSPICIOUS_HITS: u32 = 64;
 /// Lanes to be compared together, up to 64 of each block.
 const BATCH: usize = 16;
 
+/// Programs whose words are asked for before they run.
+const AHEAD: usize = 8;
+
 struct Batch<'a> {
     columns: [Columns<'a>; BATCH],
     chunks: [Option<Chunk<'a>>; BATCH],
     count: usize,
+    /// Those of the batch before of which some lanes are left, while memory brings what they lead to.
+    left: [Option<(Chunk<'a>, Verdict)>; BATCH],
+    left_count: usize,
+}
+
+impl Batch<'_> {
+    const EMPTY: Self = Self {
+        columns: [Columns { bytes: &[], capacity: 0, first: 0, tests: 0, lanes: 0 }; BATCH],
+        chunks: [None; BATCH],
+        count: 0,
+        left: [None; BATCH],
+        left_count: 0,
+    };
 }
 
 /// Where a batch's lanes are.
@@ -38,6 +54,7 @@ struct Batch<'a> {
 struct Chunk<'a> {
     block: &'a Block,
     first: usize,
+    lanes: usize,
     trust: Trust,
 }
 
@@ -56,7 +73,9 @@ struct Judging<'a, O> {
     sought: &'a mut Vec<Sought>,
     guesses: &'a mut Vec<Guess>,
     found: &'a mut Vec<Found>,
-    pending: &'a mut Vec<Pending>,
+    pending: &'a mut Vec<RowId>,
+    pending_programs: &'a mut Vec<u32>,
+    marked: &'a mut Vec<RowId>,
     singles: &'a mut Vec<RowId>,
     satisfied: &'a mut Vec<u64>,
     several: &'a mut Vec<u32>,
@@ -92,7 +111,8 @@ pub fn judge(
     output: &mut impl Output,
 ) -> usize {
     let &Question { tenant, attributes, contexts, slices, epoch } = question;
-    let Scratch { codes, elements, present, sought, guesses, found, pending, singles, satisfied, several } = scratch;
+    let Scratch { codes, elements, present, sought, guesses, found, .. } = scratch;
+    let Scratch { pending, programs: pending_programs, marked, singles, satisfied, several, .. } = scratch;
     read(schema, &store.symbols, attributes, codes, elements, present);
     let Store { hashing, blocks, programs, symbols, residuals, clusters, ladders, records, crowds, .. } = store;
     let (records, ladders, blocks, programs) = (&*records, &*ladders, &*blocks, &*programs);
@@ -111,13 +131,15 @@ pub fn judge(
         guesses,
         found,
         pending,
+        pending_programs,
+        marked,
         singles,
         satisfied,
         several,
         output,
         events: schema.events,
         is_suspicious: false,
-        batch: Batch { columns: [Columns::default(); BATCH], chunks: [None; BATCH], count: 0 },
+        batch: Batch::EMPTY,
     };
     for &id in &*present {
         let slot = schema.slot(id);
@@ -166,6 +188,7 @@ pub fn judge(
         }
     }
     judging.go_through();
+    judging.give_marked();
     let view = View { readings: &schema.readings, elements, attributes, symbols, residuals };
     let looked_at = judging.verify(&view, contexts);
     judging.finish();
@@ -212,7 +235,8 @@ impl<'a, O: Output> Judging<'a, O> {
     fn ladder(&mut self, id: u32) {
         let ladder = self.ladders.get(id);
         let code = self.codes[usize::from(ladder.rail.feature)];
-        if code == MISSING {
+        // What is no number is in no range.
+        if code >= OTHER {
             return;
         }
         let tests = usize::from(ladder.rail.tests);
@@ -245,6 +269,7 @@ impl<'a, O: Output> Judging<'a, O> {
         }
         self.found.clear();
         self.compare();
+        self.sort_out();
     }
 
     /// Adds a block to the batch.
@@ -260,66 +285,72 @@ impl<'a, O: Output> Judging<'a, O> {
             let columns = self.blocks.columns(block, first, tests, lanes);
             columns.prefetch();
             self.batch.columns[at] = columns;
-            self.batch.chunks[at] = Some(Chunk { block, first, trust });
+            self.batch.chunks[at] = Some(Chunk { block, first, lanes, trust });
             self.batch.count += 1;
         }
     }
 
-    /// Compares the batch.
+    /// Compares the batch, and sorts the one before out.
     fn compare(&mut self) {
         let count = std::mem::take(&mut self.batch.count);
         let mut verdicts = [Verdict::default(); BATCH];
         self.kernel.judge(self.codes, &self.batch.columns[..count], &mut verdicts);
-        for (chunk, verdict) in self.batch.chunks.iter().zip(&verdicts).take(count) {
-            let Some(Chunk { block, first, .. }) = *chunk else { continue };
-            let targets = &self.blocks.targets(block)[first..];
-            for line in (0..LANES).step_by(16).filter(|line| verdict.may >> line & 0xffff != 0) {
-                prefetch(&targets[line]);
-            }
-            if verdict.may != verdict.surely || block.has_unsure() {
-                let programs = &self.blocks.programs(block)[first..];
-                for line in (0..LANES).step_by(16).filter(|line| verdict.may >> line & 0xffff != 0) {
-                    prefetch(&programs[line]);
-                }
-            }
+        self.sort_out();
+        let Batch { chunks, left, left_count, .. } = &mut self.batch;
+        for (chunk, &verdict) in chunks.iter().zip(&verdicts).take(count) {
+            // Whether any lane is left cannot be foreseen, so there is no branch for it.
+            left[*left_count] = chunk.map(|chunk| (chunk, verdict));
+            *left_count += usize::from(verdict.may != 0);
         }
-        for (index, verdict) in verdicts.iter().enumerate().take(count).filter(|(_, verdict)| verdict.may != 0) {
-            let chunk = self.batch.chunks[index].expect("of a block");
-            self.sort_out(chunk, self.batch.columns[index].lanes, *verdict);
+        for &(Chunk { block, first, .. }, verdict) in left.iter().take(*left_count).flatten() {
+            prefetch_selected(self.blocks.targets_from(block, first), verdict.may);
+            if verdict.may != verdict.surely || block.has_unsure() {
+                prefetch_selected(self.blocks.programs_from(block, first), verdict.may);
+            }
         }
     }
 
     /// Lanes that match go out, lanes that may are to be looked at.
-    #[inline]
-    fn sort_out(&mut self, chunk: Chunk<'_>, lanes: usize, verdict: Verdict) {
-        let Chunk { block, first, trust } = chunk;
-        let surely = match trust {
-            Trust::Full if verdict.surely != 0 => verdict.surely & !self.blocks.unsure(block, first),
-            Trust::Full | Trust::None => 0,
-        };
+    fn sort_out(&mut self) {
         let blocks = self.blocks;
-        let targets = &blocks.targets(block)[first..first + lanes];
-        let look = verdict.may & !surely;
-        if look != 0 {
-            let programs = &blocks.programs(block)[first..first + lanes];
-            for lane in bits(look) {
-                let program = programs[lane];
-                prefetch(&self.programs.from(program)[0]);
-                self.pending.push(Pending { target: Target(targets[lane].0), program });
+        for index in 0..std::mem::take(&mut self.batch.left_count) {
+            let (Chunk { block, first, lanes, trust }, verdict) = self.batch.left[index].expect("of a block");
+            let surely = match trust {
+                Trust::Full => verdict.surely & !blocks.unsure(block, first),
+                Trust::None => 0,
+            };
+            let targets = blocks.targets_from(block, first);
+            let look = verdict.may & !surely;
+            if look != 0 {
+                self.kernel.select(targets, look, self.pending);
+                self.kernel.select(blocks.programs_from(block, first), look, self.pending_programs);
+            }
+            if !block.has_rows_only() {
+                self.kernel.select(targets, surely, self.marked);
+            } else if surely.count_ones() as usize == lanes {
+                self.many(&targets[..lanes]);
+            } else {
+                self.kernel.select(targets, surely, self.singles);
             }
         }
-        if surely == 0 {
+    }
+
+    /// Gives targets out that are not simply rows.
+    fn give_marked(&mut self) {
+        if self.marked.is_empty() {
             return;
         }
-        if !block.has_rows_only() {
-            for lane in bits(surely) {
-                self.satisfied(Target(targets[lane].0));
+        let marked = std::mem::take(self.marked);
+        for (index, &target) in marked.iter().enumerate() {
+            if let Some(next) = marked.get(index + AHEAD)
+                && let Role::Crowd(number) = Target(next.0).role()
+            {
+                prefetch(&self.crowds[number]);
             }
-        } else if surely.count_ones() as usize == lanes {
-            self.many(targets);
-        } else {
-            self.singles.extend(bits(surely).map(|lane| targets[lane]));
+            self.satisfied(Target(target.0));
         }
+        *self.marked = marked;
+        self.marked.clear();
     }
 
     /// Many rows at once.
@@ -364,8 +395,15 @@ impl<'a, O: Output> Judging<'a, O> {
     /// Runs the programs of what is pending.
     fn verify(&mut self, view: &View<'_>, contexts: &impl Contexts) -> usize {
         let looked_at = self.pending.len();
+        let programs = self.programs;
+        for &program in self.pending_programs.iter().take(AHEAD) {
+            prefetch(&programs.from(program)[0]);
+        }
         for index in 0..looked_at {
-            let Pending { target, program } = self.pending[index];
+            if let Some(&next) = self.pending_programs.get(index + AHEAD) {
+                prefetch(&programs.from(next)[0]);
+            }
+            let (target, program) = (Target(self.pending[index].0), self.pending_programs[index]);
             let row = match target.role() {
                 Role::Row(row) => row,
                 Role::RowOfSeveral(row) => {
@@ -378,11 +416,12 @@ impl<'a, O: Output> Judging<'a, O> {
                 Role::Crowd(number) if self.crowds[number].stamp == self.epoch => continue,
                 Role::Crowd(number) => self.crowds[number].rows[0],
             };
-            if view.satisfies(self.programs.from(program), || contexts.context(row)) {
+            if view.satisfies(programs.from(program), || contexts.context(row)) {
                 self.satisfied(target);
             }
         }
         self.pending.clear();
+        self.pending_programs.clear();
         looked_at
     }
 
@@ -400,16 +439,4 @@ impl<'a, O: Output> Judging<'a, O> {
             self.satisfied[row as usize / 64] = 0;
         }
     }
-}
-
-/// The places of the bits that are set, ascending.
-#[inline]
-fn bits(mut word: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        (word != 0).then(|| {
-            let place = word.trailing_zeros() as usize;
-            word &= word - 1;
-            place
-        })
-    })
 }

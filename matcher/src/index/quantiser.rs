@@ -3,7 +3,7 @@
 //! at more closely, so bad boundaries cost time and nothing else.
 
 /// Codes between [`CODE_MIN`] and [`CODE_MAX`] need so many boundaries.
-const BOUNDARIES_MAX: usize = 252;
+const BOUNDARIES_MAX: usize = 251;
 
 /// Below every number: a bound that is open.
 pub const OPEN_LOW: u8 = 0;
@@ -11,11 +11,12 @@ pub const OPEN_LOW: u8 = 0;
 const CODE_MIN: u8 = 1;
 /// The code of the highest numbers.
 #[cfg(test)]
-const CODE_MAX: u8 = 253;
+const CODE_MAX: u8 = 252;
 /// Above every number: a bound that is open.
-pub const OPEN_HIGH: u8 = 254;
-/// Of a publication that lacks the attribute, or has no number there: beyond every bound.
-pub const MISSING: u8 = 255;
+pub const OPEN_HIGH: u8 = 253;
+/// Of a publication that has something else than a number, or a NaN: beyond every bound, but there, so that a negated test
+/// passes. [`MISSING`](crate::kernel::MISSING), which passes none, is that of one without the attribute.
+pub const OTHER: u8 = 254;
 
 /// Constants kept to learn from.
 const SAMPLES_MAX: usize = 1023;
@@ -49,11 +50,11 @@ impl Quantiser {
         Self { boundaries: boundaries.into(), steps: Some(Box::new(steps)) }
     }
 
-    /// The code of a number; [`MISSING`] for a NaN.
+    /// The code of a number; [`OTHER`] for a NaN.
     #[inline]
     pub fn code(&self, number: f64) -> u8 {
         if number.is_nan() {
-            return MISSING;
+            return OTHER;
         }
         // Two rounds of counting what is not above, because counting has no branches.
         let count = |boundaries: &[f64]| boundaries.iter().map(|&boundary| u8::from(boundary <= number)).sum::<u8>();
@@ -76,11 +77,11 @@ impl Quantiser {
     pub fn share(&self, low: f64, high: f64) -> f64 {
         let below = |number: f64| self.boundaries.partition_point(|&boundary| boundary <= number);
         let reached = below(high).saturating_sub(below(low)) + 1;
-        let size = |count: usize| f64::from(u32::try_from(count).expect("at most 253"));
+        let size = |count: usize| f64::from(u32::try_from(count).expect("at most 252"));
         size(reached) / size(self.boundaries.len() + 1)
     }
 
-    /// The share of samples that have the most frequent code although they differ: near 1/252 where the boundaries fit.
+    /// The share of samples that have the most frequent code although they differ: near 1/251 where the boundaries fit.
     pub fn crowding(&self, samples: &Samples) -> f64 {
         let mut sorted = samples.kept.clone();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!(quantiser.code(f64::NEG_INFINITY), CODE_MIN);
         assert!(quantiser.code(f64::INFINITY) <= CODE_MAX);
         assert_eq!(quantiser.code(-0.0), quantiser.code(0.0));
-        assert_eq!(quantiser.code(f64::NAN), MISSING);
+        assert_eq!(quantiser.code(f64::NAN), OTHER);
         assert_eq!(quantiser.bounds(f64::NEG_INFINITY, f64::INFINITY), (OPEN_LOW, OPEN_HIGH));
     }
 

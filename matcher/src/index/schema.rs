@@ -9,9 +9,11 @@ use std::sync::Arc;
 use gomera_cluster::table::Seeded;
 
 use super::finder::Finder;
-use super::quantiser::{MISSING, Quantiser, Samples};
+use super::labels::Labels;
+use super::quantiser::{OTHER, Quantiser, Samples};
 use super::reading::{Kind, Reading};
-use super::symbols::{Symbol, text_bytes};
+use super::symbols::text_bytes;
+use crate::kernel::MISSING;
 
 /// An attribute that filters of a tenant ask for.
 pub type SlotId = u32;
@@ -38,6 +40,8 @@ pub struct Feature {
     slot: SlotId,
     what: Trait,
     pub quantiser: Quantiser,
+    /// Of symbols.
+    labels: Labels,
     /// Lanes that use it.
     uses: u32,
 }
@@ -222,7 +226,7 @@ impl Schema {
 
     /// A new current feature.
     fn succeed(&mut self, slot: SlotId, what: Trait, quantiser: Quantiser) -> Option<u8> {
-        let feature = Feature { slot, what, quantiser, uses: 0 };
+        let feature = Feature { slot, what, quantiser, labels: Labels::default(), uses: 0 };
         let id = match self.features_free.pop() {
             Some(id) => id,
             None => {
@@ -242,6 +246,11 @@ impl Schema {
     /// A feature in use.
     pub fn quantiser(&self, feature: u8) -> &Quantiser {
         &self.features[usize::from(feature)].as_ref().expect("a feature in use").quantiser
+    }
+
+    /// The labels of a feature in use.
+    pub fn labels(&mut self, feature: u8) -> &mut Labels {
+        &mut self.features[usize::from(feature)].as_mut().expect("a feature in use").labels
     }
 
     /// A lane uses a feature.
@@ -332,9 +341,9 @@ impl Schema {
                 (Trait::Number, Kind::Number) | (Trait::Latitude, Kind::Point) => feature.quantiser.code(reading.down),
                 (Trait::Longitude, Kind::Point) => feature.quantiser.code(reading.up),
                 (Trait::Symbol, Kind::Number | Kind::Text | Kind::Bool) if reading.symbol != 0 => {
-                    code_of(reading.symbol)
+                    feature.labels.code(reading.symbol)
                 }
-                (Trait::Number | Trait::Symbol | Trait::Latitude | Trait::Longitude, _) => MISSING,
+                (Trait::Number | Trait::Symbol | Trait::Latitude | Trait::Longitude, _) => OTHER,
             };
         }
     }
@@ -351,7 +360,8 @@ impl Schema {
     pub fn bytes(&self) -> usize {
         let slots = self.slots.capacity() * size_of::<Option<Slot>>() + self.readings.capacity() * size_of::<Reading>();
         let features = self.features.capacity() * size_of::<Option<Feature>>();
-        let learnt: usize = self.features.iter().flatten().map(|feature| feature.quantiser.bytes()).sum();
+        let learnt: usize =
+            self.features.iter().flatten().map(|feature| feature.quantiser.bytes() + feature.labels.bytes()).sum();
         let of_slots: usize = self
             .slots
             .iter()
@@ -370,11 +380,4 @@ impl Schema {
         hasher.write(name.as_bytes());
         hasher.finish()
     }
-}
-
-/// The code of a symbol: any number does, but the open and the missing one.
-#[inline]
-pub fn code_of(symbol: Symbol) -> u8 {
-    let [.., high] = symbol.wrapping_mul(0x9e37_79b1).to_le_bytes();
-    1 + high % 253
 }

@@ -1,11 +1,9 @@
 //! What judging a publication works in, kept from one to the next for its room.
 
 use super::RowId;
-use super::blocks::Target;
 use super::clusters::Key;
-use super::quantiser::MISSING;
 use super::schema::{ALWAYS, SlotId};
-use crate::kernel::Codes;
+use crate::kernel::{Codes, MISSING};
 
 /// Kept from publication to publication for its room.
 #[derive(Debug)]
@@ -16,7 +14,11 @@ pub struct Scratch {
     pub sought: Vec<Sought>,
     pub guesses: Vec<Guess>,
     pub found: Vec<Found>,
-    pub pending: Vec<Pending>,
+    /// Lanes whose programs decide: who they are for, and where the programs begin.
+    pub pending: Vec<RowId>,
+    pub programs: Vec<u32>,
+    /// Targets of satisfied lanes, of blocks that hold others than rows alone.
+    pub marked: Vec<RowId>,
     pub singles: Vec<RowId>,
     /// Rows with several lanes that are satisfied, as bits.
     pub satisfied: Vec<u64>,
@@ -36,6 +38,8 @@ impl Scratch {
             guesses: Vec::new(),
             found: Vec::new(),
             pending: Vec::new(),
+            programs: Vec::new(),
+            marked: Vec::new(),
             singles: Vec::new(),
             satisfied: Vec::new(),
             several: Vec::new(),
@@ -45,20 +49,13 @@ impl Scratch {
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
         4 * (self.elements.capacity() + self.present.capacity() + self.singles.capacity())
-            + size_of::<Pending>() * self.pending.capacity()
+            + 4 * (self.pending.capacity() + self.programs.capacity() + self.marked.capacity())
             + 8 * self.satisfied.capacity()
             + 4 * self.several.capacity()
             + size_of::<Sought>() * self.sought.capacity()
             + size_of::<Guess>() * self.guesses.capacity()
             + size_of::<Found>() * self.found.capacity()
     }
-}
-
-/// A lane whose program decides.
-#[derive(Clone, Copy, Debug)]
-pub struct Pending {
-    pub target: Target,
-    pub program: u32,
 }
 
 /// A key to look up.

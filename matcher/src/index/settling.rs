@@ -343,7 +343,7 @@ impl Index {
                 schema.note_constant(slot, what, constant);
             }
         };
-        for test in desk.programs().flat_map(tests).filter(|test| !test.negated) {
+        for test in desk.programs().flat_map(tests).filter(|test| !test.negated || test.bounds().is_some()) {
             if let Some((low, high)) = test.bounds() {
                 note(test.slot, Trait::Number, [low, high]);
             } else if matches!(test.what, What::Circle | What::Box) {

@@ -1,6 +1,6 @@
 //! What the kernel means, without instructions that a processor may lack.
 
-use super::{Codes, Columns, LANES, Verdict, low_bits};
+use super::{Codes, Columns, LANES, MISSING, Verdict, low_bits};
 
 #[inline(always)]
 pub(super) fn judge(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
@@ -21,8 +21,11 @@ fn judge_one(codes: &Codes, columns: Columns<'_>) -> Verdict {
         }
         for lane in 0..lanes {
             let (code, low, high) = (found[lane], column(1)[lane], column(2)[lane]);
-            may[lane] &= u8::from(low <= code) & u8::from(code <= high);
-            surely[lane] &= u8::from(low < code) & u8::from(code < high);
+            // How far from the low bound, and how far the high one is: both go around.
+            let (distance, width) = (code.wrapping_sub(low), high.wrapping_sub(low));
+            let within = u8::from(distance <= width) & u8::from(code != MISSING);
+            may[lane] &= within;
+            surely[lane] &= within & u8::from(distance != 0) & u8::from(distance != width);
         }
     }
     Verdict { may: bits(&may) & low_bits(lanes), surely: bits(&surely) & low_bits(lanes) }
@@ -34,4 +37,13 @@ fn bits(lanes: &[u8; LANES]) -> u64 {
         // Gathers the lowest bit of each byte: the products meet in the highest byte without carries.
         (bits << 8) | (word.wrapping_mul(0x0102_0408_1020_4080) >> 56)
     })
+}
+
+/// Appends the elements whose bits are set.
+#[inline]
+pub(super) fn select<T: Copy>(from: &[T], mut lanes: u64, into: &mut Vec<T>) {
+    while lanes != 0 {
+        into.push(from[lanes.trailing_zeros() as usize]);
+        lanes &= lanes - 1;
+    }
 }

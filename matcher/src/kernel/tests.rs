@@ -25,6 +25,46 @@ fn bounds_include_their_ends_and_surely_does_not() {
 }
 
 #[test]
+fn bounds_go_around_and_what_is_missing_passes_none() {
+    let codes = |code: u8| {
+        let mut codes = [MISSING; 256];
+        codes[7] = code;
+        codes
+    };
+    let lanes: [(u8, u8, u8); 4] = [(7, 20, 10), (7, 10, 9), (7, 11, 10), (8, 20, 10)];
+    let columns = [lanes.map(|lane| lane.0), lanes.map(|lane| lane.1), lanes.map(|lane| lane.2)].concat();
+    let columns = Columns { bytes: &columns, capacity: 4, first: 0, tests: 1, lanes: 4 };
+    let judged = |code: u8| {
+        let Verdict { may, surely } = one(Kernel::detect(), &codes(code), columns);
+        (may, surely)
+    };
+    assert_eq!(judged(15), (0b110, 0b110));
+    assert_eq!(judged(10), (0b111, 0b000));
+    assert_eq!(judged(20), (0b111, 0b110));
+    assert_eq!(judged(254), (0b111, 0b111));
+    assert_eq!(judged(MISSING), (0, 0));
+}
+
+#[test]
+fn all_versions_select_what_is_asked() {
+    let mut state = 1;
+    let elements: Vec<u32> = (0..64).collect();
+    for round in 0..2_000 {
+        let wide = (0..8).fold(0, |word, _| word << 8 | u64::from(random(&mut state)));
+        let lanes = if round % 2 == 0 { wide } else { wide & wide >> 7 & wide >> 13 };
+        for count in [64, 1 + round % 64] {
+            let lanes = lanes & low_bits(count);
+            let meant: Vec<u32> = (0..64).filter(|bit| lanes >> bit & 1 == 1).collect();
+            for kernel in [Kernel::Scalar, Kernel::detect()] {
+                let mut into = vec![7];
+                kernel.select(&elements[..count], lanes, &mut into);
+                assert_eq!((into[0], &into[1..]), (7, &meant[..]), "round {round}");
+            }
+        }
+    }
+}
+
+#[test]
 fn all_versions_agree() {
     let mut state = 1;
     let detected = Kernel::detect();
@@ -40,7 +80,8 @@ fn all_versions_agree() {
                 let (low, width) = (random(&mut state) % 128, random(&mut state));
                 bytes[3 * test * capacity + lane] = random(&mut state);
                 bytes[(3 * test + 1) * capacity + lane] = low;
-                bytes[(3 * test + 2) * capacity + lane] = low.saturating_add(width);
+                let high = if width < 200 { low.saturating_add(width) } else { low.wrapping_add(width) };
+                bytes[(3 * test + 2) * capacity + lane] = high;
             }
         }
         let lanes = 1 + round % capacity.min(LANES);
