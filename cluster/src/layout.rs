@@ -1,6 +1,8 @@
 //! The layout: who holds which replica and which lanes exist, numbered by its epoch. Committed by one versioned write, then
 //! carried on links as well; every decision about who may do what is read from it.
 
+mod following;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use crate::address::{Address, Incarnation, Layer, Shard};
 use crate::hash;
 use crate::identity::{PublisherKey, SessionKey, SubscriptionKey, Term};
 use crate::position::LaneId;
+
+pub use following::NotFollowing;
 
 /// The number of a layout; 0 stands for «none yet».
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

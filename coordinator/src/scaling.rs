@@ -1,0 +1,258 @@
+//! The way from the layout in force to the one that is wanted, one layout at a time. Scaling out and in, draining,
+//! rebalancing, replacement and fail-over are all the same: say who should serve and who is dead, and ask for the next layout
+//! until there is none.
+//!
+//! ```text
+//!            Goal, Knowledge
+//!   layout ─────────────────▶ next ─┬─▶ Propose(layout, lost)   deaths first, then everything that may happen now
+//!      ▲                            ├─▶ Wait(for what)          a report has to come first
+//!      └────── committed ◀──────────┘   Done                    the goal is reached
+//! ```
+//! Pure and level-triggered: it keeps nothing between two calls, so whoever leads next goes on where the last one stopped.
+//!
+//! Invariants of what is proposed, claimed in `scaling/tests.rs`: a slice that has an active replica never goes without one; an
+//! active replica is only replaced by one that holds everything, unless it died and none did (then the slice is `lost`); a live
+//! replica leaves only when every open lane has written the barrier of the layout in force; a member goes only when it holds
+//! nothing and everybody has acted on the layout that says so.
+
+mod climb;
+mod lanes;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gomera_cluster::address::{Address, Incarnation, Layer};
+use gomera_cluster::layout::{Epoch, Layout, Member, Placement};
+use gomera_cluster::position::LaneId;
+
+/// What is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Goal {
+    /// Who should serve. Members of the layout that are not among them leave by plan.
+    pub serving: BTreeMap<Incarnation, Member>,
+    /// Lanes of each access-point shard.
+    pub lanes_per_shard: u16,
+    /// Most slices of one layer that may have a joining replica at the same time; at least 1.
+    pub joining_max: usize,
+}
+
+/// What was reported since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Knowledge {
+    /// Members that are declared dead.
+    pub dead: BTreeSet<Incarnation>,
+    /// Joining replicas that have their snapshot: layer, slice, holder.
+    pub installed: BTreeSet<(Layer, u16, Address)>,
+    /// The last barrier that each lane has written.
+    pub barriers: BTreeMap<LaneId, Epoch>,
+    /// The layout on which each member has acted in full: every lane has passed its barrier there, or ended.
+    pub acted: BTreeMap<Incarnation, Epoch>,
+    /// Draining lanes that every exit point has merged to their end.
+    pub drained: BTreeSet<LaneId>,
+    /// Connection points that have no clients any more.
+    pub vacated: BTreeSet<Incarnation>,
+}
+
+impl Knowledge {
+    /// Whether every lane that the layout has open has written its barrier.
+    fn all_lanes_govern(&self, layout: &Layout) -> bool {
+        layout.lanes.keys().all(|lane| self.barriers.get(lane).is_some_and(|&epoch| epoch >= layout.epoch))
+    }
+
+    /// Whether every member has acted on this layout.
+    fn all_acted(&self, members: impl IntoIterator<Item = Incarnation>, epoch: Epoch) -> bool {
+        members.into_iter().all(|member| self.acted.get(&member).is_some_and(|&acted| acted >= epoch))
+    }
+}
+
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Awaited {
+    /// Snapshots: so many replicas of a layer are joining.
+    Snapshots(Layer, usize),
+    /// Barriers, before replicas may leave.
+    Barriers,
+    /// The end of lanes that drain.
+    Drained(LaneId),
+    /// Everybody's acting on the layout, before members may go.
+    Acted,
+    /// Clients that have to leave a connection point.
+    Clients(Incarnation),
+    /// A node: a layer has none that should serve and lives.
+    Node(Layer),
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This layout is to be proposed.
+    Propose(Proposal),
+    /// Nothing can be done before these.
+    Wait(BTreeSet<Awaited>),
+    /// The layout is as it should be.
+    Done,
+}
+
+/// A layout to be proposed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The layout.
+    pub layout: Layout,
+    /// Slices whose state died with their last replica that had it: their new active replica begins with nothing.
+    pub lost: BTreeSet<(Layer, u16)>,
+    /// Replicas that begin to join.
+    pub joining: usize,
+    /// Slices that get another active replica.
+    pub activated: usize,
+}
+
+/// The next step from `layout`, which is committed, towards the goal.
+#[must_use]
+pub fn next(layout: &Layout, goal: &Goal, knowledge: &Knowledge) -> Next {
+    let mut draft = Draft {
+        layout: Layout { epoch: Epoch(layout.epoch.0 + 1), ..layout.clone() },
+        lost: BTreeSet::new(),
+        joining: 0,
+        activated: 0,
+        awaited: BTreeSet::new(),
+    };
+    let bereaved = draft.bury(layout, knowledge);
+    if !bereaved {
+        draft.admit(goal, knowledge);
+    }
+    draft.lanes(goal, knowledge);
+    for layer in [Layer::Matcher, Layer::ExitPoint] {
+        draft.slices(layer, layout, goal, knowledge, bereaved);
+    }
+    if !bereaved {
+        draft.dismiss(layout, goal, knowledge);
+    }
+    draft.into_next(layout)
+}
+
+struct Draft {
+    layout: Layout,
+    lost: BTreeSet<(Layer, u16)>,
+    joining: usize,
+    activated: usize,
+    awaited: BTreeSet<Awaited>,
+}
+
+impl Draft {
+    /// Takes the dead out, with their replicas and lanes; whether there were any.
+    fn bury(&mut self, before: &Layout, knowledge: &Knowledge) -> bool {
+        let dead = |node: Incarnation| knowledge.dead.contains(&node);
+        let bereaved = before.members.keys().any(|&node| dead(node));
+        if bereaved {
+            self.layout.members.retain(|&node, _| !dead(node));
+            for placement in self.layout.matcher.iter_mut().chain(&mut self.layout.session) {
+                placement.replicas.retain(|replica| !dead(replica.holder.node));
+            }
+            lanes::fence(&mut self.layout);
+        }
+        bereaved
+    }
+
+    /// Lets those in who should serve.
+    fn admit(&mut self, goal: &Goal, knowledge: &Knowledge) {
+        for (&node, member) in &goal.serving {
+            if !knowledge.dead.contains(&node) {
+                self.layout.members.entry(node).or_insert_with(|| member.clone());
+            }
+        }
+    }
+
+    /// Opens and drains lanes, forgets those that ended long ago.
+    fn lanes(&mut self, goal: &Goal, knowledge: &Knowledge) {
+        self.awaited.extend(lanes::arrange(&mut self.layout, goal, knowledge));
+    }
+
+    /// Moves replicas of one layer a step up or down.
+    fn slices(&mut self, layer: Layer, before: &Layout, goal: &Goal, knowledge: &Knowledge, bereaved: bool) {
+        let mut machines = self.machines(layer, goal);
+        if machines.is_empty() {
+            self.awaited.insert(Awaited::Node(layer));
+            // Who leaves stays until somebody can take over.
+            machines.extend(self.layout.machines(layer));
+        }
+        if machines.is_empty() {
+            return;
+        }
+        let epoch = self.layout.epoch;
+        let replication = usize::from(self.layout.settings.replication).max(1);
+        let placements = match layer {
+            Layer::Matcher => &mut self.layout.matcher,
+            Layer::ExitPoint => &mut self.layout.session,
+            Layer::ConnectionPoint | Layer::AccessPoint => return,
+        };
+        let targets = target::targets(placements, &machines, replication);
+        let mut room = goal.joining_max.max(1).saturating_sub(climb::joining(placements));
+        let may_leave = !bereaved && knowledge.all_lanes_govern(before);
+        for (slice, (placement, target)) in (0_u16..).zip(placements.iter_mut().zip(targets)) {
+            let installed = |holder| knowledge.installed.contains(&(layer, slice, holder));
+            if climb::succeed(placement, &installed, epoch, target.active) {
+                self.lost.insert((layer, slice));
+            }
+            if bereaved {
+                // Whoever can take over does so at once; the rest of the way begins with the layout after.
+                continue;
+            }
+            let before = placement.active();
+            let moved = climb::climb(placement, &target, &installed, epoch, &mut room, may_leave);
+            self.joining += moved.joined;
+            self.activated += usize::from(placement.active() != before);
+            if moved.awaits_barriers {
+                self.awaited.insert(Awaited::Barriers);
+            }
+        }
+        let joining = climb::joining(placements);
+        if joining > 0 {
+            self.awaited.insert(Awaited::Snapshots(layer, joining));
+        }
+    }
+
+    /// Lets members go that should not serve and hold nothing any more.
+    fn dismiss(&mut self, before: &Layout, goal: &Goal, knowledge: &Knowledge) {
+        let leaving: Vec<_> =
+            self.layout.members.keys().copied().filter(|node| !goal.serving.contains_key(node)).collect();
+        for node in leaving {
+            if self.layout.members[&node].layer == Layer::ConnectionPoint {
+                if knowledge.vacated.contains(&node) {
+                    self.layout.members.remove(&node);
+                } else {
+                    self.awaited.insert(Awaited::Clients(node));
+                }
+            } else if !holds_anything(before, node) {
+                let others = before.members.keys().copied().filter(|&other| other != node);
+                if knowledge.all_acted(others, before.epoch) {
+                    self.layout.members.remove(&node);
+                } else {
+                    self.awaited.insert(Awaited::Acted);
+                }
+            }
+        }
+    }
+
+    /// The machines that may get slices.
+    fn machines(&self, layer: Layer, goal: &Goal) -> Vec<Address> {
+        self.layout.machines(layer).filter(|machine| goal.serving.contains_key(&machine.node)).collect()
+    }
+
+    fn into_next(self, before: &Layout) -> Next {
+        if (Layout { epoch: before.epoch, ..self.layout.clone() }) != *before {
+            let Self { layout, lost, joining, activated, awaited: _ } = self;
+            return Next::Propose(Proposal { layout, lost, joining, activated });
+        }
+        if self.awaited.is_empty() { Next::Done } else { Next::Wait(self.awaited) }
+    }
+}
+
+/// Whether a node has a replica or a lane.
+fn holds_anything(layout: &Layout, node: Incarnation) -> bool {
+    let holds = |placement: &Placement| placement.replicas.iter().any(|replica| replica.holder.node == node);
+    layout.matcher.iter().chain(&layout.session).any(holds)
+        || layout.lanes.values().any(|lane| lane.writer.node == node)
+}
+
+#[cfg(test)]
+mod tests;
