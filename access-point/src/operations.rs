@@ -205,7 +205,7 @@ fn severity(outcome: &Outcome) -> u8 {
         Outcome::Applied { .. } | Outcome::Found(_) => 0,
         Outcome::NotFound => 1,
         Outcome::Superseded => 2,
-        Outcome::LimitExceeded { .. } => 3,
+        Outcome::LimitExceeded(_) => 3,
     }
 }
 

@@ -153,6 +153,32 @@ pub struct Description {
     pub options: SubscriptionOptions,
 }
 
+/// What a limit of a matcher counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limited {
+    /// Subscriptions of the session, of the tenant or of the matcher, or sessions.
+    Subscriptions,
+    /// Nanoseconds that the filters of the tenant may cost a publication at worst.
+    Cost,
+    /// Bytes of the subscriptions of the tenant.
+    TenantBytes,
+    /// Bytes of all subscriptions of the matcher.
+    Bytes,
+}
+
+/// How a limit is exceeded: `used + asked > limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// What is counted, and in what unit.
+    pub limited: Limited,
+    /// The limit.
+    pub limit: u64,
+    /// What is in use without this operation.
+    pub used: u64,
+    /// What the operation would add.
+    pub asked: u64,
+}
+
 /// What came of an operation.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -166,11 +192,8 @@ pub enum Outcome {
     },
     /// No subscription has this id.
     NotFound,
-    /// The tenant or the session has as many subscriptions as it may.
-    LimitExceeded {
-        /// The limit that was met, in subscriptions.
-        limit: u64,
-    },
+    /// A limit of a matcher stands against it; nothing changed.
+    LimitExceeded(Excess),
     /// A version that a later one has overtaken; nothing changed.
     Superseded,
     /// The answer to [`Change::Get`] and [`Change::List`], in order of handle.
@@ -187,7 +210,7 @@ impl Outcome {
             Self::Found(all) => {
                 all.iter().map(|description| FIXED_BYTES + description.id.len() + description.filter.bytes()).sum()
             }
-            Self::Applied { .. } | Self::NotFound | Self::LimitExceeded { .. } | Self::Superseded => 0,
+            Self::Applied { .. } | Self::NotFound | Self::LimitExceeded(_) | Self::Superseded => 0,
         };
         u64::try_from(FIXED_BYTES + found).unwrap_or(u64::MAX)
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use gomera_cluster::identity::Sequence;
 use gomera_cluster::message::connection_point::Refusal;
+use gomera_cluster::operation::{Excess, Limited};
+use gomera_model::filter::{Filter, cost};
 
 use crate::client::{Failure, FailureKind};
 
@@ -304,11 +306,43 @@ pub(crate) fn subscription_not_found(id: Option<&str>) -> Failure {
     )
 }
 
-pub(crate) fn subscriptions(limit: u64) -> Failure {
-    failure(
-        FailureKind::Exhausted,
-        format!("the tenant or the session has as many subscriptions as it may, {limit}: unsubscribe one first"),
-    )
+/// A limit of a matcher stands against an operation, which may put a filter.
+pub(crate) fn limit(excess: Excess, filter: Option<&Filter>) -> Failure {
+    let Excess { limited, limit, used, asked } = excess;
+    let message = match limited {
+        Limited::Subscriptions => {
+            format!("the tenant or the session has as many subscriptions as it may, {limit}: unsubscribe one first")
+        }
+        Limited::Cost => {
+            let [limit, used, asked] = [limit, used, asked].map(Duration::from_nanos);
+            let advice = filter.and_then(|filter| cheaper(filter, asked)).unwrap_or_default();
+            format!(
+                "the filter can cost a publication {asked:.1?} more; the tenant's filters cost {used:.1?} already on its matcher, \
+                 must cost at most filter_cost_per_tenant_max = {limit:.1?}: {advice}or unsubscribe others first"
+            )
+        }
+        Limited::TenantBytes => format!(
+            "the subscription takes {asked} bytes more; the tenant's take {used} already on its matcher, must take at most \
+             subscription_bytes_per_tenant_max = {limit}: write a shorter filter, or unsubscribe others first"
+        ),
+        Limited::Bytes => format!(
+            "the subscription takes {asked} bytes more; {used} are taken already on its matcher, must be at most \
+             subscription_bytes_max = {limit}: write a shorter filter, or try again when the cluster has more matchers"
+        ),
+    };
+    failure(FailureKind::Exhausted, message)
+}
+
+/// What could be written instead of a filter.
+fn cheaper(filter: &Filter, asked: Duration) -> Option<String> {
+    let costliest = cost::costliest(filter.expression())?;
+    let most = Duration::from_nanos(costliest.nanoseconds);
+    if 2 * most < asked {
+        let conditions = filter.disjuncts().len();
+        return Some(format!("ask for fewer alternatives ({conditions} now; IN takes many values at once), "));
+    }
+    let condition = gomera_model::filter::Expression::from(costliest.predicate.clone()).to_string();
+    Some(format!("{} is {most:.1?} of it, {}; ", shown(&condition), costliest.advice()))
 }
 
 pub(crate) fn operation_superseded() -> Failure {
@@ -323,6 +357,28 @@ mod tests {
     fn a_long_name_is_shown_by_its_beginning_without_cutting_a_character() {
         let failure = name_too_long("session name", &"ü".repeat(200));
         assert_eq!(failure.message, format!("session name `{}…` has 400 bytes, must have at most 256", "ü".repeat(40)));
+    }
+
+    #[test]
+    fn a_filter_that_costs_too_much_is_told_what_costs_and_what_would_not() {
+        let parse = |text: &str| Filter::parse(text, &gomera_model::FilterLimits::default()).expect(text);
+        let excess = Excess { limited: Limited::Cost, limit: 10_000_000, used: 9_980_000, asked: 33_200 };
+        let one = limit(excess, Some(&parse("kind = 'a' AND MATCHES(note, '^x+$')")));
+        assert_eq!(one.kind, FailureKind::Exhausted);
+        for part in [
+            "33.2µs more",
+            "cost 10.0ms already",
+            "filter_cost_per_tenant_max = 10.0ms",
+            "`MATCHES(note, '^x+$')` is 33.0µs",
+            "STARTS_WITH",
+        ] {
+            assert!(one.message.contains(part), "{part}: {}", one.message);
+        }
+        let many = (0..100).map(|index| format!("a * {index} = 3")).collect::<Vec<_>>().join(" OR ");
+        let many = limit(excess, Some(&parse(&many)));
+        assert!(many.message.contains("fewer alternatives (100 now"), "{}", many.message);
+        let bytes = limit(Excess { limited: Limited::TenantBytes, ..excess }, None);
+        assert!(bytes.message.contains("subscription_bytes_per_tenant_max = 10000000"), "{}", bytes.message);
     }
 
     #[test]

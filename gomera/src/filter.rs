@@ -1,5 +1,6 @@
 //! `gomera filter`: tries filters without a cluster.
 
+mod explain;
 mod hints;
 
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use gomera_model::filter::Nothing;
 use gomera_model::flatten::{FlattenLimits, attributes_from_json};
-use gomera_model::{Attributes, Filter, FilterLimits, Truth, evaluate};
+use gomera_model::{Attributes, Filter, FilterLimits, ParseError, Truth, evaluate};
 use serde::Serialize;
 
 use crate::exit::{Failure, Outcome, Reason};
@@ -26,6 +27,17 @@ Examples:
   gomera filter check \"type = 'road' and speed < 20\"
   gomera filter check --json \"WITHIN(location, CIRCLE(\\$here, 500))\"")]
     Check(Check),
+
+    /// Explain what a matcher does with a filter, and what it costs
+    ///
+    /// For each alternative: through what a publication finds it, what is checked then, and what is left to the plain evaluator, as a
+    /// matcher does it that knows no other filters; one that has seen publications may choose better. `charged` is what the filter
+    /// counts against the limits of its tenant (`matcher.filter_cost_per_tenant_max`, `matcher.subscription_bytes_per_tenant_max`).
+    #[command(after_help = "\
+Examples:
+  gomera filter explain \"type = 'road' and speed < 20\"
+  gomera filter explain --json \"note like '%smoke%' or alarm\"")]
+    Explain(explain::Explain),
 
     /// Evaluate a filter over publications: JSON lines in, one of `true`, `false`, `unknown` a line out
     ///
@@ -90,6 +102,7 @@ struct Evaluated {
 pub fn run(command: &FilterCommand) -> Outcome {
     match command {
         FilterCommand::Check(check) => run_check(check),
+        FilterCommand::Explain(explain) => explain::run(explain),
         FilterCommand::Eval(eval) => run_eval(eval),
     }
 }
@@ -144,16 +157,19 @@ fn run_check(check: &Check) -> Outcome {
             context: filter.context_names().iter().map(ToString::to_string).collect(),
             hints: hints::hints(&check.expression, &filter),
         }),
-        Err(error) => {
-            output::json(&Wrong {
-                error: error.kind.to_string(),
-                offset: error.offset,
-                line: error.line,
-                column: error.column,
-            })?;
-            Err(Failure::new(Reason::Data, error))
-        }
+        Err(error) => Err(wrong(error)?),
     }
+}
+
+/// Tells what is wrong with a filter as JSON.
+fn wrong(error: ParseError) -> Outcome<Failure> {
+    output::json(&Wrong {
+        error: error.kind.to_string(),
+        offset: error.offset,
+        line: error.line,
+        column: error.column,
+    })?;
+    Ok(Failure::new(Reason::Data, error))
 }
 
 fn run_eval(eval: &Eval) -> Outcome {

@@ -199,3 +199,54 @@ async fn a_request_of_a_later_version_fails_alone() {
     subscriber.subscribe("x", "n > 0").await;
     cluster.stop(Duration::ZERO).await;
 }
+
+#[tokio::test]
+async fn filters_that_cost_too_much_are_refused_and_the_others_go_on() {
+    let matcher = gomera_matcher::config::Config {
+        filter_cost_per_tenant_max: Duration::from_micros(100),
+        ..gomera_matcher::config::Config::default()
+    };
+    let (cluster, address) = start_with(InProcessConfig { matcher, ..InProcessConfig::default() }).await;
+    let mut client = connect(address).await;
+    let mut greedy = Subscriber::attach(&mut client, "greedy").await;
+    let filter = |text: &str| Some(v1::FilterSource { filter: Some(v1::filter_source::Filter::Text(text.to_owned())) });
+    let subscribe = |id: String, text: &str| {
+        session_request::Body::Subscribe(v1::Subscribe { id, filter: filter(text), options: None })
+    };
+    // Each costs a third of it on a text as long as may be: on one shard there is room for two or three.
+    let mut refused = None;
+    for number in 0..200 {
+        match greedy.ask(subscribe(format!("x{number}"), "n > 0 OR MATCHES(note, '^(a|b)+$')")).await {
+            Body::Applied(_) => {}
+            Body::Failed(failed) => {
+                refused = Some((number, failed));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let (taken, failed) = refused.expect("a limit stands against two hundred");
+    assert!(taken >= 1, "the first has room");
+    assert_eq!(Code::from(failed.code), Code::ResourceExhausted, "{failed:?}");
+    for part in ["`MATCHES(note, '^(a|b)+$')` is 33.", "filter_cost_per_tenant_max = 100.0µs", "STARTS_WITH"] {
+        assert!(failed.message.contains(part), "{part}: {failed:?}");
+    }
+    // An update that costs more is refused and changes nothing; what costs little has room.
+    greedy.subscribe("cheap", "n > 5").await;
+    match greedy
+        .ask(subscribe("cheap".to_owned(), &format!("n > 0 OR {}", vec!["note LIKE '%a_b%'"; 3].join(" OR "))))
+        .await
+    {
+        Body::Failed(failed) => assert_eq!(Code::from(failed.code), Code::ResourceExhausted, "{failed:?}"),
+        other => panic!("{other:?}"),
+    }
+    let request = v1::ListenRequest { filter: filter("note LIKE '%a_b%' OR other LIKE '%a_b%'"), ..Default::default() };
+    let status = match within(client.listen(request)).await {
+        Err(status) => status,
+        Ok(stream) => within(stream.into_inner().message()).await.expect_err("the filter has no room"),
+    };
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    publish(&mut client, publication([("n", 1)])).await.expect("acknowledged");
+    assert_eq!(greedy.next().await.satisfied, u32::try_from(taken).expect("few"));
+    cluster.stop(Duration::ZERO).await;
+}

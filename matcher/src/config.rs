@@ -25,6 +25,16 @@ pub struct Config {
     pub subscriptions_per_tenant_max: u32,
     /// Subscriptions of one session. Further ones are `LimitExceeded`. At least 1.
     pub subscriptions_per_session_max: u32,
+    /// What the filters of one tenant may cost a publication at worst, all together: each is charged with what its parts take on
+    /// the publication that is worst for it, by a table that depends on nothing but the filter (`gomera filter explain` tells it).
+    /// A filter beyond it is `LimitExceeded`. The default admits three million filters of an equality and two ranges, 300
+    /// regular expressions, or 1,500 `LIKE '%…%'`; more of them is for who trusts the tenants, or keeps texts short. At least 1 us.
+    pub filter_cost_per_tenant_max: Duration,
+    /// Bytes of all subscriptions: filters, rows and their part of the index, as charged beforehand. Further ones are
+    /// `LimitExceeded`. At least 1.
+    pub subscription_bytes_max: u64,
+    /// Bytes of the subscriptions of one tenant, counted likewise. At least 1.
+    pub subscription_bytes_per_tenant_max: u64,
     /// Sessions with a subscription, a context or a trace of either. The first subscription and the context of further ones
     /// are `LimitExceeded`. At least 1.
     pub sessions_max: u32,
@@ -52,6 +62,9 @@ impl Default for Config {
             subscriptions_max: 4_000_000,
             subscriptions_per_tenant_max: 4_000_000,
             subscriptions_per_session_max: 200_000,
+            filter_cost_per_tenant_max: Duration::from_millis(10),
+            subscription_bytes_max: 8 << 30,
+            subscription_bytes_per_tenant_max: 4 << 30,
             sessions_max: 2_000_000,
             tombstones_max: 262_144,
             forgotten_for: Duration::from_secs(600),
@@ -88,12 +101,18 @@ impl Config {
             ("subscriptions_max", u64::from(self.subscriptions_max)),
             ("subscriptions_per_tenant_max", u64::from(self.subscriptions_per_tenant_max)),
             ("subscriptions_per_session_max", u64::from(self.subscriptions_per_session_max)),
+            ("subscription_bytes_max", self.subscription_bytes_max),
+            ("subscription_bytes_per_tenant_max", self.subscription_bytes_per_tenant_max),
             ("sessions_max", u64::from(self.sessions_max)),
         ];
         for (field, value) in positive {
             if value == 0 {
                 return Err(ConfigError { field, value: value.to_string(), must: "at least 1" });
             }
+        }
+        if self.filter_cost_per_tenant_max < Duration::from_micros(1) {
+            let value = format!("{:?}", self.filter_cost_per_tenant_max);
+            return Err(ConfigError { field: "filter_cost_per_tenant_max", value, must: "at least 1us" });
         }
         Ok(())
     }
@@ -108,5 +127,8 @@ mod tests {
         assert_eq!(Config::default().validate(), Ok(()));
         let error = Config { sessions_max: 0, ..Config::default() }.validate().expect_err("zero");
         assert_eq!(error.to_string(), "sessions_max is 0, must be at least 1");
+        let error = Config { filter_cost_per_tenant_max: Duration::ZERO, ..Config::default() }.validate();
+        let error = error.expect_err("no filter at all").to_string();
+        assert_eq!(error, "filter_cost_per_tenant_max is 0ns, must be at least 1us");
     }
 }

@@ -14,6 +14,7 @@ mod access;
 mod arena;
 mod blocks;
 mod cells;
+mod charge;
 mod clusters;
 mod coding;
 mod explain;
@@ -51,6 +52,7 @@ use schema::Schema;
 use scratch::Scratch;
 use store::{State, Store};
 
+pub use charge::Charge;
 pub use explain::{Branch, Explanation};
 pub use merge::Merge;
 
@@ -121,6 +123,8 @@ pub struct Index {
     scratch: Scratch,
     /// What an insertion works in.
     desk: settling::Desk,
+    /// What a removal asks the memory for.
+    foreseen: Vec<u32>,
     /// The next row to look at, while rows leave stale features.
     sweep: Option<u32>,
     epoch: u32,
@@ -143,6 +147,7 @@ impl Index {
             sharing: Finder::new(),
             scratch: Scratch::new(),
             desk: settling::Desk::default(),
+            foreseen: Vec::new(),
             sweep: None,
             epoch: 0,
             looked_at: 0,

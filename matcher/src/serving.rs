@@ -162,6 +162,10 @@ impl Serving {
             statistics.input_bytes += lane.queued_bytes();
         }
         statistics.subscriptions = count(self.subscriptions.len());
+        statistics.subscription_bytes = self.subscriptions.total().bytes;
+        if let Some((index_bytes, costliest)) = self.subscriptions.survey() {
+            (statistics.index_bytes, statistics.filter_cost_nanoseconds) = (count(index_bytes), costliest);
+        }
         statistics.sessions = count(self.subscriptions.sessions());
         statistics.tombstones = count(self.subscriptions.tombstones());
         statistics.doomed = count(self.subscriptions.doomed());

@@ -21,6 +21,12 @@ pub struct Statistics {
     pub misdirected: u64,
     /// Gauge: subscriptions, paused and expired ones included.
     pub subscriptions: u64,
+    /// Gauge: heap bytes of the index.
+    pub index_bytes: u64,
+    /// Gauge: bytes that subscriptions count against `subscription_bytes_max`.
+    pub subscription_bytes: u64,
+    /// Gauge: the most nanoseconds that the filters of one tenant count against `filter_cost_per_tenant_max`.
+    pub filter_cost_nanoseconds: u64,
     /// Gauge: sessions with a subscription, a context or a trace of either.
     pub sessions: u64,
     /// Gauge: tombstones.

@@ -20,14 +20,17 @@ mod doomed;
 mod hits;
 mod rows;
 mod sessions;
+mod weights;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::identity::{Handle, SubscriptionKey, Tenant};
 use gomera_cluster::layout::MatcherSlice;
-use gomera_cluster::operation::{Change, Description, Existing, Operation, Outcome, Subscription, Version};
+use gomera_cluster::operation::{
+    Change, Description, Excess, Existing, Limited, Operation, Outcome, Subscription, Version,
+};
 use gomera_cluster::position::Vector;
 use gomera_cluster::publication::Envelope;
 use gomera_cluster::time::Instant;
@@ -41,6 +44,8 @@ use doomed::{Doomed, Step};
 pub use hits::{Hits, OfSession};
 use rows::{Row, Rows};
 use sessions::{SessionId, Sessions};
+pub use weights::Total;
+use weights::{Weight, Weights};
 
 /// All of it.
 #[derive(Debug)]
@@ -49,7 +54,9 @@ pub struct Subscriptions {
     rows: Rows,
     sessions: Sessions,
     index: Index,
-    per_tenant: BTreeMap<Tenant, u32>,
+    weights: Weights,
+    /// Rows in, out or indexed anew since [`Subscriptions::survey`].
+    changes: usize,
     expiries: BTreeSet<(Timestamp, RowId)>,
     doomed: Doomed,
     satisfied: Vec<RowId>,
@@ -75,7 +82,8 @@ impl Subscriptions {
             rows: Rows::new(config.hash_seed),
             sessions: Sessions::new(config),
             index: Index::new(config.hash_seed),
-            per_tenant: BTreeMap::new(),
+            weights: Weights::new(config),
+            changes: 0,
             expiries: BTreeSet::new(),
             doomed: Doomed::default(),
             satisfied: Vec::new(),
@@ -85,6 +93,23 @@ impl Subscriptions {
     /// How many subscriptions, those of ended sessions included as long as they are not removed.
     pub fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// What all subscriptions count against the limits.
+    pub fn total(&self) -> Total {
+        self.weights.all()
+    }
+
+    /// Heap bytes of the index, and the most nanoseconds that the filters of one tenant can cost a publication. Asking takes longer
+    /// the more tenants there are, so it is answered when enough has changed since: within one of 64 tenants.
+    pub fn survey(&mut self) -> Option<(usize, u64)> {
+        /// Tenants looked at for one change.
+        const LOOKED_AT: usize = 64;
+        if self.changes == 0 || self.changes.saturating_mul(LOOKED_AT) < self.weights.tenants() {
+            return None;
+        }
+        self.changes = 0;
+        Some((self.index.bytes(), self.weights.costliest_tenant()))
     }
 
     /// How many sessions.
@@ -235,9 +260,15 @@ impl Subscriptions {
     ) -> Result<Handle, Outcome> {
         let key = subscription.key;
         let session = self.sessions.admit(operation, slice, key)?;
+        let weight = Weight::of(&subscription.id, &subscription.filter);
         if let Some(id) = self.find(key) {
             self.check_version(id, operation.version)?;
+            let before = self.rows.get(id).weight;
+            self.weights.check(&operation.tenant, before, weight).map_err(Outcome::LimitExceeded)?;
+            self.weights.take(&operation.tenant, before);
+            self.weights.add(&operation.tenant, weight);
             let row = self.rows.get_mut(id);
+            row.weight = weight;
             let expires_before = std::mem::replace(&mut row.options, subscription.options.clone()).expires_at;
             row.version = operation.version;
             row.generation = operation.version.generation;
@@ -252,7 +283,7 @@ impl Subscriptions {
             Existing::Any => {}
             Existing::Required => return Err(Outcome::NotFound),
         }
-        self.check_limits(&operation.tenant, session)?;
+        self.check_limits(&operation.tenant, session, weight)?;
         let id = self.rows.insert(Row {
             key,
             session,
@@ -263,8 +294,9 @@ impl Subscriptions {
             slice,
             filter: subscription.filter.clone(),
             options: subscription.options.clone(),
+            weight,
         });
-        *self.per_tenant.entry(operation.tenant.clone()).or_default() += 1;
+        self.weights.add(&operation.tenant, weight);
         self.sessions.insert_row(session, subscription.handle, key, id);
         self.sessions.note_put(session, operation.version.generation);
         self.sessions.bury_tombstone(key);
@@ -362,9 +394,9 @@ impl Subscriptions {
         if self.rows.get(id).version > version { Err(Outcome::Superseded) } else { Ok(()) }
     }
 
-    fn check_limits(&self, tenant: &Tenant, session: SessionId) -> Result<(), Outcome> {
+    fn check_limits(&self, tenant: &Tenant, session: SessionId, weight: Weight) -> Result<(), Outcome> {
         let of_session = self.sessions.get(session).rows_len();
-        let of_tenant = self.per_tenant.get(tenant).copied().unwrap_or(0);
+        let of_tenant = self.weights.of(tenant).subscriptions;
         let of_tenant = usize::try_from(of_tenant).expect("32 bits fit a usize");
         for (have, limit) in [
             (of_session, self.config.subscriptions_per_session_max),
@@ -372,10 +404,10 @@ impl Subscriptions {
             (self.rows.len(), self.config.subscriptions_max),
         ] {
             if have >= usize::try_from(limit).expect("32 bits fit a usize") {
-                return Err(Outcome::LimitExceeded { limit: u64::from(limit) });
+                return Err(Outcome::LimitExceeded(too_many(limit)));
             }
         }
-        Ok(())
+        self.weights.check(tenant, Weight::default(), weight).map_err(Outcome::LimitExceeded)
     }
 
     fn note_expiry(&mut self, id: RowId, before: Option<Timestamp>, after: Option<Timestamp>) {
@@ -388,6 +420,7 @@ impl Subscriptions {
     }
 
     fn index_again(&mut self, id: RowId, tenant: &Tenant, standing: Standing) {
+        self.changes += 1;
         self.index.remove(id, tenant);
         let row = self.rows.get(id);
         match standing {
@@ -397,16 +430,13 @@ impl Subscriptions {
     }
 
     fn remove_row(&mut self, id: RowId) {
+        self.changes += 1;
         let row = self.rows.remove(id);
         let tenant = self.sessions.get(row.session).tenant.clone();
         self.index.remove(id, &tenant);
         self.note_expiry(id, row.options.expires_at, None);
         self.sessions.remove_row(row.session, row.handle, row.key);
-        let count = self.per_tenant.get_mut(&tenant).expect("a tenant with a subscription is counted");
-        *count -= 1;
-        if *count == 0 {
-            self.per_tenant.remove(&tenant);
-        }
+        self.weights.take(&tenant, row.weight);
     }
 }
 
@@ -415,10 +445,15 @@ pub fn removable_until(now: Timestamp, slack: Duration) -> Timestamp {
     Timestamp(now.0.saturating_sub(i64::try_from(slack.as_micros()).unwrap_or(i64::MAX)))
 }
 
+/// A table of so many is full.
+fn too_many(limit: u32) -> Excess {
+    Excess { limited: Limited::Subscriptions, limit: u64::from(limit), used: u64::from(limit), asked: 1 }
+}
+
 /// With the table of sessions full, what a session unknown here asks of a subscription finds none.
 fn unless_limited(outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::LimitExceeded { .. } => Outcome::NotFound,
+        Outcome::LimitExceeded(_) => Outcome::NotFound,
         Outcome::Applied { .. } | Outcome::NotFound | Outcome::Superseded | Outcome::Found(_) => outcome,
     }
 }

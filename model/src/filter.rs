@@ -13,6 +13,7 @@ use std::sync::Arc;
 mod arithmetic;
 mod ast;
 mod check;
+pub mod cost;
 mod error;
 mod evaluate;
 mod lexer;

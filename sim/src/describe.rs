@@ -10,7 +10,7 @@ use gomera_cluster::message::connection_point::{
 };
 use gomera_cluster::message::exit_point::{Handles, Mark, Matches, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, ToMatcher};
-use gomera_cluster::operation::{Change, Description, Operation, Outcome, Version};
+use gomera_cluster::operation::{Change, Description, Excess, Operation, Outcome, Version};
 use gomera_cluster::position::{Position, Vector};
 use gomera_cluster::publication::Envelope;
 
@@ -95,7 +95,9 @@ fn outcome(outcome: &Outcome) -> String {
             format!("applied handle {:?} in force after {}", handle.map(|handle| handle.0), vector(in_force_after))
         }
         Outcome::NotFound => "not found".to_owned(),
-        Outcome::LimitExceeded { limit } => format!("limit {limit} exceeded"),
+        Outcome::LimitExceeded(Excess { limited, limit, used, asked }) => {
+            format!("limit {limited:?} {limit} exceeded: {used} and {asked}")
+        }
         Outcome::Superseded => "superseded".to_owned(),
         Outcome::Found(found) => format!("found {}", list(found, description)),
     }

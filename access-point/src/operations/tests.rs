@@ -1,7 +1,7 @@
 //! Claims about operations that await matchers.
 
 use gomera_cluster::identity::Handle;
-use gomera_cluster::operation::{Description, SubscriptionOptions};
+use gomera_cluster::operation::{Description, Excess, Limited, SubscriptionOptions};
 use gomera_cluster::position::{LaneId, Position, Vector};
 use gomera_model::filter::Filter;
 
@@ -97,7 +97,10 @@ fn the_new_state_is_in_force_where_all_have_it_and_the_worst_news_counts() {
     let Outcome::Applied { in_force_after, .. } = combine(applied(1, 4), applied(1, 9)) else { panic!("both applied") };
     assert_eq!(in_force_after, Vector::from_iter([Position { lane: LaneId(1), number: Number(9) }]));
     assert!(matches!(combine(applied(1, 4), Outcome::Superseded), Outcome::Superseded));
-    assert!(matches!(combine(Outcome::LimitExceeded { limit: 3 }, applied(1, 4)), Outcome::LimitExceeded { limit: 3 }));
+    let excess = Excess { limited: Limited::Subscriptions, limit: 3, used: 3, asked: 1 };
+    assert!(
+        matches!(combine(Outcome::LimitExceeded(excess), applied(1, 4)), Outcome::LimitExceeded(told) if told == excess)
+    );
 }
 
 #[test]

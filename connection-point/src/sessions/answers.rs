@@ -114,7 +114,18 @@ fn answer(around: &mut Surroundings, connection: ConnectionId, outstanding: Outs
             }
         }
         Outcome::NotFound => failure::subscription_not_found(outstanding.subject.as_deref()),
-        Outcome::LimitExceeded { limit } => failure::subscriptions(limit),
+        Outcome::LimitExceeded(excess) => {
+            let filter = match outstanding.change() {
+                Change::Put(subscription, _) => Some(&subscription.filter),
+                Change::Remove(_)
+                | Change::SetPaused(..)
+                | Change::Get(_)
+                | Change::List { .. }
+                | Change::SetContext(_)
+                | Change::Forget => None,
+            };
+            failure::limit(excess, filter)
+        }
         Outcome::Superseded => failure::operation_superseded(),
     };
     around.output.fail(connection, request, failure);

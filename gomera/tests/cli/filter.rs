@@ -55,6 +55,38 @@ fn a_wrong_filter_is_shown_with_a_caret_under_the_place() {
 }
 
 #[test]
+fn explain_tells_access_residual_and_cost() {
+    let explain = |arguments: &[&str]| gomera(&[&["filter", "explain"], arguments].concat(), "");
+    let plain = explain(&["type='road' and speed < 20"]);
+    assert_eq!(plain.code, 0, "{}", plain.err);
+    let lines: Vec<_> = plain.out.lines().collect();
+    assert_eq!(lines[..2], ["type = 'road' AND speed < 20", "  found by    type = 'road'"]);
+    assert!(plain.out.contains("charged     3.0ns") && !plain.out.contains("costliest"), "{}", plain.out);
+    let costly = explain(&["speed < 20 AND note LIKE '%a_b%' OR MATCHES(note, 'x+')"]);
+    for expected in [
+        "  found by    speed < 20",
+        "  evaluated   note LIKE '%a_b%'",
+        "  found by    note IS NOT NULL",
+        "  evaluated   MATCHES(note, 'x+')",
+        "costliest   note LIKE '%a_b%': 100.",
+        "without `_`",
+    ] {
+        assert!(costly.out.contains(expected), "{expected}: {}", costly.out);
+    }
+    let json = explain(&["--json", "alarm IS NULL OR id IN ('a', 'b')"]).json();
+    assert_eq!(json["alternatives"][0]["access"], serde_json::Value::Null, "{json}");
+    assert_eq!(json["alternatives"][1]["access"], "id IN ('a', 'b')", "{json}");
+    assert_eq!(json["alternatives"][1]["keys"], 2, "{json}");
+    assert!(json["charged_nanoseconds"].as_u64().is_some_and(|charged| charged < 20), "{json}");
+    assert!(json["admitted"].as_u64().is_some_and(|admitted| admitted > 500_000), "{json}");
+    assert!(explain(&["1 = 2"]).out.contains("nothing satisfies it"));
+    let wrong = explain(&["speed < 20 AND"]);
+    assert_eq!((wrong.code, wrong.out.as_str()), (65, ""));
+    let wrong = explain(&["--json", "speed < 20 AND"]);
+    assert_eq!((wrong.code, wrong.json()["column"].as_u64()), (65, Some(15)));
+}
+
+#[test]
 fn eval_answers_one_word_a_line() {
     let input = "{\"speed\":12}\n\n{\"speed\":30,\"x\":null}\n{\"other\":1}\n";
     let ended = eval(&["speed < 20"], input);

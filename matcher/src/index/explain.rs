@@ -6,8 +6,9 @@ use gomera_model::filter::{Expression, Filter, normalise};
 
 use super::Index;
 use super::access::{Access, Chooser, KEYS_MAX};
+use super::charge::{Charge, with_drafts};
 use super::clusters::{AtomKind, PREFIX_LENGTHS, TenantId};
-use super::plan::{Atom, Draft, drafts};
+use super::plan::{Atom, Draft};
 use super::program;
 use super::store::Store;
 
@@ -25,6 +26,8 @@ pub struct Explanation {
     pub branches: Vec<Branch>,
     /// What equals its own normal form is what rows share.
     pub normal_form: String,
+    /// What it counts against the limits of its tenant, whatever the index has learnt.
+    pub charge: Charge,
 }
 
 /// A part of a filter that is found and checked on its own; the filter is true if one of them is.
@@ -57,18 +60,13 @@ impl Index {
     /// values of the filter are among those that it knows.
     #[must_use]
     pub fn explain(&mut self, tenant: &Tenant, filter: &Filter) -> Explanation {
-        let normal = normalise(filter);
-        let all = match drafts(filter.expression()) {
-            Some(all) if !all.iter().any(Draft::has_residual) => all,
-            Some(_) | None => drafts(normal.expression()).unwrap_or_else(|| vec![Draft::residual(normal.expression())]),
-        };
         let id = self.tenant(tenant);
-        let branches = all.iter().map(|draft| self.branch(id, filter, draft)).collect();
+        let branches = with_drafts(filter, |all| all.iter().map(|draft| self.branch(id, filter, draft)).collect());
         self.leave(tenant, id);
-        Explanation { branches, normal_form: normal.to_string() }
+        Explanation { branches, normal_form: normalise(filter).to_string(), charge: Charge::of(filter) }
     }
 
-    /// Nanoseconds per publication that a filter is expected to cost if it were inserted now: what a limit per tenant adds up.
+    /// Nanoseconds per publication that a filter is expected to cost if it were inserted now.
     #[must_use]
     pub fn cost(&mut self, tenant: &Tenant, filter: &Filter) -> f64 {
         self.explain(tenant, filter).nanoseconds()
@@ -83,7 +81,7 @@ impl Index {
         let name = |slot| schema.slot(slot).name.clone();
         let (access, keys) = match &choice.access {
             Access::Scan => (None, 0),
-            Access::Range(slot, low, high) => (Some(format!("{low:?} <= {} <= {high:?}", name(*slot))), 1),
+            Access::Range(slot, low, high) => (Some(range(&name(*slot), *low, *high)), 1),
             Access::Keys(slot, atoms) => {
                 let what = match atoms.first().map(|atom| (atom.kind(), atom.as_symbol())) {
                     Some((AtomKind::Symbol, _)) => {
@@ -125,6 +123,17 @@ impl Index {
             nanoseconds: choice.share * (COMPARED + looked_at),
         }
     }
+}
+
+/// A range in words. A strict bound was moved to the next float, and is shown as it was written, which is shorter.
+fn range(name: &str, low: f64, high: f64) -> String {
+    let shown = |bound: f64, neighbour: f64, inclusive: &str, strict: &str| {
+        let (at, next) = (bound.to_string(), neighbour.to_string());
+        if next.len() < at.len() { format!("{name} {strict} {next}") } else { format!("{name} {inclusive} {at}") }
+    };
+    let low = low.is_finite().then(|| shown(low, low.next_down(), ">=", ">"));
+    let high = high.is_finite().then(|| shown(high, high.next_up(), "<=", "<"));
+    [low, high].into_iter().flatten().collect::<Vec<_>>().join(" AND ")
 }
 
 /// Conditions and operands that an evaluation may visit.
@@ -169,5 +178,7 @@ mod tests {
         assert_eq!(accesses, [None, Some("b IN ('x', 'y')")]);
         assert!(index.cost(&tenant, &filter("a IS NULL")) > 5.0 * index.cost(&tenant, &filter("b = 'x'")));
         assert!(index.explain(&tenant, &filter("1 = 2")).branches.is_empty());
+        assert_eq!(range("n", 5.0, 20.0_f64.next_down()), "n >= 5 AND n < 20");
+        assert_eq!(range("n", f64::NEG_INFINITY, 0.25), "n <= 0.25");
     }
 }

@@ -9,6 +9,7 @@ use gomera_cluster::table::{Seeded, Table};
 use gomera_model::filter::Filter;
 
 use super::SessionId;
+use super::weights::Weight;
 use crate::index::RowId;
 
 /// A subscription.
@@ -32,6 +33,8 @@ pub struct Row {
     pub filter: Filter,
     /// Its options.
     pub options: SubscriptionOptions,
+    /// What it counts against the limits.
+    pub weight: Weight,
 }
 
 /// All rows.

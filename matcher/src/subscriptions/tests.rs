@@ -251,7 +251,7 @@ fn each_limit_is_named_when_it_is_met_and_room_is_given_back() {
     };
     let mut subscriptions = Subscriptions::new(&config);
     let exceeded = |outcome: Outcome| match outcome {
-        Outcome::LimitExceeded { limit } => limit,
+        Outcome::LimitExceeded(excess) => excess.limit,
         other => panic!("{other:?}"),
     };
     for counter in 1..=2 {
@@ -301,4 +301,73 @@ fn a_read_of_a_life_that_has_ended_is_superseded_and_not_empty() {
     assert!(matches!(apply(&mut subscriptions, &get(1, 3)), Outcome::Superseded));
     assert!(matches!(apply(&mut subscriptions, &list(2, 1)), Outcome::Found(found) if found.is_empty()));
     assert!(matches!(apply(&mut subscriptions, &get(2, 2)), Outcome::NotFound));
+}
+
+/// What the limits let in of one kind of filter, and the excess that ended it.
+fn fill(subscriptions: &mut Subscriptions, name: &str, filter: impl Fn(u64) -> String) -> (u64, Excess) {
+    for counter in 1..1_000_000 {
+        let id = format!("{counter:07}");
+        match apply(subscriptions, &put(name, &id, version(1, counter), counter, &filter(counter))) {
+            Outcome::Applied { .. } => {}
+            Outcome::LimitExceeded(excess) => return (counter - 1, excess),
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("no limit stands against it");
+}
+
+#[test]
+fn costly_filters_are_refused_from_the_limit_of_the_tenant_on_and_removal_gives_room() {
+    let cost_max = Duration::from_millis(1);
+    let mut subscriptions = Subscriptions::new(&Config { filter_cost_per_tenant_max: cost_max, ..Config::default() });
+    let costly = |index| format!("MATCHES(note, '^a{index}')");
+    let (taken, excess) = fill(&mut subscriptions, "s", costly);
+    assert!((25..35).contains(&taken), "{taken}");
+    assert_eq!((excess.limited, excess.limit), (Limited::Cost, 1_000_000));
+    assert!(excess.used <= excess.limit && excess.used + excess.asked > excess.limit, "{excess:?}");
+    assert_eq!(subscriptions.total().nanoseconds, excess.used);
+    // What costs next to nothing has room, also in the place of what costs much; the other way round it is refused, and the
+    // old filter stays.
+    applied(&apply(&mut subscriptions, &put("s", "0000001", version(1, 2_000), 1, "a = 1")));
+    applied(&apply(&mut subscriptions, &put("s", "0000001", version(1, 2_001), 1, &costly(1))));
+    applied(&apply(&mut subscriptions, &put("s", "cheap", version(1, 2_002), 2_000, "a = 1")));
+    let update = put("s", "cheap", version(1, 2_003), 2_000, &costly(7));
+    assert!(matches!(apply(&mut subscriptions, &update), Outcome::LimitExceeded(again) if again.asked < excess.asked));
+    assert_eq!(handles(&mut subscriptions, &[("a", Value::from(1_i64))]), [2_000]);
+    apply(&mut subscriptions, &remove("s", "0000002", version(1, 2_004)));
+    applied(&apply(&mut subscriptions, &put("s", "cheap", version(1, 2_005), 2_000, &costly(7))));
+}
+
+#[test]
+fn bytes_are_limited_for_each_tenant_and_together_and_given_back_to_the_last() {
+    let config =
+        Config { subscription_bytes_per_tenant_max: 60_000, subscription_bytes_max: 90_000, ..Config::default() };
+    let mut subscriptions = Subscriptions::new(&config);
+    let long = |index| format!("a = '{index}{}'", "x".repeat(2_000));
+    let (taken, excess) = fill(&mut subscriptions, "s", long);
+    assert_eq!((excess.limited, excess.limit), (Limited::TenantBytes, 60_000));
+    assert!((10..25).contains(&taken), "{taken}");
+    let other = |counter: u64| {
+        let mut put = put("t", &format!("y{counter}"), version(1, counter), counter, &long(counter));
+        put.tenant = Tenant(Arc::from("other"));
+        put
+    };
+    let refused = (1..100).find_map(|counter| match apply(&mut subscriptions, &other(counter)) {
+        Outcome::LimitExceeded(excess) => Some((counter - 1, excess)),
+        _ => None,
+    });
+    let (others, excess) = refused.expect("a limit of all");
+    assert_eq!((excess.limited, excess.limit), (Limited::Bytes, 90_000));
+    assert!(others > 2 && subscriptions.total().bytes == excess.used, "{others} {excess:?}");
+    // All that is given back is all that was taken: the sums are asserted to be zero with the last of a tenant.
+    for counter in 1..=taken {
+        apply(&mut subscriptions, &remove("s", &format!("{counter:07}"), version(1, 5_000 + counter)));
+    }
+    let mut end = forget("t", 1);
+    end.tenant = Tenant(Arc::from("other"));
+    apply(&mut subscriptions, &end);
+    while subscriptions.has_doomed() {
+        subscriptions.remove_doomed();
+    }
+    assert_eq!(subscriptions.total(), Total::default());
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::filter::pattern::{LikePattern, RegexPattern};
 use crate::filter::set::ConstantSet;
+use crate::filter::size;
 use crate::filter::truth::Truth;
 use crate::geo::Polygon;
 use crate::value::Value;
@@ -337,6 +338,12 @@ impl Operand {
 }
 
 impl Expression {
+    /// Heap bytes below it; what clones share is counted in each.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        size::heap_bytes(self)
+    }
+
     /// Calls `visit` with every operand, in the order of the text.
     pub fn walk_operands<'a>(&'a self, visit: &mut impl FnMut(&'a Operand)) {
         match self {

@@ -7,6 +7,7 @@ use crate::attributes::Attributes;
 use crate::filter::Filter;
 use crate::filter::arithmetic;
 use crate::filter::ast::{Comparison, Expression, Operand, Predicate, Set, Shape, Side};
+use crate::filter::pattern::find;
 use crate::filter::set::ConstantSet;
 use crate::filter::truth::Truth;
 use crate::value::{Comparability, Scalar, Value};
@@ -135,7 +136,7 @@ impl<'a, Source: AttributeSource + ?Sized, Context: AttributeSource + ?Sized> Ev
             }
             Predicate::Contains { operand, element } => match (self.operand(operand), self.operand(element)) {
                 (None, _) | (_, None) => Truth::Unknown,
-                (Some(Scalar::String(text)), Some(Scalar::String(part))) => Truth::from(text.contains(part)),
+                (Some(Scalar::String(text)), Some(Scalar::String(part))) => Truth::from(find(text, part).is_some()),
                 (Some(Scalar::Array(elements)), Some(element)) => Truth::from(holds(elements, element)),
                 (Some(_), Some(_)) => Truth::False,
             },

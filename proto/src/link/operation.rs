@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use gomera_cluster::identity::{Handle, SubscriptionKey};
-use gomera_cluster::operation::{Change, Description, Existing, Operation, Outcome, Subscription, SubscriptionOptions};
+use gomera_cluster::operation::{
+    Change, Description, Excess, Existing, Limited, Operation, Outcome, Subscription, SubscriptionOptions,
+};
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::{Filter, FilterLimits};
 use gomera_model::timestamp::Timestamp;
@@ -87,7 +89,7 @@ pub fn to_outcome(outcome: &Outcome) -> v1::Outcome {
             in_force_after: Some(parts::to_vector(in_force_after)),
         }),
         Outcome::NotFound => Wire::NotFound(v1::Nothing {}),
-        Outcome::LimitExceeded { limit } => Wire::LimitExceeded(*limit),
+        Outcome::LimitExceeded(excess) => Wire::LimitExceeded(to_excess(*excess)),
         Outcome::Superseded => Wire::Superseded(v1::Nothing {}),
         Outcome::Found(descriptions) => {
             Wire::Found(v1::Found { subscriptions: descriptions.iter().map(to_description).collect() })
@@ -103,12 +105,34 @@ pub fn outcome(wire: Option<v1::Outcome>) -> Result<Outcome, LinkError> {
             Outcome::Applied { handle: wire.handle.map(Handle), in_force_after: parts::vector(wire.in_force_after)? }
         }
         Wire::NotFound(v1::Nothing {}) => Outcome::NotFound,
-        Wire::LimitExceeded(limit) => Outcome::LimitExceeded { limit },
+        Wire::LimitExceeded(wire) => Outcome::LimitExceeded(excess(wire)?),
         Wire::Superseded(v1::Nothing {}) => Outcome::Superseded,
         Wire::Found(found) => {
             Outcome::Found(found.subscriptions.into_iter().map(description).collect::<Result<_, _>>()?)
         }
     })
+}
+
+fn to_excess(excess: Excess) -> v1::Excess {
+    let Excess { limited, limit, used, asked } = excess;
+    let limited = match limited {
+        Limited::Subscriptions => v1::Limited::Subscriptions,
+        Limited::Cost => v1::Limited::Cost,
+        Limited::TenantBytes => v1::Limited::TenantBytes,
+        Limited::Bytes => v1::Limited::Bytes,
+    };
+    v1::Excess { limited: limited.into(), limit, used, asked }
+}
+
+fn excess(wire: v1::Excess) -> Result<Excess, LinkError> {
+    let limited = match wire.limited() {
+        v1::Limited::Unspecified => return Err(LinkError::missing("limited")),
+        v1::Limited::Subscriptions => Limited::Subscriptions,
+        v1::Limited::Cost => Limited::Cost,
+        v1::Limited::TenantBytes => Limited::TenantBytes,
+        v1::Limited::Bytes => Limited::Bytes,
+    };
+    Ok(Excess { limited, limit: wire.limit, used: wire.used, asked: wire.asked })
 }
 
 fn to_description(description: &Description) -> v1::Subscription {

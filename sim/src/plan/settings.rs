@@ -101,6 +101,11 @@ fn matcher(random: &mut Random, width: Width, theme: Theme) -> Matcher {
     let few = |random: &mut Random, generous: u32| {
         if limited && random.chance(500) { u32::try_from(random.between(1, 6)).expect("small") } else { generous }
     };
+    let filter_cost_per_tenant_max =
+        match (limited && random.chance(300), Matcher::default().filter_cost_per_tenant_max) {
+            (true, _) => Duration::from_nanos(random.between(1_000, 4_000)),
+            (false, generous) => generous,
+        };
     Matcher {
         lane_window_bytes: window(random, width, 4 << 20),
         output_bytes_max: window(random, width, 8 << 20),
@@ -109,6 +114,8 @@ fn matcher(random: &mut Random, width: Width, theme: Theme) -> Matcher {
         subscriptions_max: few(random, 4_000_000),
         subscriptions_per_tenant_max: few(random, 4_000_000),
         subscriptions_per_session_max: few(random, 200_000),
+        filter_cost_per_tenant_max,
+        subscription_bytes_max: if limited && random.chance(200) { random.between(2_000, 9_000) } else { 8 << 30 },
         sessions_max: few(random, 2_000_000),
         tombstones_max: if random.chance(300) { 0 } else { count(random, width, 1000) },
         forgotten_for: Duration::from_secs(5),

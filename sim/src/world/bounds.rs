@@ -67,6 +67,9 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
         AnyMachine::Matcher(machine) => {
             let (statistics, config) = (machine.statistics(), &plan.configurations.matcher);
             within(node, "subscriptions", statistics.subscriptions, u64::from(config.subscriptions_max))?;
+            within(node, "bytes of subscriptions", statistics.subscription_bytes, config.subscription_bytes_max)?;
+            let cost = u64::try_from(config.filter_cost_per_tenant_max.as_nanos()).unwrap_or(u64::MAX);
+            within(node, "nanoseconds of filters", statistics.filter_cost_nanoseconds, cost)?;
             within(node, "sessions", statistics.sessions, u64::from(config.sessions_max))?;
             within(node, "tombstones", statistics.tombstones, u64::from(config.tombstones_max))?;
             let window = config.lane_window_bytes.saturating_add(LARGEST);

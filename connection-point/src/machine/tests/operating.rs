@@ -1,6 +1,6 @@
 //! Claims about operations.
 
-use gomera_cluster::operation::{Change, Existing};
+use gomera_cluster::operation::{Change, Excess, Existing, Limited};
 use gomera_model::filter::Filter;
 
 use super::*;
@@ -59,6 +59,10 @@ fn a_subscription_gets_key_handle_and_expiry() {
     assert_eq!(puts, [(key("a"), Handle(1), Existing::Any), (key("b"), Handle(2), Existing::Required)]);
 }
 
+fn exceeded(limited: Limited) -> Outcome {
+    Outcome::LimitExceeded(Excess { limited, limit: 3, used: 2, asked: 2 })
+}
+
 #[test]
 fn each_outcome_is_told_in_the_clients_words() {
     let mut bench = Bench::new(Config::default());
@@ -66,7 +70,10 @@ fn each_outcome_is_told_in_the_clients_words() {
     let outcomes = [
         (Outcome::Applied { handle: Some(Handle(5)), in_force_after: vector(2) }, None),
         (Outcome::NotFound, Some(FailureKind::NotFound)),
-        (Outcome::LimitExceeded { limit: 3 }, Some(FailureKind::Exhausted)),
+        (exceeded(Limited::Subscriptions), Some(FailureKind::Exhausted)),
+        (exceeded(Limited::Cost), Some(FailureKind::Exhausted)),
+        (exceeded(Limited::TenantBytes), Some(FailureKind::Exhausted)),
+        (exceeded(Limited::Bytes), Some(FailureKind::Exhausted)),
         (Outcome::Superseded, Some(FailureKind::Aborted)),
     ];
     for (outcome, kind) in outcomes {

@@ -115,6 +115,12 @@ const GAUGES: &[(&str, &str)] = &[
     ("gomera_access_point_forgets_waiting", "Ends of sessions that wait to get a number."),
     ("gomera_access_point_publishers", "Publisher instances known."),
     ("gomera_matcher_subscriptions", "Subscriptions, paused and expired ones included."),
+    ("gomera_matcher_index_bytes", "Heap bytes of the index, standby slices included."),
+    ("gomera_matcher_subscription_bytes", "Bytes that subscriptions count against subscription_bytes_max."),
+    (
+        "gomera_matcher_filter_cost_nanoseconds",
+        "The most that the filters of one tenant count against filter_cost_per_tenant_max.",
+    ),
     ("gomera_matcher_sessions", "Sessions with a subscription, a context or a trace of either."),
     ("gomera_matcher_tombstones", "Tombstones."),
     ("gomera_matcher_doomed", "Subscriptions of ended sessions that wait to be removed; they match nothing."),

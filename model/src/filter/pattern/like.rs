@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::find;
 use crate::value::shared_text_bytes;
 
 /// A `LIKE` pattern: `%` stands for any text, `_` for any one character; after the escape character both stand for
@@ -173,6 +174,12 @@ impl LikePattern {
             + searches
     }
 
+    /// How many pieces `%` cuts it into, and of them those with a `_` that must be looked for.
+    pub(crate) fn pieces(&self) -> (usize, usize) {
+        let pieces = &self.compiled.pieces;
+        (pieces.len(), pieces.iter().filter(|piece| piece.search.is_some()).count())
+    }
+
     fn key(&self) -> (&str, Option<char>) {
         (&self.text, self.escape)
     }
@@ -309,7 +316,7 @@ impl<'p> View<'p> {
             return search.end_of_first(text).map(|end| &text[end..]);
         }
         let literal = self.as_literal().expect("a piece with `_` has a search");
-        let start = text.find(literal)?;
+        let start = find(text, literal)?;
         Some(&text[start + literal.len()..])
     }
 

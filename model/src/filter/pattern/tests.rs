@@ -239,3 +239,23 @@ fn a_badly_written_expression_says_where() {
         assert!(error.len() < 200, "{error}");
     }
 }
+
+#[test]
+fn a_part_is_found_where_the_standard_library_finds_it_in_texts_of_every_length() {
+    let alphabet = ["a", "b", "ä", "🌧"];
+    let mut state = 1_u64;
+    let mut draw = |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 40).expect("24 bits") % bound
+    };
+    let mut found = 0;
+    for _ in 0..4_000 {
+        let length = draw(300);
+        let text: String = (0..length).map(|_| alphabet[draw(4)]).collect();
+        let part: String = (0..=draw(6)).map(|_| alphabet[draw(4)]).collect();
+        assert_eq!(find(&text, &part), text.find(&part), "{part} in {text}");
+        assert_eq!(like(&format!("%{part}%"), &text), text.contains(&part));
+        found += usize::from(text.contains(&part));
+    }
+    assert!((400..3_600).contains(&found), "{found}");
+}

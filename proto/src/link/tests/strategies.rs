@@ -24,7 +24,7 @@ use gomera_cluster::message::exit_point::{
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::message::{Message, ToAccessPoint, ToConnectionPoint, ToExitPoint, ToMatcher};
 use gomera_cluster::operation::{
-    Change, Description, Existing, Operation, Outcome, Subscription, SubscriptionOptions, Version,
+    Change, Description, Excess, Existing, Limited, Operation, Outcome, Subscription, SubscriptionOptions, Version,
 };
 use gomera_cluster::position::{LaneId, Number, Position, Vector};
 use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey};
@@ -182,12 +182,27 @@ fn operation() -> impl Strategy<Value = Arc<Operation>> {
     })
 }
 
+fn excess() -> impl Strategy<Value = Excess> {
+    let limited = prop_oneof![
+        Just(Limited::Subscriptions),
+        Just(Limited::Cost),
+        Just(Limited::TenantBytes),
+        Just(Limited::Bytes),
+    ];
+    (limited, any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(limited, limit, used, asked)| Excess {
+        limited,
+        limit,
+        used,
+        asked,
+    })
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         (prop::option::of(any::<u64>()), vector())
             .prop_map(|(handle, in_force_after)| Outcome::Applied { handle: handle.map(Handle), in_force_after }),
         Just(Outcome::NotFound),
-        any::<u64>().prop_map(|limit| Outcome::LimitExceeded { limit }),
+        excess().prop_map(Outcome::LimitExceeded),
         Just(Outcome::Superseded),
         prop::collection::vec(description(), 0..3).prop_map(Outcome::Found),
     ]

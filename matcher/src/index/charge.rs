@@ -1,0 +1,189 @@
+//! What a filter is charged with against the limits of its tenant: nanoseconds that it can cost a publication, and bytes.
+//!
+//! A charge is a function of the filter alone. What the index has learnt, who shares a filter and in what order filters came
+//! play no part, so that what a removal takes back is what the insertion took, and every replica of a slice counts the same.
+//!
+//! What the plain evaluator decides is charged in full, as it is on the publication that is worst for it
+//! ([`gomera_model::filter::cost`]). What columns decide is charged as comparing columns, and a tenth of running words: of ten lanes
+//! that a publication finds, columns leave fewer than one to be looked at, unless somebody takes pains. (Charged in full, a million
+//! ordinary filters would count 30 ms, while they take less than one.)
+
+use std::sync::Arc;
+
+use gomera_model::filter::{Expression, Filter, cost, normalise};
+
+use super::access::KEYS_MAX;
+use super::plan::{Atom, Draft, drafts};
+
+/// What a filter may cost at worst, in round figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Charge {
+    /// Nanoseconds of a publication.
+    pub nanoseconds: u32,
+    /// Bytes in the index, the filter itself not among them.
+    pub bytes: u32,
+}
+
+impl Charge {
+    /// Of a filter.
+    #[must_use]
+    pub fn of(filter: &Filter) -> Self {
+        with_drafts(filter, |all| {
+            let (mut nanoseconds, mut bytes) = (0_u64, 0_u64);
+            for draft in all {
+                let part = of_draft(draft);
+                nanoseconds += part.nanoseconds;
+                bytes += part.bytes;
+            }
+            if all.len() > 1 {
+                bytes += CROWD_BYTES;
+            }
+            Self {
+                nanoseconds: u32::try_from(nanoseconds).unwrap_or(u32::MAX),
+                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            }
+        })
+    }
+}
+
+/// Calls with the conjunctions that the index makes of a filter.
+pub fn with_drafts<R>(filter: &Filter, each: impl FnOnce(&[Draft<'_>]) -> R) -> R {
+    let plain = drafts(filter.expression());
+    if let Some(all) = plain.filter(|all| !all.iter().any(Draft::has_residual)) {
+        return each(&all);
+    }
+    let normal = normalise(filter);
+    each(&drafts(normal.expression()).unwrap_or_else(|| vec![Draft::residual(normal.expression())]))
+}
+
+/// A lane: its columns and a tenth of what running its words takes.
+const LANE: u64 = 2;
+/// Tests or keys of a lane that make a nanosecond.
+const TESTS_PER_NANOSECOND: u64 = 4;
+/// A tenth of a great circle.
+const CIRCLE: u64 = 10;
+/// Cells of an area, at most.
+const CELLS: u64 = 4;
+/// To come to the plain evaluator.
+const EVALUATED: u64 = 25;
+
+/// A lane under a key, with room to grow, or a part of it.
+const LANE_BYTES: u64 = 64;
+/// A key that no other lane has: cluster, block, and where they are found.
+const KEY_BYTES: u64 = 96;
+/// A row with several lanes.
+const CROWD_BYTES: u64 = 96;
+/// A test in words, its constant with where it is found.
+const TEST_BYTES: u64 = 40;
+/// A member of a list.
+const MEMBER_BYTES: u64 = 136;
+/// An expression kept for the plain evaluator, without itself.
+const RESIDUAL_BYTES: u64 = 224;
+
+struct Part {
+    nanoseconds: u64,
+    bytes: u64,
+}
+
+fn of_draft(draft: &Draft<'_>) -> Part {
+    let mut part = Part { nanoseconds: LANE, bytes: LANE_BYTES + KEY_BYTES };
+    let mut tests = 0;
+    let mut keys = 1;
+    for literal in &draft.literals {
+        part.bytes += TEST_BYTES;
+        match &literal.atom {
+            Atom::Range(..) | Atom::Equal(..) | Atom::Differs(..) | Atom::Holds(..) | Atom::Prefix(..) => tests += 1,
+            Atom::Present(_) | Atom::Absent(_) => tests += 1,
+            Atom::Box(..) => {
+                tests += 1;
+                keys = keys.max(CELLS);
+            }
+            Atom::Circle(..) => {
+                part.nanoseconds += CIRCLE;
+                keys = keys.max(CELLS);
+            }
+            Atom::Among(_, members) => {
+                let members = size(members.len());
+                tests += members;
+                part.bytes += members * MEMBER_BYTES;
+                if members <= size(KEYS_MAX) {
+                    keys = keys.max(members);
+                }
+            }
+            Atom::Residual(expression) => {
+                part.nanoseconds += EVALUATED + cost::worst_nanoseconds(expression);
+                part.bytes += RESIDUAL_BYTES + size(expression.heap_bytes()) + names_bytes(expression);
+            }
+        }
+    }
+    part.nanoseconds += tests.div_ceil(TESTS_PER_NANOSECOND);
+    part.bytes += (keys - 1) * LANE_BYTES;
+    part
+}
+
+/// The lists of names that a filter of its own has.
+fn names_bytes(expression: &Expression) -> u64 {
+    let mut names = 0;
+    expression.walk_operands(&mut |_| names += 1);
+    names * size(size_of::<Arc<str>>())
+}
+
+fn size(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use gomera_cluster::identity::Tenant;
+    use gomera_cluster::layout::MatcherSlice;
+
+    use super::*;
+    use crate::fixture::filter;
+    use crate::index::{Index, RowId};
+
+    fn nanoseconds(text: &str) -> u32 {
+        Charge::of(&filter(text)).nanoseconds
+    }
+
+    #[test]
+    fn ordinary_filters_are_charged_a_few_nanoseconds_and_those_that_are_evaluated_what_that_takes() {
+        assert_eq!(nanoseconds("a = 'x' AND n >= 1 AND n < 5 AND m > 3"), 3);
+        assert_eq!(nanoseconds("(s IN ('a', 'b', 'c', 'd', 'e') AND n > 3) OR (s = 'f' AND NOT b)"), 4 + 3);
+        assert_eq!(nanoseconds("1 = 2"), 0);
+        assert!(nanoseconds("MATCHES(note, 'x')") > 30_000);
+        let many = (0..150).map(|index| format!("n * {index} > 3")).collect::<Vec<_>>().join(" OR ");
+        assert!(nanoseconds(&many) > 100 * nanoseconds("n * 2 > 3"));
+        let nested = (0..20).fold("n > 1".to_owned(), |text, level| format!("NOT ({text} AND m <> {level})"));
+        assert!((500..5_000).contains(&nanoseconds(&nested)), "{}", nanoseconds(&nested));
+    }
+
+    #[test]
+    fn the_index_takes_no_more_bytes_than_are_charged() {
+        /// What an empty one may take: pages and tables grow in steps.
+        const STEPS: usize = 400_000;
+        let text = |index: u32| -> Vec<String> {
+            vec![
+                format!("a = 'x{}' AND n >= {index} AND n < {}", index % 50, index + 10),
+                format!("a = 'unique{index}'"),
+                format!("n{} > {index} OR s = 'v{index}' OR note LIKE '%{index}%b'", index % 7),
+                format!("s IN ('a{index}', 'b{index}', 'c{index}', 'd{index}')"),
+                format!("STARTS_WITH(id, 'lamp-{index}') AND x BETWEEN {index} AND 7000"),
+                format!("WITHIN(p, CIRCLE(POINT({}, 3), {index}))", index % 80),
+                format!("MATCHES(note, 'a+{index}') AND kind <> 'b{index}'"),
+            ]
+        };
+        for kind in 0..text(0).len() {
+            let mut index = Index::new(7);
+            let tenant = Tenant(Arc::from("t"));
+            let mut charged = STEPS;
+            for row in 0..4_000 {
+                let filter = filter(&text(row)[kind]);
+                charged += usize::try_from(Charge::of(&filter).bytes).expect("32 bits");
+                // What a residual shares with the filter itself is counted with that.
+                index.insert(RowId(row), &tenant, MatcherSlice(0), &filter);
+            }
+            assert!(index.bytes() <= charged, "{}: {} of {charged}", text(0)[kind], index.bytes());
+            assert!(3 * index.bytes() > charged - STEPS, "{}: {} of {charged}", text(0)[kind], index.bytes());
+        }
+    }
+}
