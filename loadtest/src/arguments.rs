@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand};
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::runtime::Runtime;
 
 use crate::driver::{self, Run, Target};
@@ -36,12 +36,11 @@ pub enum Verb {
     ///
     /// Example: loadtest floor --links 4 --connections 10
     Floor(Floor),
-    /// Named benchmarks. `content`: floor, `gomera up` and processes in one run, as ratios. `filters`: throughput over the
-    /// number of filters.
+    /// Named benchmarks
     Bench {
         /// Which.
         #[arg(default_value = "content")]
-        name: String,
+        name: Benchmark,
         /// Machine-readable.
         #[arg(long)]
         json: bool,
@@ -77,6 +76,65 @@ pub enum Verb {
         next: String,
     },
 }
+
+/// What is compared in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Benchmark {
+    /// Floor, `gomera up` and processes, as ratios.
+    Content,
+    /// Throughput over the number of filters.
+    Filters,
+}
+
+impl Verb {
+    /// Checks everything before anything starts.
+    ///
+    /// # Errors
+    /// If figures do not fit together; the text says which.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Content(load) | Self::Fanout(Fanout { load }) => {
+                if let Some(processes) = &load.processes {
+                    validate_processes(processes)?;
+                }
+                // A fanout has its shape from the number of connections.
+                let matches = if matches!(self, Self::Fanout(_)) { load.shape.connections } else { load.shape.matches };
+                let filters = if matches!(self, Self::Fanout(_)) { matches } else { load.shape.filters };
+                validate(&Shape { filters, matches, ..load.shape.clone() }, &load.effort)
+            }
+            Self::Floor(floor) => validate(&floor.shape, &floor.effort),
+            Self::FloorFront { content, .. } => content.content().map(drop),
+            Self::Bench { .. } | Self::Peers { .. } | Self::FloorRelay { .. } => Ok(()),
+        }
+    }
+}
+
+fn validate(shape: &Shape, effort: &Effort) -> Result<()> {
+    shape.content()?;
+    ensure!(
+        shape.payload <= PAYLOAD_BYTES_MAX,
+        "--payload is {}, must be at most {PAYLOAD_BYTES_MAX}: what a publication may have",
+        shape.payload
+    );
+    ensure!(effort.seconds >= 1, "--seconds is 0, must be at least 1");
+    ensure!(effort.window >= 1, "--window is 0, must be at least 1: nothing would ever be sent");
+    ensure!(effort.rate != Some(0), "--rate is 0, must be at least 1; without it, as fast as acknowledgements come");
+    Ok(())
+}
+
+/// As `gomera up --processes` reads it.
+fn validate_processes(processes: &str) -> Result<()> {
+    let counts: Vec<u16> = processes.split('-').filter_map(|count| count.parse().ok()).collect();
+    ensure!(
+        processes.split('-').count() == 4 && counts.len() == 4 && counts.iter().all(|&count| count >= 1),
+        "--processes is {processes}, must be four numbers from 1 joined by hyphens, as in 1-2-3-2: connection points, access \
+         points, matchers, exit points"
+    );
+    Ok(())
+}
+
+/// `publication.payload_bytes_max` unless a cluster is told otherwise.
+const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
 /// The shape of the workload.
 #[derive(Args, Clone, Debug)]
@@ -138,7 +196,7 @@ pub struct Load {
     #[arg(long, value_name = "A-B-C-D", requires = "zookeeper")]
     pub processes: Option<String>,
     /// ZooKeeper for `--processes`.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", requires = "processes")]
     pub zookeeper: Option<String>,
     /// A cluster that runs already, instead of one started here.
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "processes")]

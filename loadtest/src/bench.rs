@@ -4,11 +4,11 @@ mod filters;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use xtask::services::zookeeper::ZooKeeper;
 
-use crate::arguments::{Effort, Floor, Load, Shape};
+use crate::arguments::{Benchmark, Effort, Floor, Load, Shape};
 use crate::report::Report;
 
 /// What `bench content` prints as JSON.
@@ -28,11 +28,10 @@ struct Content {
 ///
 /// # Errors
 /// If a run cannot be made.
-pub fn bench(name: &str, json: bool, plot: Option<&Path>) -> Result<bool> {
-    match name {
-        "content" => content(json),
-        "filters" => filters::run(json, plot),
-        other => bail!("no benchmark is called {other:?}; there are: content, filters"),
+pub fn bench(benchmark: Benchmark, json: bool, plot: Option<&Path>) -> Result<bool> {
+    match benchmark {
+        Benchmark::Content => content(json),
+        Benchmark::Filters => filters::run(json, plot),
     }
 }
 

@@ -17,12 +17,28 @@ use clap::Parser as _;
 use crate::arguments::{Arguments, Verb};
 use crate::report::Report;
 
+/// Exit codes beside 0 (valid) and 1 (void), as `gomera` has them: the command line makes no sense, a run could not be made.
+const USAGE: u8 = 64;
+const INTERNAL: u8 = 70;
+
 fn main() -> ExitCode {
-    match act(Arguments::parse().verb) {
+    let verb = match Arguments::try_parse() {
+        Ok(arguments) => arguments.verb,
+        Err(error) => {
+            // Help goes to standard output and is no failure. Nobody may read it.
+            let _unwanted = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    if let Err(error) = verb.validate() {
+        eprintln!("loadtest: {error:#}");
+        return ExitCode::from(USAGE);
+    }
+    match act(verb) {
         Ok(valid) => ExitCode::from(u8::from(!valid)),
         Err(error) => {
             eprintln!("loadtest: {error:#}");
-            ExitCode::from(70)
+            ExitCode::from(INTERNAL)
         }
     }
 }
@@ -33,7 +49,7 @@ fn act(verb: Verb) -> Result<bool> {
         Verb::Content(content) => one(&content.run_on_cluster()?, content.json),
         Verb::Fanout(fanout) => one(&fanout.run_on_cluster()?, fanout.json()),
         Verb::Floor(floor) => one(&floor.run()?, floor.json()),
-        Verb::Bench { name, json, plot } => bench::bench(&name, json, plot.as_deref()),
+        Verb::Bench { name, json, plot } => bench::bench(name, json, plot.as_deref()),
         Verb::Peers { json, arguments } => spawn::peers(json, &arguments),
         Verb::FloorFront { content, listen, next } => {
             let content = content.content()?;

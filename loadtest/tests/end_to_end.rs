@@ -96,12 +96,25 @@ fn a_publication_costs_no_more_than_its_ceilings() {
 }
 
 #[test]
-#[ignore = "end to end: run by cargo xtask test"]
-fn figures_that_make_no_sense_are_named() {
-    let output = loadtest(&["content", "--filters", "10", "--matches", "3"]);
-    assert_eq!(output.status.code(), Some(70));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("--filters is 10, must be a multiple of --matches (3)"), "{text}");
+fn figures_that_make_no_sense_are_named_before_anything_starts() {
+    for (arguments, words) in [
+        (&["content", "--filters", "10", "--matches", "3"][..], "--filters is 10, must be a multiple of --matches (3)"),
+        (&["content", "--connections", "0"], "--connections is 0"),
+        (&["content", "--rate", "0"], "--rate is 0, must be at least 1"),
+        (&["content", "--seconds", "0"], "--seconds is 0"),
+        (&["content", "--payload", "1048577"], "--payload is 1048577, must be at most 1048576"),
+        (&["content", "--processes", "1-1-1", "--zookeeper", "127.0.0.1:1"], "--processes is 1-1-1, must be four"),
+        (&["content", "--zookeeper", "127.0.0.1:1"], "--processes"),
+        (&["fanout", "--connections", "0"], "--connections is 0"),
+        (&["floor", "--window", "0"], "--window is 0"),
+        (&["bench", "nothing"], "content, filters"),
+        (&["content", "--nothing"], "--nothing"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_loadtest")).args(arguments).output().expect("loadtest starts");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {text}");
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
 }
 
 #[test]
