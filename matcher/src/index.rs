@@ -17,6 +17,7 @@ mod cells;
 mod charge;
 mod clusters;
 mod coding;
+mod crowds;
 mod explain;
 mod finder;
 mod judging;

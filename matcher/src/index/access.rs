@@ -3,6 +3,8 @@
 //! Expected is what publications have shown since the key came into use, and before that what filters ask for: subscribers ask
 //! for frequent values more often. Of a range, how many of the constants that filters compare with lie in it.
 
+use std::ops::Deref;
+
 use gomera_cluster::table::Seeded;
 
 use super::cells::Bounds;
@@ -14,11 +16,94 @@ use super::symbols::Symbols;
 /// Most keys of one access.
 pub const KEYS_MAX: usize = 256;
 
+/// Keys of one access: most are one, or the few members of a list, and need no heap.
+#[derive(Clone, Debug)]
+pub enum Atoms {
+    /// So many of these, and their clusters where they were found.
+    Few(usize, [Atom; FEW], [u32; FEW]),
+    /// More.
+    Many(Vec<Atom>),
+}
+
+/// Keys without the heap.
+const FEW: usize = 8;
+
+/// No cluster.
+const UNKNOWN: u32 = u32::MAX;
+
+impl Atoms {
+    /// One key.
+    #[inline]
+    pub fn one(atom: Atom) -> Self {
+        let mut few = [Atom::default(); FEW];
+        few[0] = atom;
+        Self::Few(1, few, [UNKNOWN; FEW])
+    }
+
+    /// All of them.
+    #[inline]
+    pub fn as_slice(&self) -> &[Atom] {
+        match self {
+            Self::Few(count, atoms, _) => &atoms[..*count],
+            Self::Many(atoms) => atoms,
+        }
+    }
+
+    /// The cluster of one of them, if it was found and is still there.
+    #[inline]
+    pub fn cluster(&self, index: usize) -> Option<u32> {
+        match self {
+            Self::Few(_, _, clusters) => Some(clusters[index]).filter(|&cluster| cluster != UNKNOWN),
+            Self::Many(_) => None,
+        }
+    }
+
+    fn found(&mut self, index: usize, cluster: Option<u32>) {
+        if let Self::Few(_, _, clusters) = self {
+            clusters[index] = cluster.unwrap_or(UNKNOWN);
+        }
+    }
+}
+
+impl FromIterator<Atom> for Atoms {
+    fn from_iter<I: IntoIterator<Item = Atom>>(atoms: I) -> Self {
+        let (mut count, mut few) = (0, [Atom::default(); FEW]);
+        let mut atoms = atoms.into_iter();
+        while let Some(atom) = atoms.next() {
+            if count == FEW {
+                return Self::Many(few.into_iter().chain([atom]).chain(atoms).collect());
+            }
+            few[count] = atom;
+            count += 1;
+        }
+        Self::Few(count, few, [UNKNOWN; FEW])
+    }
+}
+
+impl Deref for Atoms {
+    type Target = [Atom];
+
+    #[inline]
+    fn deref(&self) -> &[Atom] {
+        self.as_slice()
+    }
+}
+
+impl Access {
+    /// How many lanes it takes.
+    pub fn lanes(&self) -> usize {
+        match self {
+            Self::Keys(_, atoms) => atoms.len(),
+            Self::Range(..) | Self::Scan => 1,
+        }
+    }
+}
+
 /// A way to find a conjunction.
 #[derive(Clone, Debug)]
 pub enum Access {
     /// Under each of these keys.
-    Keys(SlotId, Vec<Atom>),
+    Keys(SlotId, Atoms),
     /// By a range of a number.
     Range(SlotId, f64, f64),
     /// Not at all: every publication looks.
@@ -51,6 +136,11 @@ pub struct Chooser<'a> {
 impl Chooser<'_> {
     /// The best access of a program that has no more than so many keys.
     pub fn choose(&self, words: &[u32], keys_max: usize) -> Choice {
+        self.choose_with(words, keys_max, &mut std::iter::empty())
+    }
+
+    /// The same, with what [`Chooser::foresee`] said of the program.
+    pub fn choose_with(&self, words: &[u32], keys_max: usize, guesses: &mut impl Iterator<Item = u32>) -> Choice {
         let mut best = Choice { access: Access::Scan, share: 2.0 };
         let mut consider = |share: f64, access: &mut dyn FnMut() -> Access| {
             if share < best.share {
@@ -60,13 +150,19 @@ impl Chooser<'_> {
         for test in tests(words).filter(|test| !test.negated) {
             match test.what {
                 What::Equal | What::Holds => {
-                    let atom = Atom::symbol(test.operands[0]);
-                    consider(self.share(test.slot, atom), &mut || Access::Keys(test.slot, vec![atom]));
+                    let mut atoms = Atoms::one(Atom::symbol(test.operands[0]));
+                    let share = self.share(test.slot, &mut atoms, 0, guesses.next());
+                    consider(share, &mut || Access::Keys(test.slot, atoms.clone()));
                 }
                 What::Among | What::Prefix | What::Circle | What::Box => {
-                    let atoms = self.atoms(&test);
+                    let mut atoms = self.atoms(&test);
+                    let is_list = test.what == What::Among;
+                    let mut share = 0.0;
+                    for index in 0..atoms.len() {
+                        let guess = if is_list { guesses.next() } else { None };
+                        share += self.share(test.slot, &mut atoms, index, guess);
+                    }
                     if (1..=keys_max).contains(&atoms.len()) {
-                        let share: f64 = atoms.iter().map(|&atom| self.share(test.slot, atom)).sum();
                         consider(share.min(1.0), &mut || Access::Keys(test.slot, atoms.clone()));
                     }
                 }
@@ -97,7 +193,7 @@ impl Chooser<'_> {
                 | What::Box
                 | What::Present => {
                     let share = self.presence(test.slot) + f64::EPSILON;
-                    consider(share, &mut || Access::Keys(test.slot, vec![Atom::PRESENT]));
+                    consider(share, &mut || Access::Keys(test.slot, Atoms::one(Atom::PRESENT)));
                 }
             }
         }
@@ -106,7 +202,7 @@ impl Chooser<'_> {
     }
 
     /// The keys of a test with several, or none; no key twice.
-    fn atoms(&self, test: &Test<'_>) -> Vec<Atom> {
+    fn atoms(&self, test: &Test<'_>) -> Atoms {
         match test.what {
             What::Among if test.operands.len() <= KEYS_MAX => {
                 test.operands[1..].iter().map(|&symbol| Atom::symbol(symbol)).collect()
@@ -120,19 +216,47 @@ impl Chooser<'_> {
                 let bounds = Bounds::of(test).expect("an area");
                 bounds.cells().map(Atom::cell).collect()
             }
-            _ => Vec::new(),
+            _ => std::iter::empty().collect(),
         }
     }
 
+    /// Asks for the memory in which the values that a program asks for are looked up; gives their hashes.
+    pub fn prepare(&self, words: &[u32], hashes: &mut Vec<u64>) {
+        let mut ask = |slot, symbol| {
+            hashes.push(self.clusters.prefetch(Key { tenant: self.tenant, slot, atom: Atom::symbol(symbol) }));
+        };
+        for test in tests(words).filter(|test| !test.negated) {
+            match test.what {
+                What::Equal | What::Holds => ask(test.slot, test.operands[0]),
+                What::Among if test.operands.len() <= KEYS_MAX => {
+                    test.operands[1..].iter().for_each(|&symbol| ask(test.slot, symbol));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What is probably the cluster of the key of a hash, whose memory is asked for.
+    #[inline]
+    pub fn foresee(&self, hash: u64) -> u32 {
+        self.clusters.guess(hash).unwrap_or(UNKNOWN)
+    }
+
     /// The share of publications that find a key.
-    fn share(&self, slot: SlotId, atom: Atom) -> f64 {
+    fn share(&self, slot: SlotId, atoms: &mut Atoms, index: usize, guess: Option<u32>) -> f64 {
         /// Publications that what filters ask for counts as.
         const PRIOR: f64 = 8.0;
         /// Lanes that a slot is thought to have before it has any: the first keys are no more frequent than later ones.
         const LANES_PRIOR: f64 = 200.0;
-        let key = Key { tenant: self.tenant, slot, atom };
+        let key = Key { tenant: self.tenant, slot, atom: atoms[index] };
         let lanes = f64::from(self.schema.slot(slot).keys) + LANES_PRIOR;
-        match self.clusters.find(key).map(|id| self.clusters.get(id)) {
+        let found = match guess {
+            Some(UNKNOWN) => None,
+            Some(guess) => self.clusters.confirm(key, guess),
+            None => self.clusters.find(key),
+        };
+        atoms.found(index, found);
+        match found.map(|id| self.clusters.get(id)) {
             None => 1.0 / lanes,
             Some(cluster) => {
                 let asked = (f64::from(cluster.rows) + 1.0) / lanes;

@@ -5,7 +5,7 @@ use super::RowId;
 use super::arena::Arena;
 use super::pages::Pages;
 use super::schema::ALWAYS;
-use crate::kernel::Columns;
+use crate::kernel::{Columns, prefetch};
 
 /// Most tests of a lane that are columns; further ones stand in its program only.
 pub const TESTS_MAX: usize = 6;
@@ -89,6 +89,11 @@ pub struct Place {
     pub block: u32,
     /// Lane of the block.
     pub lane: u32,
+}
+
+impl Place {
+    /// No lane stands here.
+    pub const NOWHERE: Self = Self { block: u32::MAX, lane: u32::MAX };
 }
 
 /// A lane.
@@ -297,6 +302,28 @@ impl Blocks {
         let capacity = usize::from(block.capacity);
         let columns = self.columns(block, 0, block.tests(), 0);
         (0..block.tests()).map(move |test| columns.bytes[3 * test * capacity + place.lane as usize])
+    }
+
+    /// Asks for the memory of a lane.
+    #[inline]
+    pub fn prefetch_lane(&self, place: Place) {
+        let block = &self.blocks[place.block];
+        let (lane, capacity) = (place.lane as usize, usize::from(block.capacity));
+        prefetch(&self.targets.from(block.targets)[lane]);
+        prefetch(&self.words.from(block.words)[lane]);
+        if block.tests > 0 {
+            let columns = self.codes.from(block.codes);
+            for column in 0..3 * block.tests() {
+                prefetch(&columns[column * capacity + lane]);
+            }
+        }
+    }
+
+    /// Asks for the memory of the last lane of a block, which the next one stands behind.
+    #[inline]
+    pub fn prefetch_end(&self, id: u32) {
+        let last = self.blocks[id].length.saturating_sub(1);
+        self.prefetch_lane(Place { block: id, lane: u32::from(last) });
     }
 
     /// Adds a lane.

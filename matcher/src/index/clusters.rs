@@ -161,6 +161,12 @@ impl Clusters {
         Some(id)
     }
 
+    /// Asks for the memory of a cluster.
+    #[inline]
+    pub fn prefetch_entry(&self, id: u32) {
+        prefetch(&self.entries[id]);
+    }
+
     /// The cluster of a key, if a guess about it was made.
     #[inline]
     pub fn confirm(&self, key: Key, guess: u32) -> Option<u32> {

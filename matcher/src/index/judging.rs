@@ -10,6 +10,7 @@ use gomera_model::value::Value;
 use super::blocks::{Block, Blocks, NO_BLOCK, Role, TESTS_MAX, Target};
 use super::cells::Cell;
 use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, TenantId, scan_key};
+use super::crowds::Crowd;
 use super::ladders::{Ladders, Lies};
 use super::pages::Pages;
 use super::program::View;
@@ -17,7 +18,7 @@ use super::quantiser::OTHER;
 use super::reading::{Kind, Reading, read};
 use super::schema::Schema;
 use super::scratch::{Found, Guess, Scratch, Sought, Trust};
-use super::store::{Crowd, Record, Store};
+use super::store::{Record, Store};
 use super::{Contexts, Output, RowId, Slices};
 use crate::kernel::{Codes, Columns, Kernel, LANES, Verdict, prefetch, prefetch_selected};
 

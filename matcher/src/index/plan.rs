@@ -139,37 +139,51 @@ impl<'f> Draft<'f> {
 /// The conjunctions of an expression; `None` if they are too many. Never a wrong answer, whatever the form of the expression,
 /// but the normal form gives more to look up by.
 pub fn drafts(expression: &Expression) -> Option<Vec<Draft<'_>>> {
-    let drafts = match expression {
-        Expression::Constant(Truth::True) => vec![Draft::default()],
-        Expression::Constant(Truth::False | Truth::Unknown) => Vec::new(),
+    let mut all = Vec::new();
+    add_drafts(expression, &mut all)?;
+    Some(all)
+}
+
+fn add_drafts<'f>(expression: &'f Expression, into: &mut Vec<Draft<'f>>) -> Option<()> {
+    match expression {
+        Expression::Constant(Truth::True) => into.push(Draft::default()),
+        Expression::Constant(Truth::False | Truth::Unknown) => {}
         Expression::Predicate(_) | Expression::Not(_) => {
             let mut draft = Draft::default();
             add_condition(&mut draft, expression);
-            vec![draft]
+            add_draft(draft, into);
         }
-        Expression::Or(parts) if let Some(outside) = outside(parts) => {
-            let mut draft = Draft::default();
-            draft.add(outside);
-            vec![draft]
-        }
-        Expression::Or(parts) => {
-            let mut all = Vec::new();
-            for part in parts {
-                all.extend(drafts(part)?);
-                if all.len() > DRAFTS_MAX {
-                    return None;
+        Expression::Or(parts) => match outside(parts) {
+            Some(outside) => {
+                let mut draft = Draft::default();
+                draft.add(outside);
+                add_draft(draft, into);
+            }
+            None => {
+                into.reserve(parts.len().min(DRAFTS_MAX));
+                let before = into.len();
+                for part in parts {
+                    add_drafts(part, into)?;
+                    if into.len() - before > DRAFTS_MAX {
+                        return None;
+                    }
                 }
             }
-            all
-        }
-        Expression::And(_) => conjunction(expression)?,
-    };
-    Some(drafts.into_iter().filter(|draft| !draft.never).collect())
+        },
+        Expression::And(_) => conjunction(expression, into)?,
+    }
+    Some(())
+}
+
+fn add_draft<'f>(draft: Draft<'f>, into: &mut Vec<Draft<'f>>) {
+    if !draft.never {
+        into.push(draft);
+    }
 }
 
 /// Multiplies at most one disjunction out, and none where the rest can be looked up.
-fn conjunction(expression: &Expression) -> Option<Vec<Draft<'_>>> {
-    let mut base = Draft::default();
+fn conjunction<'f>(expression: &'f Expression, into: &mut Vec<Draft<'f>>) -> Option<()> {
+    let mut base = Draft { literals: Vec::with_capacity(4), never: false };
     let mut disjunctions = Vec::new();
     gather(expression, &mut base, &mut disjunctions);
     let mut chosen: Option<(usize, Vec<Draft<'_>>)> = None;
@@ -187,17 +201,19 @@ fn conjunction(expression: &Expression) -> Option<Vec<Draft<'_>>> {
     for (_, disjunction) in disjunctions.into_iter().enumerate().filter(|&(index, _)| Some(index) != spread) {
         base.add_expression(disjunction);
     }
-    let Some((_, branches)) = chosen else { return Some(vec![base]) };
-    let mut all = Vec::with_capacity(branches.len());
+    let Some((_, branches)) = chosen else {
+        add_draft(base, into);
+        return Some(());
+    };
     for branch in branches {
         let mut draft = base.clone();
         draft.never |= branch.never;
         for literal in branch.literals {
             draft.add(literal);
         }
-        all.push(draft);
+        add_draft(draft, into);
     }
-    Some(all)
+    Some(())
 }
 
 fn gather<'f>(expression: &'f Expression, base: &mut Draft<'f>, disjunctions: &mut Vec<&'f Expression>) {
@@ -219,11 +235,30 @@ fn gather<'f>(expression: &'f Expression, base: &mut Draft<'f>, disjunctions: &m
 
 /// `NOT a >= 1 OR NOT a < 5 OR …` about one attribute: what a negated range becomes in normal form.
 fn outside(parts: &[Expression]) -> Option<Literal<'_>> {
+    let predicates = parts.iter().map(|part| match part {
+        Expression::Not(inner) => match &**inner {
+            Expression::Predicate(predicate) => Some(predicate),
+            Expression::Constant(_) | Expression::Not(_) | Expression::And(_) | Expression::Or(_) => None,
+        },
+        Expression::Constant(_) | Expression::Predicate(_) | Expression::And(_) | Expression::Or(_) => None,
+    });
+    beyond(predicates)
+}
+
+/// `NOT (a >= 1 AND a < 5 AND …)` about one attribute: the same as written.
+fn not_within(parts: &[Expression]) -> Option<Literal<'_>> {
+    let predicates = parts.iter().map(|part| match part {
+        Expression::Predicate(predicate) => Some(predicate),
+        Expression::Constant(_) | Expression::Not(_) | Expression::And(_) | Expression::Or(_) => None,
+    });
+    beyond(predicates)
+}
+
+/// At least one of these about one attribute is false.
+fn beyond<'f>(predicates: impl Iterator<Item = Option<&'f Predicate>>) -> Option<Literal<'f>> {
     let mut all: Option<(&Arc<str>, f64, f64)> = None;
-    for part in parts {
-        let Expression::Not(inner) = part else { return None };
-        let Expression::Predicate(predicate) = &**inner else { return None };
-        let Some(Atom::Range(name, low, high)) = atom(predicate) else { return None };
+    for predicate in predicates {
+        let Some(Atom::Range(name, low, high)) = atom(predicate?) else { return None };
         let (name, low, high) = match all {
             None => (name, low, high),
             Some((other, other_low, other_high)) if other == name => (name, low.max(other_low), high.min(other_high)),
@@ -244,6 +279,7 @@ fn add_condition<'f>(draft: &mut Draft<'f>, expression: &'f Expression) {
         Expression::Predicate(predicate) => (predicate, false),
         Expression::Not(inner) => match &**inner {
             Expression::Predicate(predicate) => (predicate, true),
+            Expression::And(parts) if let Some(outside) = not_within(parts) => return draft.add(outside),
             Expression::Constant(_) | Expression::Not(_) | Expression::And(_) | Expression::Or(_) => {
                 return draft.add_expression(expression);
             }

@@ -319,7 +319,10 @@ impl Schema {
         let fits = current != ALWAYS && {
             let share = self.quantiser(current).crowding(&samples);
             let count = f64::from(u32::try_from(samples.kept().len()).expect("few samples"));
-            share <= CROWDING_MAX.max(1.5 / count)
+            // Samples fall together by chance too: codes learnt from few are up to four times as wide as the mean, and of those
+            // that fall into one there are up to five deviations more.
+            let mean = count / 252.0;
+            share <= CROWDING_MAX.max(1.5 / count).max((4.0 * mean + 5.0 * mean.sqrt()) / count)
         };
         if fits || (current != ALWAYS && self.is_stale(current)) {
             return false;

@@ -6,15 +6,17 @@ use std::hash::{BuildHasher, Hasher};
 use gomera_cluster::layout::MatcherSlice;
 use gomera_model::filter::{Filter, normalise};
 
-use super::access::{Access, Choice, KEYS_MAX};
+use super::access::{Access, KEYS_MAX};
 use super::blocks::{Place, ROWS_END, Role, Target};
 use super::cells::Bounds;
 use super::clusters::TenantId;
+use super::crowds::Crowd;
 use super::plan::{Draft, drafts};
 use super::program::{self, What, tests};
 use super::schema::{Schema, Trait};
-use super::store::{Crowd, Record, State};
+use super::store::{Record, State, Store};
 use super::{Index, RowId};
+use crate::kernel::prefetch;
 
 /// Rows looked at with each insertion while rows leave stale features: so many that a sweep ends before boundaries are learnt
 /// again, which happens at most when rows have doubled.
@@ -29,11 +31,28 @@ pub struct Desk {
     words: Vec<u32>,
     /// Where in the words each program lies, in order of their contents.
     programs: Vec<(usize, usize)>,
+    /// Of keys that will be looked up.
+    hashes: Vec<u64>,
+    /// What they probably lead to.
+    guesses: Vec<u32>,
+    /// Blocks, rows and crowds whose memory is asked for.
+    foreseen: Vec<u32>,
+    /// How each program is found.
+    accesses: Vec<Access>,
 }
 
 impl Desk {
-    fn programs(&self) -> impl Iterator<Item = &[u32]> {
+    fn clear(&mut self) {
+        self.words.clear();
+        self.programs.clear();
+    }
+
+    fn programs(&self) -> impl ExactSizeIterator<Item = &[u32]> {
         self.programs.iter().map(|&(from, to)| &self.words[from..to])
+    }
+
+    fn lanes(&self) -> usize {
+        self.accesses.iter().map(Access::lanes).sum()
     }
 }
 
@@ -48,7 +67,7 @@ impl Index {
         let (state, place) = if desk.programs.is_empty() {
             (State::Never, Place::default())
         } else {
-            self.settle_programs(row, tenant, &desk)
+            self.settle_programs(row, tenant, &mut desk)
         };
         self.store.records[row.0] = Record::new(state, place, slice);
         self.desk = desk;
@@ -72,16 +91,11 @@ impl Index {
             State::Crowded => {
                 let crowd = record.place.block;
                 let at = record.place.lane as usize;
+                let before = self.store.crowds[crowd].bytes();
                 let rows = &mut self.store.crowds[crowd].rows;
                 rows.swap_remove(at);
-                let moved = rows.get(at).copied();
-                let left = rows.len();
-                if 4 * left + 8 < rows.capacity() {
-                    let before = rows.capacity();
-                    rows.shrink_to(2 * left);
-                    let freed = before - rows.capacity();
-                    self.store.crowd_bytes -= freed * size_of::<RowId>();
-                }
+                let (moved, left) = (rows.get(at).copied(), rows.len());
+                self.store.crowd_bytes -= before - self.store.crowds[crowd].bytes();
                 if let Some(moved) = moved {
                     self.store.records[moved.0].place = record.place;
                 }
@@ -100,6 +114,8 @@ impl Index {
 
     /// Moves rows away from stale features; looks at up to so many rows.
     pub(super) fn sweep_some(&mut self, rows_max: usize) {
+        /// Rows whose memory is asked for before it is their turn.
+        const AHEAD: u32 = 8;
         for _ in 0..rows_max {
             let Some(row) = self.sweep else { return };
             if row as usize >= self.store.records.len() {
@@ -108,7 +124,26 @@ impl Index {
                 return;
             }
             self.sweep = Some(row + 1);
+            self.foresee(row + AHEAD, row + AHEAD / 2);
             self.settle_again(RowId(row));
+        }
+    }
+
+    /// Asks for the memory of two rows that will be looked at: first where their lanes are, later what is there.
+    fn foresee(&self, first: u32, later: u32) {
+        let store = &self.store;
+        let record = |row: u32| ((row as usize) < store.records.len()).then(|| store.records[row]);
+        match record(first) {
+            Some(Record { state: State::Alone, place, .. }) => prefetch(store.blocks.get(place.block)),
+            Some(Record { state: State::Crowded, place, .. }) => prefetch(&store.crowds[place.block]),
+            Some(Record { state: State::Absent | State::Never, .. }) | None => {}
+        }
+        match record(later) {
+            Some(Record { state: State::Alone, place, .. }) => store.foresee_take(place),
+            Some(Record { state: State::Crowded, place, .. }) => {
+                store.crowds[place.block].body().into_iter().for_each(prefetch);
+            }
+            Some(Record { state: State::Absent | State::Never, .. }) | None => {}
         }
     }
 
@@ -116,44 +151,57 @@ impl Index {
     /// be much better.
     fn settle_again(&mut self, row: RowId) {
         let record = self.store.records[row.0];
-        let (places, crowd) = match record.state {
-            State::Absent | State::Never => return,
-            State::Alone => (vec![record.place], None),
-            State::Crowded => {
-                let crowd = &self.store.crowds[record.place.block];
-                if crowd.rows[0] != row {
-                    return;
-                }
-                (crowd.places.clone(), Some(record.place.block))
-            }
+        let store = &self.store;
+        let is_misplaced = |place: Place, keys_max| {
+            let tenant = store.tenant_of(place);
+            let schema = self.schemas[tenant as usize].as_ref().expect("a tenant has a schema");
+            let is_stale = schema.has_stale() && store.blocks.features(place).any(|feature| schema.is_stale(feature));
+            (is_stale || store.could_do_better(tenant, schema, place, keys_max)).then_some(tenant)
         };
-        let tenant = self.store.tenant_of(places[0]);
-        let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
-        let stale = |place: &Place| self.store.blocks.features(*place).any(|feature| schema.is_stale(feature));
-        if !places.iter().any(stale) && !self.store.could_do_better(tenant, schema, &places) {
-            return;
-        }
-        match crowd {
-            None => {
+        match record.state {
+            State::Absent | State::Never => {}
+            State::Alone => {
+                let Some(tenant) = is_misplaced(record.place, 1) else { return };
+                let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
                 let program = self.store.program_of(record.place);
                 let words = self.store.words(program).to_vec();
-                let Choice { access, .. } = self.store.choose(tenant, schema, &words, 1);
+                let access = self.store.choose(tenant, schema, &words, 1).access;
                 self.store.take(schema, record.place);
                 self.store.put(tenant, schema, Target(row.0), program, &words, &access, |store, place| {
                     store.records[row.0].place = place;
                 });
             }
-            Some(crowd) => {
-                self.clear(crowd, tenant);
-                self.place(crowd, tenant);
+            State::Crowded => {
+                let number = record.place.block;
+                let crowd = &store.crowds[number];
+                if crowd.rows[0] != row {
+                    return;
+                }
+                let keys_max = if crowd.lanes() == 1 { 1 } else { KEYS_MAX };
+                let found = (0..crowd.lanes()).find_map(|index| is_misplaced(crowd.place(index), keys_max));
+                let Some(tenant) = found else { return };
+                let mut desk = std::mem::take(&mut self.desk);
+                desk.clear();
+                for &program in crowd.programs() {
+                    let from = desk.words.len();
+                    desk.words.extend_from_slice(store.words(program));
+                    desk.programs.push((from, desk.words.len()));
+                }
+                self.foresee_choice(tenant, &mut desk);
+                self.choose(tenant, &mut desk);
+                self.clear(number, tenant);
+                let before = self.store.crowds[number].bytes();
+                self.store.crowds[number].reserve(desk.lanes());
+                self.store.crowd_bytes = self.store.crowd_bytes + self.store.crowds[number].bytes() - before;
+                self.place(number, tenant, &desk);
+                self.desk = desk;
             }
         }
     }
 
     /// The programs of a filter, each once; counts what they use.
     fn write(&mut self, tenant: TenantId, filter: &Filter, desk: &mut Desk) {
-        desk.words.clear();
-        desk.programs.clear();
+        desk.clear();
         let first = drafts(filter.expression());
         let normal;
         let all = match first {
@@ -184,9 +232,11 @@ impl Index {
     }
 
     /// Finds who has the same programs, or gives them lanes.
-    fn settle_programs(&mut self, row: RowId, tenant: TenantId, desk: &Desk) -> (State, Place) {
+    fn settle_programs(&mut self, row: RowId, tenant: TenantId, desk: &mut Desk) -> (State, Place) {
         let shareable = desk.programs().all(|words| is_shareable(&self.store, words));
         let hash = hash(self.hashing, tenant, desk.programs());
+        self.sharing.prefetch(hash);
+        self.foresee_choice(tenant, desk);
         if shareable {
             let store = &self.store;
             let found = self.sharing.find(hash, |number| match Target(number).role() {
@@ -199,9 +249,10 @@ impl Index {
                 }
                 Role::Crowd(crowd) => {
                     let crowd = &store.crowds[crowd];
+                    let programs = crowd.programs();
                     let equal =
-                        crowd.programs.iter().zip(desk.programs()).all(|(&program, words)| is(store, program, words));
-                    crowd.tenant == tenant && crowd.programs.len() == desk.programs.len() && equal
+                        || programs.iter().zip(desk.programs()).all(|(&program, words)| is(store, program, words));
+                    crowd.tenant == tenant && programs.len() == desk.programs.len() && equal()
                 }
             });
             if let Some(number) = found {
@@ -214,44 +265,67 @@ impl Index {
             }
         }
         self.note_constants(tenant, desk);
+        self.choose(tenant, desk);
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
         let store = &mut self.store;
-        if let &[(from, to)] = desk.programs.as_slice() {
+        if let (&[(from, to)], [access]) = (desk.programs.as_slice(), desk.accesses.as_slice())
+            && access.lanes() == 1
+        {
             let words = &desk.words[from..to];
-            let Choice { access, .. } = store.choose(tenant, schema, words, KEYS_MAX);
-            let is_single = !matches!(&access, Access::Keys(_, atoms) if atoms.len() > 1);
-            if is_single {
-                let program = store.keep(words);
-                let mut place = Place::default();
-                store.put(tenant, schema, Target(row.0), program, words, &access, |_, at| place = at);
-                if shareable {
-                    self.sharing.insert(hash, row.0);
-                }
-                return (State::Alone, place);
+            let program = store.keep(words);
+            let mut place = Place::default();
+            store.put(tenant, schema, Target(row.0), program, words, access, |_, at| place = at);
+            if shareable {
+                self.sharing.insert(hash, row.0);
             }
+            return (State::Alone, place);
         }
-        let programs: Box<[u32]> = desk.programs().map(|words| store.keep(words)).collect();
-        store.crowd_bytes += programs.len() * size_of::<u32>();
-        let crowd = Crowd { rows: Vec::new(), places: Vec::new(), programs, stamp: 0, tenant };
+        let crowd = Crowd::new(tenant, desk.programs().map(|words| store.keep(words)), desk.lanes());
+        store.crowd_bytes += crowd.bytes();
         let crowd = store.crowds.insert(crowd);
         let at = self.join(row, crowd);
         // Where a lane that moves later finds its crowd.
         let slice = self.store.records[row.0].slice();
         self.store.records[row.0] = Record::new(State::Crowded, at, slice);
-        self.place(crowd, tenant);
+        self.place(crowd, tenant, desk);
         if shareable {
             self.sharing.insert(hash, Target::crowd(crowd).0);
         }
         (State::Crowded, at)
     }
 
+    /// Asks for the memory that choosing and finding places will touch.
+    fn foresee_choice(&self, tenant: TenantId, desk: &mut Desk) {
+        desk.hashes.clear();
+        let schema = self.schemas[tenant as usize].as_ref().expect("a tenant has a schema");
+        let chooser = self.store.chooser(tenant, schema);
+        for &(from, to) in &desk.programs {
+            chooser.prepare(&desk.words[from..to], &mut desk.hashes);
+        }
+    }
+
+    /// Decides how each program is to be found.
+    fn choose(&self, tenant: TenantId, desk: &mut Desk) {
+        let Desk { words, programs, hashes, guesses, foreseen, accesses } = desk;
+        let schema = self.schemas[tenant as usize].as_ref().expect("a tenant has a schema");
+        let chooser = self.store.chooser(tenant, schema);
+        guesses.clear();
+        guesses.extend(hashes.iter().map(|&hash| chooser.foresee(hash)));
+        let mut guesses = guesses.iter().copied();
+        accesses.clear();
+        for &(from, to) in programs.iter() {
+            accesses.push(chooser.choose_with(&words[from..to], KEYS_MAX, &mut guesses).access);
+        }
+        self.store.foresee_puts(accesses, foreseen);
+    }
+
     /// Makes a crowd of a row that was alone.
     fn gather(&mut self, row: RowId, tenant: TenantId, hash: u64) -> u32 {
         let place = self.store.records[row.0].place;
-        let programs: Box<[u32]> = Box::new([self.store.program_of(place)]);
-        let places = vec![place];
-        self.store.crowd_bytes += size_of::<u32>() + size_of::<Place>();
-        let crowd = self.store.crowds.insert(Crowd { rows: Vec::new(), places, programs, stamp: 0, tenant });
+        let mut crowd = Crowd::new(tenant, std::iter::once(self.store.program_of(place)), 1);
+        crowd.set_place(0, place);
+        self.store.crowd_bytes += crowd.bytes();
+        let crowd = self.store.crowds.insert(crowd);
         self.store.blocks.retarget(place, Target::crowd(crowd));
         self.sharing.remove(hash, row.0);
         self.sharing.insert(hash, Target::crowd(crowd).0);
@@ -265,38 +339,32 @@ impl Index {
         if self.store.crowds[crowd].rows.len() == 1 {
             self.retarget(crowd, Target::crowd(crowd));
         }
-        let rows = &mut self.store.crowds[crowd].rows;
-        let before = rows.capacity();
-        if rows.len() < 2 {
-            rows.reserve_exact(1);
-        }
-        rows.push(row);
-        self.store.crowd_bytes += (rows.capacity() - before) * size_of::<RowId>();
-        Place { block: crowd, lane: u32::try_from(rows.len() - 1).expect("rows are numbered in 31 bits") }
+        let entry = &mut self.store.crowds[crowd];
+        let before = entry.bytes();
+        entry.rows.push(row);
+        self.store.crowd_bytes += entry.bytes() - before;
+        Place { block: crowd, lane: u32::try_from(entry.rows.len() - 1).expect("rows are numbered in 31 bits") }
     }
 
     /// Has the lanes of a crowd lead to another target.
     fn retarget(&mut self, crowd: u32, target: Target) {
-        for index in 0..self.store.crowds[crowd].places.len() {
-            let place = self.store.crowds[crowd].places[index];
+        for index in 0..self.store.crowds[crowd].lanes() {
+            let place = self.store.crowds[crowd].place(index);
             self.store.blocks.retarget(place, target);
         }
     }
 
-    /// Gives a crowd without lanes lanes.
-    fn place(&mut self, crowd: u32, tenant: TenantId) {
+    /// Gives a crowd without lanes those that have been chosen for its programs.
+    fn place(&mut self, crowd: u32, tenant: TenantId, desk: &Desk) {
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
         let store = &mut self.store;
-        for index in 0..store.crowds[crowd].programs.len() {
-            let program = store.crowds[crowd].programs[index];
-            let words = store.words(program).to_vec();
-            let Choice { access, .. } = store.choose(tenant, schema, &words, KEYS_MAX);
-            let target = store.crowds[crowd].target(crowd);
-            store.put(tenant, schema, target, program, &words, &access, |store, place| {
-                let places = &mut store.crowds[crowd].places;
-                let before = places.capacity();
-                places.push(place);
-                store.crowd_bytes += (places.capacity() - before) * size_of::<Place>();
+        let target = store.crowds[crowd].target(crowd);
+        let mut lane = 0;
+        for (index, (words, access)) in desk.programs().zip(&desk.accesses).enumerate() {
+            let program = store.crowds[crowd].programs()[index];
+            store.put(tenant, schema, target, program, words, access, |store, place| {
+                store.crowds[crowd].set_place(lane, place);
+                lane += 1;
             });
         }
     }
@@ -304,27 +372,27 @@ impl Index {
     /// Takes the lanes of a crowd out.
     fn clear(&mut self, crowd: u32, tenant: TenantId) {
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
-        while let Some(place) = self.store.crowds[crowd].places.pop() {
+        self.store.foresee_takes(&self.store.crowds[crowd], &mut self.foreseen);
+        for index in 0..self.store.crowds[crowd].lanes() {
+            let place = self.store.crowds[crowd].place(index);
+            self.store.crowds[crowd].set_place(index, Place::NOWHERE);
             self.store.take(schema, place);
         }
     }
 
     /// Ends a crowd that has no rows any more.
     fn dissolve(&mut self, crowd: u32, tenant: TenantId) {
-        let programs = self.store.crowds[crowd].programs.clone();
-        let words = programs.iter().map(|&program| self.store.words(program));
+        let words = self.store.crowds[crowd].programs().iter().map(|&program| self.store.words(program));
         if words.clone().all(|words| is_shareable(&self.store, words)) {
             self.sharing.remove(hash(self.hashing, tenant, words), Target::crowd(crowd).0);
         }
         self.clear(crowd, tenant);
+        let gone = self.store.crowds.remove(crowd);
+        self.store.crowd_bytes -= gone.bytes();
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
-        for &program in &programs {
+        for &program in gone.programs() {
             self.store.forget(schema, program);
         }
-        let gone = self.store.crowds.remove(crowd);
-        self.store.crowd_bytes -= gone.rows.capacity() * size_of::<RowId>()
-            + gone.places.capacity() * size_of::<Place>()
-            + gone.programs.len() * size_of::<u32>();
     }
 
     /// Takes back what programs use that were written in vain.
@@ -360,12 +428,12 @@ impl Index {
     }
 }
 
-fn is(store: &super::store::Store, program: u32, words: &[u32]) -> bool {
+fn is(store: &Store, program: u32, words: &[u32]) -> bool {
     store.programs.from(program).get(..words.len()) == Some(words)
 }
 
 /// Whether the programs mean the same for every row: not if they ask for the context.
-fn is_shareable(store: &super::store::Store, words: &[u32]) -> bool {
+fn is_shareable(store: &Store, words: &[u32]) -> bool {
     tests(words).all(|test| test.what != What::Residual || !store.residuals.filter(test.operands[0]).uses_context())
 }
 

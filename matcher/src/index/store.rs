@@ -7,18 +7,19 @@
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::table::Seeded;
 
-use super::RowId;
-use super::access::{Access, Choice, Chooser, KEYS_MAX};
+use super::access::{Access, Atoms, Choice, Chooser};
 use super::arena::Arena;
 use super::blocks::{Blocks, Coded, Lane, Place, Role, TESTS_MAX, Target};
 use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId, scan_key};
 use super::coding::coded;
+use super::crowds::Crowd;
 use super::ladders::{LADDER, Ladders, Rail};
 use super::pages::Pages;
 use super::program;
 use super::residuals::Residuals;
 use super::schema::{Schema, Trait};
 use super::symbols::Symbols;
+use crate::kernel::prefetch;
 
 /// What a row is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,31 +58,6 @@ impl Record {
     }
 }
 
-/// Rows of one filter, or one row with several lanes.
-#[derive(Debug, Default)]
-pub struct Crowd {
-    /// Its rows.
-    pub rows: Vec<RowId>,
-    /// Its lanes.
-    pub places: Vec<Place>,
-    /// Where its programs begin, in order of their words.
-    pub programs: Box<[u32]>,
-    /// The publication that satisfied it last.
-    pub stamp: u32,
-    /// Whose.
-    pub tenant: TenantId,
-}
-
-impl Crowd {
-    /// What its lanes lead to: the crowd, or the row if it is the only one.
-    pub fn target(&self, number: u32) -> Target {
-        match self.rows.as_slice() {
-            &[row] => Target::several(row),
-            _ => Target::crowd(number),
-        }
-    }
-}
-
 /// Everything but the schemas.
 #[derive(Debug)]
 pub struct Store {
@@ -117,8 +93,70 @@ impl Store {
 
     /// The best access of a program that has no more than so many keys.
     pub fn choose(&self, tenant: TenantId, schema: &Schema, words: &[u32], keys_max: usize) -> Choice {
+        self.chooser(tenant, schema).choose(words, keys_max)
+    }
+
+    /// What chooses.
+    pub fn chooser<'a>(&'a self, tenant: TenantId, schema: &'a Schema) -> Chooser<'a> {
         let Self { clusters, symbols, hashing, .. } = self;
-        Chooser { tenant, schema, clusters, symbols, hashing: *hashing }.choose(words, keys_max)
+        Chooser { tenant, schema, clusters, symbols, hashing: *hashing }
+    }
+
+    /// Asks for the memory that lanes with these accesses will be put into, which is soon.
+    pub fn foresee_puts(&self, accesses: &[Access], heads: &mut Vec<u32>) {
+        heads.clear();
+        for access in accesses {
+            if let Access::Keys(_, atoms) = access {
+                let found = (0..atoms.len()).filter_map(|index| atoms.cluster(index));
+                heads.extend(found.map(|id| self.clusters.get(id).head));
+            }
+        }
+        heads.iter().for_each(|&head| prefetch(self.blocks.get(head)));
+        heads.iter().for_each(|&head| self.blocks.prefetch_end(head));
+    }
+
+    /// Asks for the memory that looking at a lane, or taking it, will touch.
+    #[inline]
+    pub fn foresee_take(&self, place: Place) {
+        let owner = self.blocks.get(place.block).owner;
+        if owner & LADDER == 0 {
+            self.clusters.prefetch_entry(owner);
+        }
+        self.blocks.prefetch_lane(place);
+    }
+
+    /// Asks for the memory that taking the lanes of a crowd will touch: the blocks, their clusters, the lanes that will move, and
+    /// who these are for.
+    pub fn foresee_takes(&self, crowd: &Crowd, movers: &mut Vec<u32>) {
+        let places = || (0..crowd.lanes()).map(|index| crowd.place(index)).filter(|place| *place != Place::NOWHERE);
+        places().for_each(|place| prefetch(self.blocks.get(place.block)));
+        places().for_each(|place| self.foresee_take(place));
+        movers.clear();
+        movers.extend(places().map(|place| {
+            let owner = self.blocks.get(place.block).owner;
+            if owner & LADDER == 0 { self.clusters.get(owner).head } else { place.block }
+        }));
+        movers.iter().for_each(|&block| prefetch(self.blocks.get(block)));
+        movers.iter().for_each(|&block| self.blocks.prefetch_end(block));
+        // From here on the targets of the lanes that will move, which is who must be told.
+        for mover in movers.iter_mut() {
+            let target = self.blocks.targets(self.blocks.get(*mover)).last().copied();
+            *mover = target.map_or(u32::MAX, |target| target.0);
+            if let Some(Role::RowOfSeveral(row) | Role::Row(row)) = target.map(|target| Target(target.0).role()) {
+                prefetch(&self.records[row.0]);
+            }
+        }
+        movers.retain_mut(|mover| {
+            let crowd = match Target(*mover).role() {
+                Role::RowOfSeveral(row) if row.index() < self.records.len() => self.records[row.0].place.block,
+                Role::Crowd(crowd) if (crowd as usize) < self.crowds.len() => crowd,
+                Role::Row(_) | Role::RowOfSeveral(_) | Role::Crowd(_) => return false,
+            };
+            *mover = crowd;
+            prefetch(&self.crowds[crowd]);
+            true
+        });
+        movers.iter().filter_map(|&crowd| self.crowds[crowd].body()).for_each(prefetch);
     }
 
     /// Puts a lane where its access leads, or one under each of its keys.
@@ -136,7 +174,7 @@ impl Store {
         match access {
             Access::Range(slot, low, high) => {
                 let Some(feature) = schema.feature(*slot, Trait::Number) else {
-                    let presence = Access::Keys(*slot, vec![Atom::PRESENT]);
+                    let presence = Access::Keys(*slot, Atoms::one(Atom::PRESENT));
                     return self.put(tenant, schema, target, program, words, &presence, placed);
                 };
                 let (mut tests, verify) = coded(schema, words, access, TESTS_MAX - 1);
@@ -163,10 +201,15 @@ impl Store {
             }
             Access::Keys(slot, atoms) => {
                 let (tests, verify) = coded(schema, words, access, TESTS_MAX);
-                for &atom in atoms {
-                    let lane = self.lane(schema, target, program, verify, &tests);
+                let lane = self.lane(schema, target, program, verify, &tests);
+                for (index, &atom) in atoms.iter().enumerate() {
+                    if index > 0 {
+                        tests.iter().for_each(|test| schema.retain_feature(test.feature));
+                    }
                     let key = Key { tenant, slot: *slot, atom };
-                    let (id, created) = self.clusters.find_or_create(key, schema.events);
+                    let known = atoms.cluster(index).filter(|&id| self.clusters.get(id).key == key);
+                    let (id, created) =
+                        known.map_or_else(|| self.clusters.find_or_create(key, schema.events), |id| (id, false));
                     count_key(schema, key, created, true);
                     let place = self.clusters.push(id, &lane, &mut self.blocks);
                     placed(self, place);
@@ -217,14 +260,11 @@ impl Store {
         }
     }
 
-    /// Whether one of the lanes stands under a frequent key while its program has an access that half as many find.
-    pub fn could_do_better(&self, tenant: TenantId, schema: &Schema, places: &[Place]) -> bool {
-        places.iter().any(|&place| {
-            self.frequency(place, schema).is_some_and(|share| {
-                let words = self.words(self.program_of(place));
-                let keys_max = if places.len() == 1 { 1 } else { KEYS_MAX };
-                2.0 * self.choose(tenant, schema, words, keys_max).share < share
-            })
+    /// Whether a lane stands under a frequent key while its program has an access that half as many find.
+    pub fn could_do_better(&self, tenant: TenantId, schema: &Schema, place: Place, keys_max: usize) -> bool {
+        self.frequency(place, schema).is_some_and(|share| {
+            let words = self.words(self.program_of(place));
+            2.0 * self.choose(tenant, schema, words, keys_max).share < share
         })
     }
 
@@ -315,9 +355,7 @@ impl Store {
             Role::RowOfSeveral(row) => self.records[row.0].place.block,
             Role::Crowd(crowd) => crowd,
         };
-        let places = &mut self.crowds[crowd].places;
-        let place = places.iter_mut().find(|place| **place == from).expect("a crowd knows its lanes");
-        *place = to;
+        self.crowds[crowd].relocate(from, to);
     }
 }
 
