@@ -63,7 +63,12 @@ pub(crate) fn end_of(status: Status, opened: Opened) -> End {
 
 /// A status in one sentence.
 pub(crate) fn describe(status: &Status) -> String {
-    if status.message().is_empty() { format!("{:?}", status.code()) } else { status.message().to_owned() }
+    let message = status.message();
+    // What tonic says of an answer that is HTTP/2 and no gRPC.
+    if message.starts_with("grpc-status header missing") {
+        return format!("what answers there is no connection point: another port of the cluster perhaps ({message})");
+    }
+    if message.is_empty() { format!("{:?}", status.code()) } else { message.to_owned() }
 }
 
 /// Runs `stream` on one connection after the other until it is over. `closing` is notified once when the program wants no

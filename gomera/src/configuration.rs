@@ -46,6 +46,11 @@ pub const CLIENT_PORT: u16 = 7411;
 /// Where metrics and health of `gomera up` are read unless told otherwise.
 pub const METRICS_PORT: u16 = 7412;
 
+/// Machines a node may register with (`gomera_coordinator`).
+const SHARDS_MAX: u16 = 1024;
+/// More than any machine has cores; far fewer than what an operating system refuses, which would end the process.
+const THREADS_MAX: u16 = 1024;
+
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -261,8 +266,15 @@ impl Configuration {
         if !self.name.is_empty() {
             top(validate_name("name", &self.name))?;
         }
-        if self.shards == 0 {
-            return Err("shards is 0, must be at least 1".into());
+        if !(1..=SHARDS_MAX).contains(&self.shards) {
+            return Err(format!("shards is {}, must be 1 to {SHARDS_MAX}", self.shards));
+        }
+        for (name, threads) in [("threads", self.threads), ("workers", self.workers)] {
+            if threads > THREADS_MAX {
+                return Err(format!(
+                    "{name} is {threads}, must be at most {THREADS_MAX}; 0 takes what the machine has"
+                ));
+            }
         }
         within("zookeeper", self.zookeeper.validate())?;
         within("settings", validate_settings(&self.settings))?;

@@ -139,10 +139,12 @@ impl Line<'_> {
             let number = self.number;
             match error {
                 // It speaks of lines within the line.
-                FlattenError::Syntax { column, pointer, reason, .. } => Failure::say(
-                    Reason::Data,
-                    format!("line {number}, column {column}: not JSON (within {pointer}): {reason}"),
-                ),
+                FlattenError::Syntax { column, pointer, reason, .. } => {
+                    // A document laid out over several lines, perhaps.
+                    let hint = if reason.starts_with("EOF") { "; each line must be one whole JSON object" } else { "" };
+                    let text = format!("line {number}, column {column}: not JSON (within {pointer}): {reason}{hint}");
+                    Failure::say(Reason::Data, text)
+                }
                 error => Failure::data(anyhow::Error::new(error).context(format!("line {number}"))),
             }
         })

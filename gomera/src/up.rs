@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use gomera_cluster::address::Layer;
 use gomera_coordinator::Desired;
+use gomera_coordinator::config::validate_desired;
 use gomera_host::cluster::{InProcess, InProcessConfig, Shape};
 use serde::Serialize;
 
@@ -71,6 +72,9 @@ pub fn run(up: &Up) -> Outcome {
         .set("listen", up.listen)
         .set("zookeeper.servers", up.zookeeper.clone())
         .finish()?;
+    for nodes in [up.nodes, up.processes].into_iter().flatten() {
+        validate_desired(&nodes).map_err(|wrong| Failure::new(Reason::Usage, wrong))?;
+    }
     if configuration.workers == 0 {
         // Its clients and the kernel's part of their connections are on this machine too.
         let neighbours =

@@ -27,6 +27,9 @@ use crate::signals;
 /// Beyond what clients are given, a process may need this much to end.
 const END_SLACK: Duration = Duration::from_secs(6);
 
+/// A cluster that does not serve by then is explained.
+const SERVES_SOON: Duration = Duration::from_secs(5);
+
 /// What children are called in messages.
 type Label = String;
 
@@ -198,7 +201,17 @@ impl Cluster {
         news: &mut mpsc::Receiver<News>,
     ) -> Outcome {
         let mut serves = false;
-        while let Some(news) = news.recv().await {
+        let (explanation, mut is_explained) = (Instant::now() + SERVES_SOON, false);
+        loop {
+            let news = tokio::select! {
+                news = news.recv() => news,
+                () = tokio::time::sleep_until(explanation), if !serves && !is_explained => {
+                    is_explained = true;
+                    self.explain_waiting(configuration);
+                    continue;
+                }
+            };
+            let Some(news) = news else { break };
             match news {
                 News::Told(index, Told::Started { clients, metrics, .. }) => {
                     self.children[index].clients = clients;
@@ -231,6 +244,19 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Nodes wait for ZooKeeper, for each other, and for a coordinator to give them work, as long as it takes.
+    fn explain_waiting(&self, configuration: &Configuration) {
+        let waiting = self.children.iter().filter(|child| child.state == State::Starting);
+        let waiting: Vec<_> = waiting.map(|child| child.label.as_str()).collect();
+        eprintln!(
+            "gomera: not serving yet: {}; if a cluster `{}` runs already over ZooKeeper at {}, it has the work, and this one needs \
+             a name of its own: --cluster NAME (--log info tells more)",
+            waiting.join(", "),
+            configuration.cluster,
+            configuration.zookeeper.servers,
+        );
     }
 
     fn report_death(&self, index: usize, status: &std::io::Result<ExitStatus>) -> Outcome {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
-use crate::cluster::signal;
+use crate::cluster::{Cluster, signal};
 use crate::program::{Ended, command, gomera};
 
 fn said(ended: &Ended, code: i32, words: &[&str]) {
@@ -71,6 +71,7 @@ fn silent_connections_that_take_all_descriptors_cost_no_work_and_are_outlived() 
         fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum::<u64>()
     };
     let before = ticks();
+    // Not a wait for something: the time over which work is measured.
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert!(ticks() - before < 25, "half a core at most, even in a debug build: {}", ticks() - before);
     // Whoever says nothing is closed after a second, and others are served while the crowd still waits.
@@ -93,6 +94,18 @@ fn a_cluster_that_is_not_there_is_named_with_its_address() {
         said(&ended, 69, &["127.0.0.1:1"]);
     }
     said(&gomera(&["pub", "-a", "a=1", "--endpoint", "https://127.0.0.1:1"], ""), 64, &["scheme must be http"]);
+}
+
+#[test]
+fn a_port_of_something_else_is_told_to_be_no_connection_point() {
+    let cluster = Cluster::up();
+    let serving = cluster.history.last().expect("it serves");
+    let metrics = serving["metrics"][0].as_str().expect("an address");
+    for arguments in [&["pub", "-a", "a=1"][..], &["sub", "a = 1"], &["status"]] {
+        let ended = gomera(&[arguments, &["--endpoint", metrics]].concat(), "");
+        said(&ended, 69, &["what answers there is no connection point"]);
+    }
+    assert_eq!(cluster.stop(), Some(0));
 }
 
 #[test]
@@ -141,6 +154,7 @@ fn a_command_line_without_sense_is_refused_before_anything_starts() {
         &["up", "--processes", "1-1-1-1"][..],
         &["up", "--zookeeper", "127.0.0.1:2181"],
         &["up", "--nodes", "1-1-1"],
+        &["up", "--nodes", "60000-1-1-1", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
         &["coordinator", "--nodes", "0-1-1-1"],
         &["up", "--stop-within", "soon"],
         &["demo", "--seconds", "0"],
@@ -156,6 +170,8 @@ fn wrong_input_to_a_replay_is_told_before_or_at_its_line() {
     said(&gomera(&["replay", "-", "--filter", "a ="], ""), 65, &["   ^"]);
     said(&gomera(&["replay", "-", "--publisher-column", "c"], "a,b\n1,2\n"), 64, &["the columns are a, b"]);
     said(&gomera(&["replay", "-", "--json"], "{\"a\":1}\n{\"a\"}\n"), 65, &["line 2"]);
+    let document = "{\n  \"a\": 1\n}\n";
+    said(&gomera(&["replay", "-", "--json"], document), 65, &["line 1", "each line must be one whole JSON object"]);
     said(&gomera(&["replay", "-", "--json"], "{\"a\":1}\n[1]\n"), 65, &["line 2 is JSON but no object"]);
     for nothing in ["", "a,b\n", "a,\"b\n1,2\n"] {
         said(&gomera(&["replay", "-", "--format", "csv"], nothing), 65, &["there is no row in -"]);

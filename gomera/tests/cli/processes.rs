@@ -3,7 +3,7 @@
 use xtask::services::zookeeper::ZooKeeper;
 
 use crate::cluster::{Cluster, signal};
-use crate::program::gomera;
+use crate::program::{command, gomera};
 
 fn is_running(process: u64) -> bool {
     std::path::Path::new(&format!("/proc/{process}")).exists()
@@ -71,4 +71,34 @@ fn a_node_that_cannot_start_ends_the_whole_and_is_named() {
         gomera(&["up", "--processes", "1-1-1-1", "--zookeeper", &zookeeper.connect_string(), "--listen", &address], "");
     assert_eq!(ended.code, 69, "{}", ended.err);
     assert!(ended.err.contains(&address) && ended.err.contains("connection-point-1 ended before"), "{}", ended.err);
+}
+
+#[test]
+fn a_second_cluster_of_the_same_name_is_told_what_it_waits_for_and_disturbs_nobody() {
+    use std::io::{BufRead as _, BufReader};
+    let zookeeper = ZooKeeper::start(1).expect("a ZooKeeper");
+    let servers = zookeeper.connect_string();
+    let arguments = ["--processes", "1-1-1-1", "--zookeeper", &servers, "--cluster", "plaza"];
+    let first = Cluster::start(&arguments);
+    let any = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--stop-within", "1s"];
+    let mut second = command(&[&["up"], &arguments[..], &any].concat())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(second.stderr.take().expect("it is piped")).lines();
+    // Ends with the output, so with the program, if it is never said.
+    let told = lines.by_ref().map_while(Result::ok).find(|line| line.contains("not serving yet"));
+    let told = told.expect("it explains itself");
+    for word in ["matcher-1", "`plaza`", &servers, "--cluster"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    signal("TERM", u64::from(second.id()));
+    let rest = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
+    assert!(second.wait().expect("it ends").success());
+    rest.join().expect("it is read to the end");
+    let lines = "{\"n\":1}\n".repeat(10);
+    let replay = ["replay", "-", "--endpoint", &first.endpoint, "--filter", "n = 1", "--json"];
+    assert_eq!(gomera(&replay, &lines).json()["delivered"], 10);
+    assert_eq!(first.stop(), Some(0));
 }
