@@ -177,9 +177,10 @@ impl Store {
                     let presence = Access::Keys(*slot, Atoms::one(Atom::PRESENT));
                     return self.put(tenant, schema, target, program, words, &presence, placed);
                 };
+                // Held before other tests of the same attribute are looked at, which might find it of no use.
+                schema.retain_feature(feature);
                 let (mut tests, verify) = coded(schema, words, access, TESTS_MAX - 1);
                 let (low, high) = schema.quantiser(feature).bounds(*low, *high);
-                schema.retain_feature(feature);
                 tests.push(Coded { feature, low, high });
                 let rail = Rail::new(tenant, *slot, tests[tests.len() - 1], tests.len());
                 let lane = self.lane(schema, target, program, verify, &tests);
