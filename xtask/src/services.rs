@@ -83,18 +83,28 @@ fn run_apt(arguments: &[&str]) -> Result<(), ServiceError> {
     Err(ServiceError::new(format!("{attempt} failed ({last}); run it as root, or install the package yourself")))
 }
 
-/// Ports of the loopback interface that were free a moment ago, all different.
+/// Ports of the loopback interface that were free a moment ago, all different. Below those that systems give to whoever asks for
+/// any, or connects: a service that is killed comes back to its port, and nobody shall have got it meanwhile.
 fn free_ports(count: usize) -> Result<Vec<u16>, ServiceError> {
-    let attempt = "find a free port";
-    let listeners = (0..count)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| ServiceError::from_io(attempt, &error))?;
-    listeners
-        .iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| ServiceError::from_io(attempt, &error))
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 10_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    // Tests run in several processes at a time: each begins elsewhere.
+    let begin = std::process::id().wrapping_mul(37);
+    let mut listeners = Vec::new();
+    let mut ports = Vec::new();
+    for _ in 0..COUNT {
+        if ports.len() == count {
+            return Ok(ports);
+        }
+        let number = begin.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let port = u16::try_from(FIRST + number).expect("below 20000");
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            listeners.push(listener);
+            ports.push(port);
+        }
+    }
+    Err(ServiceError::new(format!("find {count} free ports: there are none from {FIRST} to {}", FIRST + COUNT - 1)))
 }
 
 /// A new directory below the system's temporary one. Whoever starts the service removes it.

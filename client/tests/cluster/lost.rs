@@ -1,12 +1,28 @@
 //! Clusters that go away: for good, or to come back knowing nothing.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use gomera_client::{Attributes, Client, Event, PublishError, Reconnect, SessionError, Value};
 use gomera_host::cluster::{InProcess, InProcessConfig};
 
-use crate::{PATIENCE, client, cluster, next, next_notification, number, numbered};
+use crate::{PATIENCE, client, next, next_notification, number, numbered};
+
+/// A cluster at a port to which another may come back: the system gives none below 32768 to whoever asks for any, or connects, as
+/// other tests do all the time.
+async fn cluster() -> (InProcess, SocketAddr) {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(37).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(20_000 + number % 10_000).expect("below 30000");
+        let listen = SocketAddr::from(([127, 0, 0, 1], port));
+        match InProcess::start(InProcessConfig { listen, ..InProcessConfig::default() }).await {
+            Ok(cluster) => return (cluster, listen),
+            Err(error) => assert!(error.to_string().contains("cannot listen"), "{error}"),
+        }
+    }
+}
 
 async fn at(address: SocketAddr) -> InProcess {
     let config = InProcessConfig { listen: address, ..InProcessConfig::default() };

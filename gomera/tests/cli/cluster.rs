@@ -1,6 +1,7 @@
 //! A cluster to test against: `gomera up`, as a user would start it.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,17 @@ impl Cluster {
     /// With these arguments; waits until it serves.
     pub fn start(arguments: &[&str]) -> Self {
         Self::at("127.0.0.1:0", arguments)
+    }
+
+    /// At a port to which another may come back: the system gives none below 32768 to whoever asks for any, or connects, as other
+    /// tests do all the time.
+    pub fn at_a_port_of_its_own() -> Self {
+        let begin = std::process::id().wrapping_mul(37);
+        let free = (0..10_000_u32).find_map(|number| {
+            let port = u16::try_from(20_000 + begin.wrapping_add(number) % 10_000).expect("below 30000");
+            TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+        });
+        Self::at(&format!("127.0.0.1:{}", free.expect("one is free")), &["--metrics-listen", "127.0.0.1:0"])
     }
 
     /// Clients come in here.

@@ -116,7 +116,7 @@ fn status_tells_what_there_is() {
 
 #[test]
 fn who_waits_for_a_cluster_that_is_away_is_told_so() {
-    let cluster = Cluster::up();
+    let cluster = Cluster::at_a_port_of_its_own();
     let address = cluster.endpoint.trim_start_matches("http://").to_owned();
     let mut child = command(&["sub", "n > 0", "--endpoint", &cluster.endpoint])
         .stdin(Stdio::null())
