@@ -242,6 +242,12 @@ impl Chooser<'_> {
         self.clusters.guess(hash).unwrap_or(UNKNOWN)
     }
 
+    /// The first block of what was foreseen.
+    #[inline]
+    pub fn head(&self, guess: u32) -> Option<u32> {
+        (guess != UNKNOWN).then(|| self.clusters.get(guess).head)
+    }
+
     /// The share of publications that find a key.
     fn share(&self, slot: SlotId, atoms: &mut Atoms, index: usize, guess: Option<u32>) -> f64 {
         /// Publications that what filters ask for counts as.

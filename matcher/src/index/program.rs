@@ -202,16 +202,24 @@ pub fn write(
         into[first] |= LAST;
         return;
     }
-    let mut parts: Vec<(usize, usize)> = Vec::with_capacity(literals.len());
-    for literal in literals {
+    /// Tests of most conjunctions.
+    const FEW: usize = 8;
+    let (mut few, mut many) = ([(0, 0); FEW], Vec::new());
+    let parts = if literals.len() <= FEW {
+        &mut few[..literals.len()]
+    } else {
+        many.resize(literals.len(), (0, 0));
+        &mut many[..]
+    };
+    for (part, literal) in parts.iter_mut().zip(literals) {
         let from = into.len();
         write_one(literal, whole, schema, symbols, residuals, into);
-        parts.push((from, into.len()));
+        *part = (from, into.len());
     }
     parts.sort_unstable_by(|left, right| into[left.0..left.1].cmp(&into[right.0..right.1]));
     // The sorted copy behind, then over the first.
     let end = into.len();
-    for &(from, to) in &parts {
+    for &(from, to) in &*parts {
         into.extend_from_within(from..to);
     }
     into.copy_within(end.., first);

@@ -307,8 +307,10 @@ impl Schema {
     pub fn note_constant(&mut self, slot: SlotId, what: Trait, constant: f64) -> bool {
         /// The first constants to learn from. Later ones are looked at whenever their number has doubled.
         const FIRST: u64 = 16;
-        /// Share of one code beyond which boundaries do not fit.
-        const CROWDING_MAX: f64 = 0.015;
+        /// Share of one code beyond which boundaries do not fit: twelve times the mean. Codes learnt from a few hundred samples
+        /// are up to five times as wide as the mean, and as many other samples fall there by chance; a lower limit would have rows
+        /// settle again for nothing.
+        const CROWDING_MAX: f64 = 0.05;
         let current = self.slot(slot).features[what as usize];
         let samples = self.slot_mut(slot).samples[what as usize].get_or_insert_default();
         samples.note(constant);
@@ -319,10 +321,7 @@ impl Schema {
         let fits = current != ALWAYS && {
             let share = self.quantiser(current).crowding(&samples);
             let count = f64::from(u32::try_from(samples.kept().len()).expect("few samples"));
-            // Samples fall together by chance too: codes learnt from few are up to four times as wide as the mean, and of those
-            // that fall into one there are up to five deviations more.
-            let mean = count / 252.0;
-            share <= CROWDING_MAX.max(1.5 / count).max((4.0 * mean + 5.0 * mean.sqrt()) / count)
+            share <= CROWDING_MAX.max(1.5 / count)
         };
         if fits || (current != ALWAYS && self.is_stale(current)) {
             return false;

@@ -1,19 +1,15 @@
 //! Rows in and out: filters become programs, programs find their like or get lanes of their own; and rows that use a stale
 //! feature settle again, a few at a time.
 
-use std::hash::{BuildHasher, Hasher};
-
 use gomera_cluster::layout::MatcherSlice;
-use gomera_model::filter::{Filter, normalise};
+use gomera_model::filter::Filter;
 
-use super::access::{Access, KEYS_MAX};
+use super::access::KEYS_MAX;
 use super::blocks::{Place, ROWS_END, Role, Target};
-use super::cells::Bounds;
 use super::clusters::TenantId;
 use super::crowds::Crowd;
-use super::plan::{Draft, drafts};
-use super::program::{self, What, tests};
-use super::schema::{Schema, Trait};
+use super::desk::{Desk, Written, hash, is_shareable};
+use super::schema::Schema;
 use super::store::{Record, State, Store};
 use super::{Index, RowId};
 use crate::kernel::prefetch;
@@ -25,51 +21,32 @@ pub const SWEPT_PER_INSERTION: usize = 4;
 /// Rows looked at with each publication meanwhile: about a microsecond.
 pub const SWEPT_PER_PUBLICATION: usize = 4;
 
-/// What an insertion works in, kept for its room.
-#[derive(Debug, Default)]
-pub struct Desk {
-    words: Vec<u32>,
-    /// Where in the words each program lies, in order of their contents.
-    programs: Vec<(usize, usize)>,
-    /// Of keys that will be looked up.
-    hashes: Vec<u64>,
-    /// What they probably lead to.
-    guesses: Vec<u32>,
-    /// Blocks, rows and crowds whose memory is asked for.
-    foreseen: Vec<u32>,
-    /// How each program is found.
-    accesses: Vec<Access>,
-}
-
-impl Desk {
-    fn clear(&mut self) {
-        self.words.clear();
-        self.programs.clear();
-    }
-
-    fn programs(&self) -> impl ExactSizeIterator<Item = &[u32]> {
-        self.programs.iter().map(|&(from, to)| &self.words[from..to])
-    }
-
-    fn lanes(&self) -> usize {
-        self.accesses.iter().map(Access::lanes).sum()
-    }
-}
-
 impl Index {
-    /// Puts a row that is not in where it belongs.
-    pub(super) fn settle(&mut self, row: RowId, tenant: TenantId, slice: MatcherSlice, filter: &Filter) {
-        assert!(row.0 < ROWS_END, "rows are numbered below 2^30");
-        self.store.records.reach(row.0);
-        assert!(self.store.records[row.0].state == State::Absent, "a row is removed before it is inserted again");
+    /// Puts rows of one tenant that are not in where they belong.
+    pub(super) fn settle<'a>(
+        &mut self,
+        tenant: TenantId,
+        rows: impl IntoIterator<Item = (RowId, MatcherSlice, &'a Filter)>,
+    ) {
         let mut desk = std::mem::take(&mut self.desk);
-        self.write(tenant, filter, &mut desk);
-        let (state, place) = if desk.programs.is_empty() {
-            (State::Never, Place::default())
-        } else {
-            self.settle_programs(row, tenant, &mut desk)
-        };
-        self.store.records[row.0] = Record::new(state, place, slice);
+        desk.clear();
+        for (row, slice, filter) in rows {
+            assert!(row.0 < ROWS_END, "rows are numbered below 2^30");
+            self.store.records.reach(row.0);
+            assert!(self.store.records[row.0].state == State::Absent, "a row is removed before it is inserted again");
+            self.write(tenant, row, slice, filter, &mut desk);
+        }
+        self.foresee_choices(tenant, &mut desk);
+        for index in 0..desk.filters.len() {
+            let written = desk.filters[index];
+            assert!(self.store.records[written.row.0].state == State::Absent, "no row is inserted twice");
+            let (state, place) = if desk.programs(&written).len() == 0 {
+                (State::Never, Place::default())
+            } else {
+                self.settle_programs(tenant, &written, &mut desk)
+            };
+            self.store.records[written.row.0] = Record::new(state, place, written.slice);
+        }
         self.desk = desk;
     }
 
@@ -182,67 +159,29 @@ impl Index {
                 let Some(tenant) = found else { return };
                 let mut desk = std::mem::take(&mut self.desk);
                 desk.clear();
-                for &program in crowd.programs() {
-                    let from = desk.words.len();
-                    desk.words.extend_from_slice(store.words(program));
-                    desk.programs.push((from, desk.words.len()));
-                }
-                self.foresee_choice(tenant, &mut desk);
-                self.choose(tenant, &mut desk);
+                crowd.programs().iter().for_each(|&program| desk.add(store.words(program)));
+                let written = self.written(tenant, row, record.slice(), 0, &mut desk);
+                self.foresee_choices(tenant, &mut desk);
+                self.choose(tenant, &written, &mut desk);
                 self.clear(number, tenant);
                 let before = self.store.crowds[number].bytes();
                 self.store.crowds[number].reserve(desk.lanes());
                 self.store.crowd_bytes = self.store.crowd_bytes + self.store.crowds[number].bytes() - before;
-                self.place(number, tenant, &desk);
+                self.place(number, tenant, &written, &desk);
                 self.desk = desk;
             }
         }
     }
 
-    /// The programs of a filter, each once; counts what they use.
-    fn write(&mut self, tenant: TenantId, filter: &Filter, desk: &mut Desk) {
-        desk.clear();
-        let first = drafts(filter.expression());
-        let normal;
-        let all = match first {
-            Some(all) if !all.iter().any(Draft::has_residual) => all,
-            Some(_) | None => {
-                normal = normalise(filter);
-                drafts(normal.expression()).unwrap_or_else(|| vec![Draft::residual(normal.expression())])
-            }
-        };
-        let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
-        let store = &mut self.store;
-        for draft in &all {
-            let from = desk.words.len();
-            program::write(&draft.literals, filter, schema, &mut store.symbols, &mut store.residuals, &mut desk.words);
-            desk.programs.push((from, desk.words.len()));
-        }
-        if desk.programs.len() > 1 {
-            let words = &desk.words;
-            desk.programs.sort_by(|left, right| words[left.0..left.1].cmp(&words[right.0..right.1]));
-            desk.programs.dedup_by(|later, earlier| {
-                let same = words[later.0..later.1] == words[earlier.0..earlier.1];
-                if same {
-                    program::release(&words[later.0..later.1], schema, &mut store.symbols, &mut store.residuals);
-                }
-                same
-            });
-        }
-    }
-
     /// Finds who has the same programs, or gives them lanes.
-    fn settle_programs(&mut self, row: RowId, tenant: TenantId, desk: &mut Desk) -> (State, Place) {
-        let shareable = desk.programs().all(|words| is_shareable(&self.store, words));
-        let hash = hash(self.hashing, tenant, desk.programs());
-        self.sharing.prefetch(hash);
-        self.foresee_choice(tenant, desk);
-        if shareable {
+    fn settle_programs(&mut self, tenant: TenantId, of: &Written, desk: &mut Desk) -> (State, Place) {
+        let &Written { row, hash, is_shareable, .. } = of;
+        if is_shareable {
             let store = &self.store;
             let found = self.sharing.find(hash, |number| match Target(number).role() {
                 Role::Row(row) | Role::RowOfSeveral(row) => {
                     let place = store.records[row.0].place;
-                    let mut programs = desk.programs();
+                    let mut programs = desk.programs(of);
                     store.tenant_of(place) == tenant
                         && programs.next().is_some_and(|words| is(store, store.program_of(place), words))
                         && programs.next().is_none()
@@ -251,12 +190,12 @@ impl Index {
                     let crowd = &store.crowds[crowd];
                     let programs = crowd.programs();
                     let equal =
-                        || programs.iter().zip(desk.programs()).all(|(&program, words)| is(store, program, words));
-                    crowd.tenant == tenant && programs.len() == desk.programs.len() && equal()
+                        || programs.iter().zip(desk.programs(of)).all(|(&program, words)| is(store, program, words));
+                    crowd.tenant == tenant && programs.len() == desk.programs(of).len() && equal()
                 }
             });
             if let Some(number) = found {
-                self.release(tenant, desk);
+                self.unwrite(tenant, of, desk);
                 let crowd = match Target(number).role() {
                     Role::Row(row) | Role::RowOfSeveral(row) => self.gather(row, tenant, hash),
                     Role::Crowd(crowd) => crowd,
@@ -264,59 +203,33 @@ impl Index {
                 return (State::Crowded, self.join(row, crowd));
             }
         }
-        self.note_constants(tenant, desk);
-        self.choose(tenant, desk);
+        self.note_constants(tenant, of, desk);
+        self.choose(tenant, of, desk);
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
         let store = &mut self.store;
-        if let (&[(from, to)], [access]) = (desk.programs.as_slice(), desk.accesses.as_slice())
+        if let (Some(words), [access]) = (desk.programs(of).next(), desk.accesses.as_slice())
             && access.lanes() == 1
         {
-            let words = &desk.words[from..to];
             let program = store.keep(words);
             let mut place = Place::default();
             store.put(tenant, schema, Target(row.0), program, words, access, |_, at| place = at);
-            if shareable {
+            if is_shareable {
                 self.sharing.insert(hash, row.0);
             }
             return (State::Alone, place);
         }
-        let crowd = Crowd::new(tenant, desk.programs().map(|words| store.keep(words)), desk.lanes());
+        let crowd = Crowd::new(tenant, desk.programs(of).map(|words| store.keep(words)), desk.lanes());
         store.crowd_bytes += crowd.bytes();
         let crowd = store.crowds.insert(crowd);
         let at = self.join(row, crowd);
         // Where a lane that moves later finds its crowd.
         let slice = self.store.records[row.0].slice();
         self.store.records[row.0] = Record::new(State::Crowded, at, slice);
-        self.place(crowd, tenant, desk);
-        if shareable {
+        self.place(crowd, tenant, of, desk);
+        if is_shareable {
             self.sharing.insert(hash, Target::crowd(crowd).0);
         }
         (State::Crowded, at)
-    }
-
-    /// Asks for the memory that choosing and finding places will touch.
-    fn foresee_choice(&self, tenant: TenantId, desk: &mut Desk) {
-        desk.hashes.clear();
-        let schema = self.schemas[tenant as usize].as_ref().expect("a tenant has a schema");
-        let chooser = self.store.chooser(tenant, schema);
-        for &(from, to) in &desk.programs {
-            chooser.prepare(&desk.words[from..to], &mut desk.hashes);
-        }
-    }
-
-    /// Decides how each program is to be found.
-    fn choose(&self, tenant: TenantId, desk: &mut Desk) {
-        let Desk { words, programs, hashes, guesses, foreseen, accesses } = desk;
-        let schema = self.schemas[tenant as usize].as_ref().expect("a tenant has a schema");
-        let chooser = self.store.chooser(tenant, schema);
-        guesses.clear();
-        guesses.extend(hashes.iter().map(|&hash| chooser.foresee(hash)));
-        let mut guesses = guesses.iter().copied();
-        accesses.clear();
-        for &(from, to) in programs.iter() {
-            accesses.push(chooser.choose_with(&words[from..to], KEYS_MAX, &mut guesses).access);
-        }
-        self.store.foresee_puts(accesses, foreseen);
     }
 
     /// Makes a crowd of a row that was alone.
@@ -355,12 +268,12 @@ impl Index {
     }
 
     /// Gives a crowd without lanes those that have been chosen for its programs.
-    fn place(&mut self, crowd: u32, tenant: TenantId, desk: &Desk) {
+    fn place(&mut self, crowd: u32, tenant: TenantId, of: &Written, desk: &Desk) {
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
         let store = &mut self.store;
         let target = store.crowds[crowd].target(crowd);
         let mut lane = 0;
-        for (index, (words, access)) in desk.programs().zip(&desk.accesses).enumerate() {
+        for (index, (words, access)) in desk.programs(of).zip(&desk.accesses).enumerate() {
             let program = store.crowds[crowd].programs()[index];
             store.put(tenant, schema, target, program, words, access, |store, place| {
                 store.crowds[crowd].set_place(lane, place);
@@ -394,62 +307,8 @@ impl Index {
             self.store.forget(schema, program);
         }
     }
-
-    /// Takes back what programs use that were written in vain.
-    fn release(&mut self, tenant: TenantId, desk: &Desk) {
-        let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
-        for words in desk.programs() {
-            program::release(words, schema, &mut self.store.symbols, &mut self.store.residuals);
-        }
-    }
-
-    /// Learns from the constants of new programs.
-    fn note_constants(&mut self, tenant: TenantId, desk: &Desk) {
-        let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
-        let mut note = |slot, what, constants: [f64; 2]| {
-            for constant in constants.into_iter().filter(|constant| constant.is_finite()) {
-                schema.note_constant(slot, what, constant);
-            }
-        };
-        for test in desk.programs().flat_map(tests).filter(|test| !test.negated || test.bounds().is_some()) {
-            if let Some((low, high)) = test.bounds() {
-                note(test.slot, Trait::Number, [low, high]);
-            } else if matches!(test.what, What::Circle | What::Box) {
-                let bounds = Bounds::of(&test).expect("an area");
-                note(test.slot, Trait::Latitude, [bounds.south, bounds.north]);
-                if let Some((west, east)) = bounds.longitudes() {
-                    note(test.slot, Trait::Longitude, [west, east]);
-                }
-            }
-        }
-        if schema.has_stale() && self.sweep.is_none() {
-            self.sweep = Some(0);
-        }
-    }
 }
 
 fn is(store: &Store, program: u32, words: &[u32]) -> bool {
     store.programs.from(program).get(..words.len()) == Some(words)
-}
-
-/// Whether the programs mean the same for every row: not if they ask for the context.
-fn is_shareable(store: &Store, words: &[u32]) -> bool {
-    tests(words).all(|test| test.what != What::Residual || !store.residuals.filter(test.operands[0]).uses_context())
-}
-
-fn hash<'a>(
-    hashing: gomera_cluster::table::Seeded,
-    tenant: TenantId,
-    programs: impl Iterator<Item = &'a [u32]>,
-) -> u64 {
-    let mut hasher = hashing.build_hasher();
-    hasher.write_u32(tenant);
-    for words in programs {
-        let mut pairs = words.chunks_exact(2);
-        for pair in pairs.by_ref() {
-            hasher.write_u64(u64::from(pair[0]) | u64::from(pair[1]) << 32);
-        }
-        hasher.write_u64(pairs.remainder().first().map_or(u64::MAX, |&word| u64::from(word)));
-    }
-    hasher.finish()
 }
