@@ -9,14 +9,15 @@
 //! ```
 //!
 //! Invariants: an epoch is proposed with one content only; a layout is committed only when every member has acknowledged
-//! it; a fresh layout replaces another only when no member of that one is left; lane ids and epochs only grow.
+//! it; a fresh layout replaces another only when no member of that one is left; lane ids and epochs only grow. While members of
+//! a layout are left, another one follows it as [`scaling`] says, for connection points only as yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::address::{Incarnation, Layer};
-use gomera_cluster::layout::{Epoch, Layout, Settings};
+use gomera_cluster::layout::{Epoch, Layout, Member, Settings};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::time::Instant;
 
@@ -24,6 +25,7 @@ use crate::config::Config;
 use crate::coordinator::Action;
 use crate::desired::Desired;
 use crate::registration::{NodeState, Registration};
+use crate::scaling::{self, Goal, Knowledge, Next, Proposal};
 use crate::status::{LayerCount, Phase};
 
 /// The first lane of a cluster; zero stands in no layout.
@@ -125,7 +127,7 @@ impl Planner<'_> {
             (Some(proposal), _) => self.bring_through(proposal, in_force),
             (None, None) => self.form(),
             (None, Some(layout)) => match in_force {
-                Presence::Present => (self.govern(layout), None),
+                Presence::Present => self.succeed(layout).unwrap_or_else(|| (self.govern(layout), None)),
                 Presence::Absent => (Phase::Expiring { epoch: layout.epoch, members: layout.members.len() }, None),
                 Presence::Gone => self.form(),
             },
@@ -144,6 +146,10 @@ impl Planner<'_> {
         let hopeless = silent.iter().any(|&node| self.presence([node]) == Presence::Gone);
         if hopeless && in_force == Presence::Gone {
             return self.form();
+        }
+        // What it takes out stays out: the layout that takes its place goes on from it.
+        if hopeless && let Some(next) = self.succeed(proposal) {
+            return next;
         }
         let silent = silent.iter().map(|node| proposal.members[node].name.clone()).collect();
         (Phase::Acknowledging { epoch: proposal.epoch, silent }, None)
@@ -174,6 +180,41 @@ impl Planner<'_> {
         let lanes = self.config.lanes_per_shard;
         let layout = Layout::initial(self.settings.clone(), chosen, lanes, epoch, lane_next);
         (Phase::Proposing { epoch }, Some(Action::Propose(Arc::new(layout))))
+    }
+
+    /// The layout after this one, if the nodes that are there ask for one. Only connection points come and go as yet.
+    fn succeed(&self, layout: &Layout) -> Option<(Phase, Option<Action>)> {
+        let is_client_layer = |member: &Member| member.layer == Layer::ConnectionPoint;
+        let of_layout = layout.members.iter().filter(|(_, member)| is_client_layer(member)).map(|(&node, _)| node);
+        let (gone, living): (BTreeSet<_>, BTreeSet<_>) =
+            of_layout.partition(|node| self.presence([node]) == Presence::Gone);
+        // The last one is not worth a layout without any.
+        let dead = if living.is_empty() { BTreeSet::new() } else { gone.clone() };
+        let mut serving: BTreeMap<_, _> = layout.members.iter().map(|(&node, member)| (node, member.clone())).collect();
+        serving.retain(|node, _| !dead.contains(node));
+        let mut idle: Vec<_> = self
+            .observation
+            .members
+            .values()
+            .filter(|member| member.layer == Layer::ConnectionPoint && member.state == NodeState::Up)
+            .filter(|member| !layout.members.contains_key(&member.incarnation))
+            .collect();
+        idle.sort_by(|a, b| (&a.name, a.incarnation).cmp(&(&b.name, b.incarnation)));
+        let wanted = usize::from(self.observation.desired.of(Layer::ConnectionPoint));
+        let missing = wanted.saturating_sub(living.len());
+        serving.extend(idle.iter().take(missing).map(|member| (member.incarnation, member.to_member())));
+        let goal = Goal {
+            layers: BTreeSet::from([Layer::ConnectionPoint]),
+            serving,
+            lanes_per_shard: self.config.lanes_per_shard,
+            joining_max: 1,
+        };
+        match scaling::next(layout, &goal, &Knowledge { dead, ..Knowledge::default() }) {
+            Next::Propose(Proposal { layout, .. }) => {
+                Some((Phase::Proposing { epoch: layout.epoch }, Some(Action::Propose(Arc::new(layout)))))
+            }
+            Next::Wait(_) | Next::Done => None,
+        }
     }
 
     fn govern(&self, layout: &Layout) -> Phase {

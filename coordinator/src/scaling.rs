@@ -28,6 +28,8 @@ use gomera_cluster::position::LaneId;
 /// What is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Goal {
+    /// The layers that may change; of the others everything stays as it is.
+    pub layers: BTreeSet<Layer>,
     /// Who should serve. Members of the layout that are not among them leave by plan.
     pub serving: BTreeMap<Incarnation, Member>,
     /// Lanes of each access-point shard.
@@ -116,12 +118,14 @@ pub fn next(layout: &Layout, goal: &Goal, knowledge: &Knowledge) -> Next {
         activated: 0,
         awaited: BTreeSet::new(),
     };
-    let bereaved = draft.bury(layout, knowledge);
+    let bereaved = draft.bury(layout, goal, knowledge);
     if !bereaved {
         draft.admit(goal, knowledge);
     }
-    draft.lanes(goal, knowledge);
-    for layer in [Layer::Matcher, Layer::ExitPoint] {
+    if goal.layers.contains(&Layer::AccessPoint) {
+        draft.lanes(goal, knowledge);
+    }
+    for &layer in &goal.layers {
         draft.slices(layer, layout, goal, knowledge, bereaved);
     }
     if !bereaved {
@@ -140,8 +144,9 @@ struct Draft {
 
 impl Draft {
     /// Takes the dead out, with their replicas and lanes; whether there were any.
-    fn bury(&mut self, before: &Layout, knowledge: &Knowledge) -> bool {
-        let dead = |node: Incarnation| knowledge.dead.contains(&node);
+    fn bury(&mut self, before: &Layout, goal: &Goal, knowledge: &Knowledge) -> bool {
+        let may_change = |node| before.members.get(&node).is_some_and(|member| goal.layers.contains(&member.layer));
+        let dead = |node: Incarnation| knowledge.dead.contains(&node) && may_change(node);
         let bereaved = before.members.keys().any(|&node| dead(node));
         if bereaved {
             self.layout.members.retain(|&node, _| !dead(node));
@@ -156,7 +161,7 @@ impl Draft {
     /// Lets those in who should serve.
     fn admit(&mut self, goal: &Goal, knowledge: &Knowledge) {
         for (&node, member) in &goal.serving {
-            if !knowledge.dead.contains(&node) {
+            if !knowledge.dead.contains(&node) && goal.layers.contains(&member.layer) {
                 self.layout.members.entry(node).or_insert_with(|| member.clone());
             }
         }
@@ -213,10 +218,10 @@ impl Draft {
 
     /// Lets members go that should not serve and hold nothing any more.
     fn dismiss(&mut self, before: &Layout, goal: &Goal, knowledge: &Knowledge) {
-        let leaving: Vec<_> =
-            self.layout.members.keys().copied().filter(|node| !goal.serving.contains_key(node)).collect();
-        for node in leaving {
-            if self.layout.members[&node].layer == Layer::ConnectionPoint {
+        let leaves = |node, member: &Member| !goal.serving.contains_key(node) && goal.layers.contains(&member.layer);
+        let members = self.layout.members.iter().filter(|&(node, member)| leaves(node, member));
+        for (node, layer) in members.map(|(&node, member)| (node, member.layer)).collect::<Vec<_>>() {
+            if layer == Layer::ConnectionPoint {
                 if knowledge.vacated.contains(&node) {
                     self.layout.members.remove(&node);
                 } else {

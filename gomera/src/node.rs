@@ -210,7 +210,14 @@ async fn run(
         verdict = process.ready(READY_WITHIN) => {
             verdict.map_err(|reason| Failure::say(Reason::Unavailable, reason))?;
             tell(&Told::Serving, common.json)?;
-            told_to_stop.await;
+            tokio::select! {
+                () = &mut told_to_stop => {}
+                reason = process.dismissed() => {
+                    // Clients leave at once: what is done here counts for nobody.
+                    stop(process, Duration::ZERO).await?;
+                    return Err(Failure::say(Reason::Unavailable, reason));
+                }
+            }
         }
         () = &mut told_to_stop => {}
     }

@@ -75,6 +75,24 @@ impl Standing {
     pub async fn ready(mut self) {
         while self.readiness().is_err() && self.layout.changed().await.is_ok() {}
     }
+
+    /// Waits until a layout that came after one which names the node does not: the others have given it up, refuse it, and
+    /// whatever it still holds is of no use. Says so.
+    pub async fn dismissed(mut self) -> String {
+        let mut was_named = false;
+        loop {
+            if let Some(layout) = self.layout.borrow_and_update().clone() {
+                let is_named = layout.members.contains_key(&self.incarnation);
+                if was_named && !is_named {
+                    return format!("{}: layout {} goes on without it; start it again", self.what, layout.epoch.0);
+                }
+                was_named |= is_named;
+            }
+            if self.layout.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
 }
 
 /// A port that is open and has nobody behind it yet.
@@ -341,5 +359,41 @@ impl LayerConfig {
                 Layered::ExitPoint(Box::new(ExitPoint::new(address, config)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gomera_cluster::layout::{Epoch, Member, Settings};
+    use gomera_cluster::position::LaneId;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_hears_when_a_layout_goes_on_without_it_and_not_before() {
+        let layout = |epoch, nodes: &[u64]| {
+            let empty: Arc<str> = Arc::from("");
+            let member = Member {
+                layer: Layer::ConnectionPoint,
+                name: empty.clone(),
+                link_address: empty.clone(),
+                client_address: empty,
+                shards: 1,
+            };
+            let members = nodes.iter().map(|&node| (Incarnation(node), member.clone())).collect();
+            Some(Arc::new(Layout::initial(Settings::default(), members, 1, Epoch(epoch), LaneId(1))))
+        };
+        let layouts = watch::Sender::new(layout(1, &[1]));
+        let standing =
+            Standing { what: Arc::from("two"), incarnation: Incarnation(2), layout: layouts.subscribe(), door: None };
+        let dismissed = tokio::spawn(standing.dismissed());
+        // Not named yet, then named: each is seen before the next one comes.
+        for (epoch, nodes) in [(2, &[1_u64, 2][..]), (3, &[1, 2, 3])] {
+            layouts.send_replace(layout(epoch, nodes));
+            tokio::task::yield_now().await;
+            assert!(!dismissed.is_finished(), "in layout {epoch} it serves");
+        }
+        layouts.send_replace(layout(4, &[1, 3]));
+        assert_eq!(dismissed.await.expect("no panic"), "two: layout 4 goes on without it; start it again");
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use gomera_cluster::address::Incarnation;
@@ -127,6 +128,19 @@ impl Process {
             }
         }
         Ok(())
+    }
+
+    /// Waits until a layout goes on without one of its nodes, which should then be started again; says which and why.
+    pub async fn dismissed(&self) -> String {
+        let mut dismissals: Vec<_> = self.nodes.iter().map(|node| Box::pin(node.standing().dismissed())).collect();
+        std::future::poll_fn(|context| {
+            let told = dismissals.iter_mut().find_map(|dismissed| match dismissed.as_mut().poll(context) {
+                Poll::Ready(reason) => Some(reason),
+                Poll::Pending => None,
+            });
+            told.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// Ends: doors say goodbye and serve who stays until `deadline`, then nodes leave, then machines stop. Returns how many

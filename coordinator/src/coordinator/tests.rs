@@ -353,3 +353,72 @@ fn a_deposed_leader_asks_for_nothing() {
     assert_eq!(world.observe(), None);
     assert_eq!(world.leader.statistics().depositions, 1);
 }
+
+/// Writes the proposal, lets everybody who is there acknowledge it, and commits it.
+fn bring_through(world: &mut World, proposal: Option<Action>) -> Arc<Layout> {
+    let proposed = world.write(proposal);
+    proposed.check_follows(world.seen.layout.as_ref().expect("one is in force")).expect("it may follow");
+    world.acknowledge_all(proposed.epoch.0);
+    let commit = world.observe();
+    let committed = world.write(commit);
+    assert_eq!(committed, proposed);
+    committed
+}
+
+#[test]
+fn a_connection_point_is_let_in_when_more_are_wanted_and_nothing_else_changes() {
+    let mut world = World::governed();
+    world.register(Layer::ConnectionPoint, "cp-2", 20);
+    world.register(Layer::Matcher, "m-2", 21);
+    assert_eq!(world.observe(), None, "one is wanted, one is there");
+    world.seen.desired = "2-1-2-1".parse().expect("four numbers");
+    let before = world.seen.layout.clone().expect("one is in force");
+    let proposal = world.observe();
+    let after = bring_through(&mut world, proposal);
+    assert!(after.members.contains_key(&Incarnation(20)));
+    assert!(!after.members.contains_key(&Incarnation(21)), "matchers cannot follow yet");
+    assert_eq!((&after.matcher, &after.session, &after.lanes), (&before.matcher, &before.session, &before.lanes));
+    assert_eq!(world.observe(), None);
+    assert_eq!(world.pass(GRACE * 2), None);
+}
+
+#[test]
+fn a_connection_point_that_is_gone_leaves_the_layout_and_an_idle_one_takes_its_place() {
+    let mut world = World::governed();
+    world.register(Layer::ConnectionPoint, "cp-2", 20);
+    world.register(Layer::ConnectionPoint, "cp-3", 21);
+    world.seen.desired = "2-1-1-1".parse().expect("four numbers");
+    let proposal = world.observe();
+    let both = bring_through(&mut world, proposal);
+    assert!(both.members.contains_key(&Incarnation(1)) && both.members.contains_key(&Incarnation(20)));
+    assert_eq!(world.observe(), None);
+    world.vanish(1);
+    assert_eq!(world.observe(), None, "it may come back");
+    let proposal = world.pass(GRACE);
+    let one = bring_through(&mut world, proposal);
+    assert!(!one.members.contains_key(&Incarnation(1)));
+    let proposal = world.observe();
+    let two = bring_through(&mut world, proposal);
+    assert!(two.members.contains_key(&Incarnation(20)) && two.members.contains_key(&Incarnation(21)));
+    assert_eq!(world.observe(), None);
+}
+
+#[test]
+fn the_last_connection_point_stays_until_another_one_is_in() {
+    let mut world = World::governed();
+    world.vanish(1);
+    assert_eq!(world.observe(), None);
+    assert_eq!(world.pass(GRACE), None);
+    assert!(world.phase().contains("connection-point"), "{}", world.phase());
+    world.register(Layer::ConnectionPoint, "cp-2", 20);
+    let proposal = world.observe();
+    let proposed = world.write(proposal);
+    assert!(proposed.members.contains_key(&Incarnation(20)) && proposed.members.contains_key(&Incarnation(1)));
+    world.acknowledge_all(proposed.epoch.0);
+    // The dead one will never have it: what takes its place leaves it out.
+    let proposal = world.observe();
+    let after = bring_through(&mut world, proposal);
+    assert!(after.members.contains_key(&Incarnation(20)) && !after.members.contains_key(&Incarnation(1)));
+    assert!(after.epoch > proposed.epoch);
+    assert_eq!(world.observe(), None);
+}

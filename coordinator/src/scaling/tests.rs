@@ -41,7 +41,7 @@ fn nodes(counts: [u64; 4]) -> BTreeMap<Incarnation, Member> {
 }
 
 fn goal(counts: [u64; 4]) -> Goal {
-    Goal { serving: nodes(counts), lanes_per_shard: 2, joining_max: 16 }
+    Goal { layers: Layer::ALL.into(), serving: nodes(counts), lanes_per_shard: 2, joining_max: 16 }
 }
 
 fn start(counts: [u64; 4], slices: u16, replication: u8) -> Layout {

@@ -17,6 +17,9 @@ use super::proxy::Proxy;
 
 pub const CLUSTER: &str = "separate";
 
+/// How long a node may be away.
+const GRACE: Duration = Duration::from_millis(300);
+
 pub struct Separate {
     pub processes: Vec<Process>,
     /// One in front of the link port of each node.
@@ -47,7 +50,7 @@ impl Separate {
         };
         let coordinator = CoordinatorConfig {
             name: "coordinator".to_owned(),
-            coordinator: gomera_coordinator::Config { desired, ..gomera_coordinator::Config::default() },
+            coordinator: gomera_coordinator::Config { desired, grace: GRACE, ..gomera_coordinator::Config::default() },
             settings: Settings::default(),
         };
         processes.push(start(&service, Vec::new(), Some(coordinator)).await);
@@ -59,6 +62,20 @@ impl Separate {
 
     pub fn client_addresses(&self) -> Vec<SocketAddr> {
         self.processes.iter().flat_map(Process::client_addresses).collect()
+    }
+
+    /// One more node, which waits until a layout names it.
+    pub async fn join(&self, layer: Layer, ordinal: u16) -> Process {
+        let proxy = Proxy::start().await;
+        let process = start(&self.service, vec![node(layer, ordinal, 1, proxy.address)], None).await;
+        proxy.target(process.nodes()[0].link_address().expect("it has links"));
+        process
+    }
+
+    /// So many nodes are wanted from now on.
+    pub async fn want(&self, desired: &Desired) {
+        let coordination = Coordination::in_process(&self.service, CLUSTER).await.expect("a valid name");
+        coordination.want(desired).await.expect("the service is there");
     }
 
     pub async fn stop(self) {
