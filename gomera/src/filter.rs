@@ -41,7 +41,7 @@ Examples:
 
     /// Evaluate a filter over publications: JSON lines in, one of `true`, `false`, `unknown` a line out
     ///
-    /// Nested objects become dotted paths (`{\"env\":{\"co2\":612}}` is `env.co2`). Only `true` matches; `unknown` means that
+    /// Nested objects become dotted paths (`{"env":{"co2":612}}` is `env.co2`). Only `true` matches; `unknown` means that
     /// something the filter needs is missing. Blank lines are passed over.
     #[command(after_help = "\
 Examples:

@@ -212,4 +212,14 @@ mod tests {
     fn the_command_line_is_consistent() {
         Gomera::command().debug_assert();
     }
+
+    #[test]
+    fn help_shows_quotes_as_they_are_typed() {
+        fn look(command: &mut clap::Command) {
+            let help = command.render_long_help().to_string();
+            assert!(!help.contains("\\\""), "{help}");
+            command.get_subcommands_mut().for_each(look);
+        }
+        look(&mut Gomera::command());
+    }
 }

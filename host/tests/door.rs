@@ -107,6 +107,17 @@ async fn a_sequence_used_for_other_content_is_refused_and_a_repeat_is_acknowledg
         Some(Reply::Refused(refused)) => assert_eq!(Code::from(refused.code), Code::InvalidArgument),
         other => panic!("{other:?}"),
     }
+    // Both in one frame: the first is not acknowledged yet when the second is looked at.
+    let item = |a| v1::PublishItem { sequence: 2, publication: Some(publication([("a", a)])), resent: false };
+    publisher.send(v1::PublishFrame { items: vec![item(1), item(2)], ..v1::PublishFrame::default() }).await;
+    match publisher.reply().await.expect("goes on") {
+        Some(Reply::Refused(refused)) => {
+            assert_eq!((refused.sequence, Code::from(refused.code)), (2, Code::AlreadyExists));
+            assert!(refused.message.contains("was used for another publication"), "{}", refused.message);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(publisher.acknowledged().await, 2, "the first of them");
     // The same instance on a new connection: the older one is told, the newer one goes on where it stands.
     let mut newer = Publisher::open(address, "p", 9).await;
     let status = loop {
@@ -117,8 +128,8 @@ async fn a_sequence_used_for_other_content_is_refused_and_a_repeat_is_acknowledg
         }
     };
     assert_eq!(status.code(), Code::Aborted, "{status}");
-    newer.publish(2, publication([("a", 1)])).await;
-    assert_eq!(newer.acknowledged().await, 2);
+    newer.publish(3, publication([("a", 1)])).await;
+    assert_eq!(newer.acknowledged().await, 3);
     cluster.stop(Duration::ZERO).await;
 }
 

@@ -70,6 +70,7 @@ fn durations_are_whole_numbers_with_a_unit() {
 fn the_printed_defaults_read_back_to_the_defaults() {
     let file = defaults_as_file();
     assert!(file.contains("\n# block_max = \"1s\"\n"), "{file}");
+    assert!(file.contains("# huge_pages: true makes"), "what no flag explains is explained here: {file}");
     assert_eq!(read(&file, ProcessFlags::default()), Ok(Configuration::default()));
     // Taken into use, all but what is absent unless given.
     let settings = file.lines().filter_map(|line| line.strip_prefix("# ").or(line.starts_with('[').then_some(line)));
