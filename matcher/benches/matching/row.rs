@@ -4,6 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use gomera_matcher::config::Config;
+use gomera_matcher::index::Charge;
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::{Filter, FilterLimits, evaluate};
 use rustix::time::{ClockId, clock_gettime};
@@ -55,6 +57,10 @@ pub struct Row {
     pub loads_per_second: Option<f64>,
     /// Bytes that the engine itself says it holds, a subscription.
     pub accounted_bytes_per_subscription: Option<f64>,
+    /// What the filters are charged against the limit of their tenant, all together, if the engine is Gomera.
+    pub charged_us: Option<f64>,
+    /// How many such filters the default limit admits; the next one is refused.
+    pub admitted: Option<f64>,
     /// Pairs of filter and publication whose answer was compared with the plain evaluator's.
     pub pairs_checked: u64,
     /// `measured`, `not loaded` (over 60 s), `wrong answers` or `failed`.
@@ -76,6 +82,8 @@ impl Row {
             matches_per_event: None,
             loads_per_second: None,
             accounted_bytes_per_subscription: None,
+            charged_us: None,
+            admitted: None,
             pairs_checked: 0,
             note: note.to_owned(),
         }
@@ -172,10 +180,12 @@ fn run<E: Engine, S>(
     let mut expected = Expected::new(workload);
     let heap_before = heap();
     let mut loading = Duration::ZERO;
+    let mut charged = 0_u64;
     let mut chunk = Vec::with_capacity(256);
     for first in (0..workload.subscriptions).step_by(256) {
         chunk.extend((first..workload.subscriptions.min(first + 256)).map(|id| offered(workload, id)));
         chunk.iter().for_each(|offered| expected.note(offered));
+        charged += chunk.iter().map(|offered| u64::from(Charge::of(&offered.filter).nanoseconds)).sum::<u64>();
         let begun = processor_time();
         chunk.iter().for_each(|offered| engine.insert(offered));
         loading += processor_time() - begun;
@@ -189,6 +199,13 @@ fn run<E: Engine, S>(
     engine.settle();
     loading += processor_time() - begun;
     let subscriptions = f64::from(workload.subscriptions);
+    if name == EngineName::Gomera {
+        let charged = float(i128::from(charged));
+        row.charged_us = Some(charged / 1e3);
+        let limits = Config::default();
+        let by_cost = limits.filter_cost_per_tenant_max.as_secs_f64() * 1e9 / (charged / subscriptions).max(1.0);
+        row.admitted = Some(by_cost.min(f64::from(limits.subscriptions_per_tenant_max)).floor());
+    }
     row.loads_per_second = Some(subscriptions / loading.as_secs_f64());
     row.bytes_per_subscription = Some(float(heap() - heap_before - expected.heap()) / subscriptions);
     row.accounted_bytes_per_subscription =

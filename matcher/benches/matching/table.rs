@@ -20,6 +20,9 @@ const CHANGES_MIN: f64 = 500_000.0;
 /// Most bytes a subscription.
 const BYTES_MAX: [(&str, f64); 2] = [("A", 100.0), ("B", 200.0)];
 
+/// Least filters of one tenant that the default limit of their cost admits.
+const ADMITTED_MIN: f64 = 1_000_000.0;
+
 /// How far what the engine tells of its memory may be from what the allocator saw.
 const TOLD_WITHIN: f64 = 0.1;
 
@@ -29,7 +32,8 @@ const TARGET_SUBSCRIPTIONS: u32 = 100_000;
 /// The tables.
 pub fn text(rows: &[Row]) -> String {
     let mut text = String::new();
-    let written = figures(rows, &mut text).and_then(|()| ratios(rows, &mut text));
+    let written =
+        figures(rows, &mut text).and_then(|()| ratios(rows, &mut text)).and_then(|()| hostile(rows, &mut text));
     written.expect("a string takes everything");
     text
 }
@@ -69,6 +73,35 @@ fn figures(rows: &[Row], text: &mut String) -> std::fmt::Result {
             shown(row.accounted_bytes_per_subscription),
             shown(row.matches_per_event),
             row.note
+        )?;
+    }
+    Ok(())
+}
+
+/// What one tenant's filters can cost, with the limit off, and where it stands against them.
+fn hostile(rows: &[Row], text: &mut String) -> std::fmt::Result {
+    let mut rows = rows.iter().filter(|row| row.workload.starts_with("hostile") && row.p99_us.is_some()).peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "\n{:<18} {:>13} {:>14} {:>11} {:>13}  with the default limit",
+        "one tenant's worst", "filters", "us/publication", "charged us", "us at limit"
+    )?;
+    for row in rows {
+        let (Some(worst), Some(admitted)) = (row.p99_us, row.admitted) else { continue };
+        let filters = f64::from(row.subscriptions);
+        let at_limit = worst / filters * admitted;
+        writeln!(
+            text,
+            "{:<18} {:>13} {:>14} {:>11} {:>13}  refused by the limit from {} filters on",
+            row.workload,
+            row.subscriptions,
+            short(worst),
+            shown(row.charged_us),
+            short(at_limit),
+            admitted + 1.0
         )?;
     }
     Ok(())
@@ -129,6 +162,9 @@ fn ratios(rows: &[Row], text: &mut String) -> std::fmt::Result {
 fn promises(rows: &[Row], text: &mut String) -> std::fmt::Result {
     for row in rows.iter().filter(|row| row.engine == "gomera" && !row.workload.starts_with("hostile")) {
         let at = format!("{} at {}", row.workload, row.subscriptions);
+        if let Some(admitted) = row.admitted.filter(|&admitted| admitted < ADMITTED_MIN) {
+            writeln!(text, "{at}: {} such filters admitted (aim: at least {})", short(admitted), short(ADMITTED_MIN))?;
+        }
         for (what, figure) in [("inserts", row.inserts_per_second), ("deletes", row.deletes_per_second)] {
             if let Some(figure) = figure.filter(|&figure| figure < CHANGES_MIN) {
                 writeln!(text, "{at}: {} {what} a second (aim: at least {})", short(figure), short(CHANGES_MIN))?;

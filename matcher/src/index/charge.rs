@@ -60,10 +60,12 @@ pub fn with_drafts<R>(filter: &Filter, each: impl FnOnce(&[Draft<'_>]) -> R) -> 
 const LANE: u64 = 2;
 /// Tests or keys of a lane that make a nanosecond.
 const TESTS_PER_NANOSECOND: u64 = 4;
-/// A tenth of a great circle.
-const CIRCLE: u64 = 10;
+/// A third of a great circle: bounds of areas are wide.
+const CIRCLE: u64 = 20;
 /// Cells of an area, at most.
 const CELLS: u64 = 4;
+/// Members of a list that are compared at once; of further ones each takes a nanosecond where there is an array.
+const FEW: u64 = 8;
 /// To come to the plain evaluator.
 const EVALUATED: u64 = 25;
 
@@ -104,7 +106,8 @@ fn of_draft(draft: &Draft<'_>) -> Part {
             }
             Atom::Among(_, members) => {
                 let members = size(members.len());
-                tests += members;
+                tests += members.min(FEW);
+                part.nanoseconds += members.saturating_sub(FEW);
                 part.bytes += members * MEMBER_BYTES;
                 if members <= size(KEYS_MAX) {
                     keys = keys.max(members);

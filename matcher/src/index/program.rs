@@ -400,12 +400,11 @@ impl View<'_> {
             }
             What::Equal => reading.symbol == test.operands[0],
             What::Differs => reading.kind as u32 == test.operands[1] && reading.symbol != test.operands[0],
-            What::Among if reading.kind == Kind::Array => {
-                let members = &test.operands[1..];
-                reading.elements(self.elements).iter().any(|element| members.binary_search(element).is_ok())
-            }
+            What::Among if reading.kind == Kind::Array => meet(&test.operands[1..], reading.elements(self.elements)),
             What::Among => test.operands[1..].contains(&reading.symbol),
-            What::Holds => reading.kind == Kind::Array && reading.elements(self.elements).contains(&test.operands[0]),
+            What::Holds => {
+                reading.kind == Kind::Array && reading.elements(self.elements).binary_search(&test.operands[0]).is_ok()
+            }
             What::Prefix => match self.attributes.at(reading.position as usize) {
                 Some(Value::String(text)) if reading.kind == Kind::Text => {
                     text.starts_with(self.symbols.text(test.operands[0]))
@@ -437,6 +436,57 @@ impl View<'_> {
     }
 }
 
+/// Whether two ascending lists have something in common. Lists at the caps take some microseconds, whatever is in them.
+fn meet(left: &[u32], right: &[u32]) -> bool {
+    /// How many times longer one must be for searching to beat going through it.
+    const LONGER: usize = 8;
+    let (few, mut many) = if left.len() < right.len() { (left, right) } else { (right, left) };
+    let searches = many.len() > LONGER * few.len();
+    for sought in few {
+        let at = if searches {
+            many.partition_point(|other| other < sought)
+        } else {
+            many.iter().position(|other| other >= sought).unwrap_or(many.len())
+        };
+        many = &many[at..];
+        match many.first() {
+            None => return false,
+            Some(other) if other == sought => return true,
+            Some(_) => {}
+        }
+    }
+    false
+}
+
 fn point(reading: &Reading) -> Option<GeoPoint> {
     if reading.kind == Kind::Point { GeoPoint::new(reading.down, reading.up).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::meet;
+
+    #[test]
+    fn lists_meet_exactly_if_one_holds_an_element_of_the_other() {
+        let mut state = 3_u64;
+        let mut draw = |bound: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            u32::try_from((state >> 33) % bound).expect("small")
+        };
+        let mut met = 0;
+        for _ in 0..20_000 {
+            let mut list = |longest: u64, values: u64| {
+                let mut list: Vec<u32> = (0..draw(longest)).map(|_| draw(values)).collect();
+                list.sort_unstable();
+                list.dedup();
+                list
+            };
+            let (left, right) = (list(6, 90), list(40, 90));
+            let expected = left.iter().any(|element| right.contains(element));
+            assert_eq!(meet(&left, &right), expected, "{left:?} {right:?}");
+            assert_eq!(meet(&right, &left), expected, "{left:?} {right:?}");
+            met += u32::from(expected);
+        }
+        assert!((4_000..16_000).contains(&met), "{met}");
+    }
 }

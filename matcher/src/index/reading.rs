@@ -66,7 +66,18 @@ impl Reading {
                 let first = u32::try_from(elements.len()).expect("few elements");
                 elements.push(0);
                 if wants_symbol {
-                    elements.extend(array.elements().iter().map(|element| symbols.find(element)));
+                    let found = array.elements().iter().map(|element| symbols.find(element));
+                    elements.extend(found.filter(|&symbol| symbol != 0));
+                    let own = first as usize + 1;
+                    elements[own..].sort_unstable();
+                    let mut kept = own;
+                    for index in own..elements.len() {
+                        if kept == own || elements[kept - 1] != elements[index] {
+                            elements[kept] = elements[index];
+                            kept += 1;
+                        }
+                    }
+                    elements.truncate(kept);
                 }
                 elements[first as usize] = u32::try_from(elements.len()).expect("few elements") - first - 1;
                 Self { kind: Kind::Array, first, ..none }
@@ -75,7 +86,7 @@ impl Reading {
         }
     }
 
-    /// The symbols of an array's elements.
+    /// The symbols of an array's elements, ascending, each once; of those that no filter asks for there is none.
     #[inline]
     pub fn elements(self, elements: &[u32]) -> &[u32] {
         let first = self.first as usize;

@@ -132,3 +132,32 @@ impl Weights {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::filter;
+
+    #[test]
+    fn a_million_ordinary_filters_of_one_tenant_have_room_by_default() {
+        let config = Config::default();
+        let tenant = Tenant::open();
+        for text in [
+            "s3 = 'v17' AND n4 >= 1200 AND n4 < 2200 AND n7 >= 300 AND n7 < 1300",
+            "n1 >= 1 AND n1 < 2001 AND n2 >= 5 AND n2 < 2005 AND n3 >= 7 AND n3 < 2007 AND n4 >= 9 AND n4 < 2009 AND n5 > 3",
+            "(s1 IN ('v1', 'v22', 'v333', 'v444', 'v555') AND n3 >= 100 AND n3 < 1100) OR (s2 IN ('v9', 'v88', 'v777', 'v666', \
+             'v554') AND NOT (n4 >= 3 AND n4 < 1003))",
+            "type = 'Room' AND STARTS_WITH(id, 'urn:Room:7') AND t1 >= 3 AND t1 < 9 AND t2 > 4 AND WITHIN(location, \
+             CIRCLE(POINT(43.46, -3.8), 500))",
+        ] {
+            let weight = Weight::of("0123456789abcdef", &filter(text));
+            let million = |each: u32| u64::from(each) * 1_000_000;
+            let (cost, bytes) = (million(weight.nanoseconds), million(weight.bytes));
+            let mut weights = Weights::new(&config);
+            weights.per_tenant.insert(tenant.clone(), Total { subscriptions: 1_000_000, nanoseconds: cost, bytes });
+            // Circles are in a quarter of the filters of workload F alone.
+            let cost_has_room = text.contains("CIRCLE") || weights.check(&tenant, Weight::default(), weight).is_ok();
+            assert!(cost_has_room && bytes < config.subscription_bytes_per_tenant_max, "{text}: {weight:?}");
+        }
+    }
+}

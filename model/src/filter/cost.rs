@@ -21,7 +21,7 @@ const DISTANCE: u64 = 100;
 /// A box.
 const BOX: u64 = 20;
 /// An edge of a polygon.
-const EDGE: u64 = 6;
+const EDGE: u64 = 7;
 /// 16 KiB of text from `memchr`'s substring search.
 const SEARCHED: u64 = 6_000;
 /// To prepare that search.
@@ -29,7 +29,7 @@ const PREPARED: u64 = 60;
 /// 16 KiB through the shift-and algorithm of `LIKE` with `_`.
 const SHIFTED: u64 = 100_000;
 /// 16 KiB through an automaton.
-const READ: u64 = 33_000;
+const READ: u64 = 50_000;
 /// 16 KiB compared with as many.
 const TEXTS: u64 = 1_000;
 /// The elements of an array at the cap.
