@@ -84,6 +84,13 @@ impl Cluster {
         }
     }
 
+    /// The most memory that its process has had at a time, in bytes.
+    pub fn memory_bytes_max(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
     /// Tells it to stop; gives its exit code.
     pub fn stop(mut self) -> Option<i32> {
         signal("TERM", u64::from(self.process.id()));

@@ -159,3 +159,33 @@ fn a_publication_that_is_wrong_is_refused_with_its_line_and_the_others_are_publi
     }
     assert_eq!(cluster.stop(), Some(0));
 }
+
+#[test]
+fn memory_stays_bounded_while_subscribers_do_not_read_what_is_published() {
+    const MIB: u64 = 1 << 20;
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = directory.path().join("gomera.toml");
+    std::fs::write(&settings, "[exit_point]\nsession_outbox_bytes_max = 1048576\n").expect("written");
+    let settings = settings.to_str().expect("a plain path");
+    let cluster = Cluster::start(&["--metrics-listen", "127.0.0.1:0", "--config", settings]);
+    let mut subscribers = Vec::new();
+    for slow in ["drop-oldest", "disconnect", "block"] {
+        let child = Subscriber::start(&cluster, &["n >= 0", "--slow", slow]).0;
+        // From here on it does nothing at all, and its connections stay.
+        signal("STOP", u64::from(child.id()));
+        subscribers.push(child);
+    }
+    let text = "x".repeat(3_000);
+    let lines = |count: u64| (0..count).map(|n| format!("{{\"n\":{n},\"text\":\"{text}\"}}\n")).collect::<String>();
+    publish(&cluster, &["--file", "-"], &lines(1_000));
+    let before = cluster.memory_bytes_max();
+    publish(&cluster, &["--file", "-"], &lines(25_000));
+    let grown = (cluster.memory_bytes_max() - before) / MIB;
+    // 6 were seen; 18 to 22 with outboxes as large as they are by default.
+    assert!(grown < 14, "by {grown} MiB, while 75 MB were published to each of three");
+    for mut child in subscribers {
+        child.kill().expect("it is there");
+        child.wait().expect("it ends");
+    }
+    assert_eq!(cluster.stop(), Some(0));
+}
