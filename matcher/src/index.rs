@@ -36,6 +36,7 @@ mod scratch;
 mod settling;
 mod store;
 mod symbols;
+mod target;
 
 use std::collections::BTreeMap;
 

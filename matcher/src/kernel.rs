@@ -24,11 +24,16 @@ pub const MISSING: u8 = u8::MAX;
 /// Lanes judged at a time.
 pub const LANES: usize = 64;
 
+/// Numbers compared with one at a time.
+pub const GROUP: usize = 16;
+
 /// Columns of a block, from the first lane that is to be judged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Columns<'a> {
-    /// All columns of the block.
+    /// Features, lows and highs.
     pub bytes: &'a [u8],
+    /// The fine codes of lows and highs: two columns a test, or none.
+    pub fine: &'a [u8],
     /// Length of each.
     pub capacity: usize,
     /// The first lane.
@@ -44,16 +49,31 @@ impl Columns<'_> {
     #[inline]
     pub fn prefetch(&self) {
         let &Columns { bytes, capacity, first, tests, .. } = self;
-        let (step, count) =
-            if capacity < LANES { (LANES, (3 * tests * capacity).div_ceil(LANES)) } else { (capacity, 3 * tests) };
-        let mut at = first;
-        for _ in 0..count {
-            if let Some(line) = bytes.get(at) {
-                prefetch(line);
-            }
-            at += step;
-        }
+        let length = 3 * tests * capacity;
+        // Short columns share lines; of long ones only some are read.
+        let (step, all) =
+            if capacity <= LANES { (LANES, &bytes[..length]) } else { (capacity, &bytes[first.min(length)..length]) };
+        all.iter().step_by(step).for_each(prefetch);
     }
+}
+
+/// What the first two tests of the lanes in blocks reach, a byte a block and column.
+#[derive(Clone, Copy, Debug)]
+pub struct Reaches<'a> {
+    /// Of the first test, the lowest low bound of each block.
+    pub low: &'a [u8],
+    /// The highest high one.
+    pub high: &'a [u8],
+    /// The highest low one.
+    pub low_max: &'a [u8],
+    /// The lowest high one.
+    pub high_min: &'a [u8],
+    /// The feature of the second test, or one that passes always.
+    pub other: &'a [u8],
+    /// The lowest low bound of the second test.
+    pub other_low: &'a [u8],
+    /// The highest high one.
+    pub other_high: &'a [u8],
 }
 
 /// Lanes as bits.
@@ -101,7 +121,7 @@ impl Kernel {
     #[inline]
     pub fn judge(self, codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
         assert!(all.len() <= verdicts.len(), "a verdict each");
-        for &Columns { bytes, capacity, first, tests, lanes } in all {
+        for &Columns { bytes, capacity, first, tests, lanes, .. } in all {
             assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
         }
         match self {
@@ -120,6 +140,68 @@ impl Kernel {
 const FEW: u32 = 4;
 
 impl Kernel {
+    /// Judges again the lanes of those columns that are listed, where codes at a bound left something open, by fine codes: where
+    /// the codes are the same, a greater fine code is that of a greater number.
+    ///
+    /// # Panics
+    /// If one that is listed has no fine columns, or they are too short.
+    #[inline]
+    pub fn refine(self, codes: &Codes, fine: &Codes, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
+        for &index in listed {
+            let &Columns { bytes, fine, capacity, first, tests, lanes } = &all[usize::from(index)];
+            assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
+            assert!(2 * tests * capacity <= fine.len() && usize::from(index) < verdicts.len(), "fine columns");
+        }
+        match self {
+            Self::Scalar => scalar::refine(codes, fine, all, listed, verdicts),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: made by `detect` alone, which found the instructions.
+            Self::Avx2 => unsafe { avx2_refine(codes, fine, all, listed, verdicts) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
+            Self::Avx512 => unsafe { avx512::refine(codes, fine, all, listed, verdicts) },
+        }
+    }
+
+    /// How many of these are not above a number.
+    #[inline]
+    pub fn count_reached(self, of: &[f64; GROUP], number: f64) -> u8 {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: made by `detect` alone, which found the instructions.
+            Self::Avx512 => unsafe { avx512::count_reached(of, number) },
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::Scalar => scalar::count_reached(of, number),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Scalar => scalar::count_reached(of, number),
+        }
+    }
+
+    /// For each 64 blocks, or what is left of them: the first, which of them a publication may match whose first code this is, and
+    /// which of those hold only lanes that surely pass the first test.
+    ///
+    /// # Panics
+    /// If a column is shorter than the first.
+    #[inline]
+    pub fn reach(self, codes: &Codes, code: u8, all: Reaches<'_>, mut found: impl FnMut(usize, u64, u64)) {
+        let Reaches { low, high, low_max, high_min, other, other_low, other_high } = all;
+        let shortest = [high, low_max, high_min, other, other_low, other_high].into_iter().map(<[u8]>::len).min();
+        assert!(shortest >= Some(low.len()), "as long as the first");
+        for first in (0..low.len()).step_by(LANES) {
+            let (reached, inside) = match self {
+                Self::Scalar => scalar::reach(codes, code, all, first),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => scalar::reach(codes, code, all, first),
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: made by `detect` alone, which found the instructions; columns are as long as the first.
+                Self::Avx512 => unsafe { avx512::reach(codes, code, all, first) },
+            };
+            if reached != 0 {
+                found(first, reached, inside);
+            }
+        }
+    }
+
     /// Appends those of up to 64 elements of four bytes whose bits are set, in order.
     ///
     /// # Panics
@@ -187,6 +269,13 @@ pub fn prefetch_selected<T>(from: &[T], lanes: u64) {
 #[target_feature(enable = "avx2")]
 fn avx2(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
     scalar::judge(codes, all, verdicts);
+}
+
+/// The scalar version, for the compiler to make wider vectors of.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2_refine(codes: &Codes, fine: &Codes, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
+    scalar::refine(codes, fine, all, listed, verdicts);
 }
 
 /// Asks for the memory behind a reference, because it will be read soon.

@@ -5,6 +5,7 @@ use super::RowId;
 use super::arena::Arena;
 use super::pages::Pages;
 use super::schema::ALWAYS;
+pub use super::target::{ROWS_END, Role, Target};
 use crate::kernel::{Columns, prefetch};
 
 /// Most tests of a lane that are columns; further ones stand in its program only.
@@ -25,61 +26,30 @@ pub struct Coded {
     pub low: u8,
     /// Highest code that passes.
     pub high: u8,
+    /// Fine code of the low bound.
+    pub fine_low: u8,
+    /// Fine code of the high one.
+    pub fine_high: u8,
+}
+
+impl Coded {
+    /// Codes alone; what lies at a bound stays open.
+    pub fn coarse(feature: u8, low: u8, high: u8) -> Self {
+        Self { feature, low, high, fine_low: 0, fine_high: 0 }
+    }
 }
 
 /// Passes always, and surely.
-const PASS: Coded = Coded { feature: ALWAYS, low: 0, high: u8::MAX };
+const PASS: Coded = Coded { feature: ALWAYS, low: 0, high: u8::MAX, fine_low: 0, fine_high: 0 };
 
-/// Who a lane is for: a row, or a crowd of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target(pub u32);
-
-/// Set in targets that are marked.
-const CROWD: u32 = 1 << 31;
-
-/// Set in targets that are rows with several lanes.
-const SEVERAL: u32 = 1 << 30;
-
-/// Rows are numbered below this.
-pub const ROWS_END: u32 = SEVERAL;
-
-/// What a target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A row that has this lane alone.
-    Row(RowId),
-    /// A row that has other lanes too: it must not be given twice.
-    RowOfSeveral(RowId),
-    /// A crowd.
-    Crowd(u32),
-}
-
-impl Target {
-    /// A crowd.
-    pub fn crowd(number: u32) -> Self {
-        Self(number | CROWD)
-    }
-
-    /// A row with several lanes.
-    pub fn several(row: RowId) -> Self {
-        Self(row.0 | SEVERAL)
-    }
-
-    /// What it is.
-    #[inline]
-    pub fn role(self) -> Role {
-        if self.0 & CROWD != 0 {
-            Role::Crowd(self.0 & !CROWD)
-        } else if self.0 & SEVERAL != 0 {
-            Role::RowOfSeveral(RowId(self.0 & !SEVERAL))
-        } else {
-            Role::Row(RowId(self.0))
-        }
-    }
-
-    fn is_marked(self) -> bool {
-        self.0 & (CROWD | SEVERAL) != 0
-    }
+/// Whether a block has columns of fine codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grain {
+    /// It does not: programs decide what lies at a bound.
+    #[default]
+    Coarse,
+    /// It does.
+    Fine,
 }
 
 /// Where a lane is.
@@ -118,6 +88,7 @@ pub struct Block {
     capacity: u16,
     length: u16,
     tests: u8,
+    grain: Grain,
     /// Lanes whose target is not a row that has it alone.
     marked: u16,
     /// Lanes whose columns say less than the program.
@@ -159,12 +130,24 @@ impl Block {
         self.marked == 0
     }
 
+    fn columns(&self) -> usize {
+        columns(self.grain) * self.tests()
+    }
+
     fn codes_len(&self) -> usize {
-        3 * self.tests() * usize::from(self.capacity)
+        self.columns() * usize::from(self.capacity)
     }
 
     fn words_len(&self) -> usize {
         words_len(usize::from(self.capacity))
+    }
+}
+
+/// Columns a test: those of fine codes stand behind all others.
+fn columns(grain: Grain) -> usize {
+    match grain {
+        Grain::Coarse => 3,
+        Grain::Fine => 5,
     }
 }
 
@@ -208,9 +191,9 @@ impl Blocks {
     }
 
     /// A new block without lanes.
-    pub fn create(&mut self, tests: usize, owner: u32, next: u32) -> u32 {
+    pub fn create(&mut self, tests: usize, grain: Grain, owner: u32, next: u32) -> u32 {
         let (targets, words) = (self.targets.allocate(1), self.words.allocate(words_len(1)));
-        let codes = if tests == 0 { 0 } else { self.codes.allocate(3 * tests) };
+        let codes = if tests == 0 { 0 } else { self.codes.allocate(columns(grain) * tests) };
         let tests = u8::try_from(tests).expect("few tests");
         self.blocks.insert(Block {
             codes,
@@ -219,11 +202,22 @@ impl Blocks {
             capacity: 1,
             length: 0,
             tests,
+            grain,
             marked: 0,
             unsure: 0,
             next,
             owner,
         })
+    }
+
+    /// Makes room for so many lanes of a block.
+    pub fn reserve(&mut self, id: u32, lanes: usize) {
+        let block = &self.blocks[id];
+        let mut capacity = usize::from(block.capacity);
+        while capacity < lanes {
+            capacity = grown(capacity);
+        }
+        self.lay_out(id, block.tests(), capacity);
     }
 
     /// Gives a block back.
@@ -236,11 +230,25 @@ impl Blocks {
         }
     }
 
-    /// Columns from a lane on, at most 64 lanes.
+    /// Columns from a lane on, at most 64 lanes, without so many of the first tests.
     #[inline]
-    pub fn columns(&self, block: &Block, first: usize, tests: usize, lanes: usize) -> Columns<'_> {
-        let bytes = if tests == 0 { &[][..] } else { self.codes.get(block.codes, block.codes_len()) };
-        Columns { bytes, capacity: usize::from(block.capacity), first, tests, lanes }
+    pub fn columns(&self, block: &Block, first: usize, skipped: usize, lanes: usize) -> Columns<'_> {
+        let (capacity, tests) = (usize::from(block.capacity), block.tests());
+        if tests <= skipped {
+            return Columns { bytes: &[], fine: &[], capacity, first, tests: 0, lanes };
+        }
+        let (bytes, fine) = self.codes.get(block.codes, block.codes_len()).split_at(3 * tests * capacity);
+        let (bytes, fine) = (&bytes[3 * skipped * capacity..], fine.get(2 * skipped * capacity..).unwrap_or(&[]));
+        Columns { bytes, fine, capacity, first, tests: tests - skipped, lanes }
+    }
+
+    /// The features of one test of all lanes.
+    pub fn features_of(&self, block: &Block, test: usize) -> &[u8] {
+        if test >= block.tests() {
+            return &[];
+        }
+        let from = 3 * test * usize::from(block.capacity);
+        &self.codes.get(block.codes, block.codes_len())[from..from + block.len()]
     }
 
     /// Targets, as rows.
@@ -283,10 +291,11 @@ impl Blocks {
         let block = &self.blocks[place.block];
         let (lane, capacity) = (place.lane as usize, usize::from(block.capacity));
         let mut coded = [PASS; TESTS_MAX];
-        let columns = self.columns(block, 0, block.tests(), 0);
+        let columns = self.columns(block, 0, 0, 0);
         for (test, coded) in coded.iter_mut().enumerate().take(block.tests()) {
             let byte = |column: usize| columns.bytes[(3 * test + column) * capacity + lane];
-            *coded = Coded { feature: byte(0), low: byte(1), high: byte(2) };
+            let fine = |column: usize| columns.fine.get((2 * test + column) * capacity + lane).copied().unwrap_or(0);
+            *coded = Coded { fine_low: fine(0), fine_high: fine(1), ..Coded::coarse(byte(0), byte(1), byte(2)) };
         }
         Lane {
             target: Target(self.targets(block)[lane].0),
@@ -300,7 +309,7 @@ impl Blocks {
     pub fn features(&self, place: Place) -> impl Iterator<Item = u8> + '_ {
         let block = &self.blocks[place.block];
         let capacity = usize::from(block.capacity);
-        let columns = self.columns(block, 0, block.tests(), 0);
+        let columns = self.columns(block, 0, 0, 0);
         (0..block.tests()).map(move |test| columns.bytes[3 * test * capacity + place.lane as usize])
     }
 
@@ -329,7 +338,7 @@ impl Blocks {
     /// Adds a lane.
     pub fn push(&mut self, id: u32, lane: &Lane) -> Place {
         let block = &self.blocks[id];
-        let used = lane.coded.iter().rposition(|&coded| coded != PASS).map_or(0, |last| last + 1);
+        let used = lane.tests();
         let capacity = usize::from(block.capacity);
         if used > block.tests() || block.len() == capacity {
             let roomy = if block.len() < capacity { capacity } else { grown(capacity) };
@@ -358,7 +367,7 @@ impl Blocks {
 
     /// Puts another lane in the place of one.
     pub fn replace(&mut self, place: Place, lane: &Lane) {
-        let used = lane.coded.iter().rposition(|&coded| coded != PASS).map_or(0, |last| last + 1);
+        let used = lane.tests();
         let block = &self.blocks[place.block];
         if used > block.tests() {
             self.lay_out(place.block, used, usize::from(block.capacity));
@@ -393,10 +402,15 @@ impl Blocks {
         *verify = if lane.verify { *verify | bit } else { *verify & !bit };
         self.targets.get_mut(block.targets, capacity)[at] = RowId(lane.target.0);
         if tests > 0 {
-            let bytes = self.codes.get_mut(block.codes, 3 * tests * capacity);
+            let bytes = self.codes.get_mut(block.codes, block.codes_len());
+            let (bytes, fine) = bytes.split_at_mut(3 * tests * capacity);
             for (test, coded) in lane.coded.iter().enumerate().take(tests) {
                 for (column, byte) in [coded.feature, coded.low, coded.high].into_iter().enumerate() {
                     bytes[(3 * test + column) * capacity + at] = byte;
+                }
+                if !fine.is_empty() {
+                    fine[2 * test * capacity + at] = coded.fine_low;
+                    fine[(2 * test + 1) * capacity + at] = coded.fine_high;
                 }
             }
         }
@@ -408,7 +422,7 @@ impl Blocks {
         let (old_codes, old_codes_len) = (old.codes, old.codes_len());
         let (old_words, old_words_len) = (old.words, old.words_len());
         let (old_tests, old_capacity, length) = (old.tests(), usize::from(old.capacity), old.len());
-        let old_targets = old.targets;
+        let (old_targets, grain) = (old.targets, old.grain);
         let words = self.words.allocate(words_len(capacity));
         let mut copied = [0_u32; LANES_MAX + 8];
         copied[..old_words_len].copy_from_slice(self.words.get(old_words, old_words_len));
@@ -425,20 +439,23 @@ impl Blocks {
         self.words.free(old_words, old_words_len);
         let mut codes = 0;
         if tests > 0 {
-            codes = self.codes.allocate(3 * tests * capacity);
+            let length_of = |tests: usize, capacity: usize| columns(grain) * tests * capacity;
+            codes = self.codes.allocate(length_of(tests, capacity));
             let mut column_of = [0_u8; LANES_MAX];
-            for test in 0..tests {
-                for column in 0..3 {
-                    let index = 3 * test + column;
-                    if test < old_tests {
-                        let from = &self.codes.get(old_codes, old_codes_len)[index * old_capacity..][..length];
-                        column_of[..length].copy_from_slice(from);
-                    } else {
-                        column_of.fill([PASS.feature, PASS.low, PASS.high][column]);
-                    }
-                    let into = self.codes.get_mut(codes, 3 * tests * capacity);
-                    into[index * capacity..][..length].copy_from_slice(&column_of[..length]);
+            for index in 0..columns(grain) * tests {
+                // Those of fine codes stand behind all others, two a test.
+                let (of_test, before, byte) = match index.checked_sub(3 * tests) {
+                    None => (index / 3, index, [PASS.feature, PASS.low, PASS.high][index % 3]),
+                    Some(fine) => (fine / 2, 3 * old_tests + fine, PASS.fine_low),
+                };
+                if of_test < old_tests {
+                    let from = &self.codes.get(old_codes, old_codes_len)[before * old_capacity..][..length];
+                    column_of[..length].copy_from_slice(from);
+                } else {
+                    column_of.fill(byte);
                 }
+                let into = self.codes.get_mut(codes, length_of(tests, capacity));
+                into[index * capacity..][..length].copy_from_slice(&column_of[..length]);
             }
         }
         if old_codes_len > 0 {
@@ -452,6 +469,11 @@ impl Blocks {
 }
 
 impl Lane {
+    /// How many tests it has.
+    pub fn tests(&self) -> usize {
+        self.coded.iter().rposition(|&coded| coded != PASS).map_or(0, |last| last + 1)
+    }
+
     /// A lane without columns.
     pub fn new(target: Target, program: u32, verify: bool) -> Self {
         Self { target, program, verify, coded: [PASS; TESTS_MAX] }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use gomera_cluster::table::Seeded;
 
-use super::blocks::{Blocks, Lane, NO_BLOCK, Place};
+use super::blocks::{Blocks, Grain, Lane, NO_BLOCK, Place};
 use super::cells::Cell;
 use super::finder::Finder;
 use super::pages::Pages;
@@ -200,7 +200,7 @@ impl Clusters {
     pub fn push(&mut self, id: u32, lane: &Lane, blocks: &mut Blocks) -> Place {
         let cluster = &mut self.entries[id];
         if cluster.head == NO_BLOCK || blocks.get(cluster.head).len() == LANES_MAX {
-            cluster.head = blocks.create(0, id, cluster.head);
+            cluster.head = blocks.create(0, Grain::Coarse, id, cluster.head);
         }
         cluster.rows += 1;
         blocks.push(cluster.head, lane)

@@ -1,11 +1,12 @@
 //! Tests of a program as bytes, and whether those bytes say everything that the program does when a code lies strictly within.
 
 use super::access::Access;
-use super::blocks::Coded;
+use super::blocks::{Coded, TESTS_MAX};
 use super::cells::Bounds;
 use super::clusters::Atom;
 use super::labels::Label;
 use super::program::{What, tests};
+use super::quantiser::{OPEN_HIGH, OPEN_LOW};
 use super::schema::{Schema, SlotId, Trait};
 
 /// The narrowest tests of a program, at most so many, but for the one that the access has decided; and whether the program must
@@ -35,7 +36,7 @@ pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) 
                         (Label::Shared(code), false) => (code, code),
                         (Label::Shared(code), true) => (code, code - 1),
                     };
-                    all.push(Coded { feature, low, high });
+                    all.push(Coded::coarse(feature, low, high));
                 }
                 None => verify = true,
             },
@@ -96,11 +97,12 @@ fn decided(access: &Access, what: What, slot: SlotId, operands: &[u32], negated:
 /// Codes of what is there and not within bounds: they go around.
 fn outside(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, low: f64, high: f64) -> bool {
     let Some(feature) = schema.feature(slot, Trait::Number) else { return false };
-    let (low, high) = schema.quantiser(feature).bounds(low, high);
+    let test = schema.quantiser(feature).test(feature, low, high);
     // Within one code, nearly everything is outside, and the program says what is not.
-    let is_told = low != high;
+    let is_told = test.low != test.high;
     if is_told {
-        into.push(Coded { feature, low: high, high: low });
+        let Coded { low, high, fine_low, fine_high, .. } = test;
+        into.push(Coded { low: high, high: low, fine_low: fine_high, fine_high: fine_low, ..test });
     } else if into.iter().all(|coded| coded.feature != feature) {
         // Made for this test; tests before it hold theirs only when all are there.
         schema.drop_unused(feature);
@@ -110,7 +112,46 @@ fn outside(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, low: f64, h
 
 fn code(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, what: Trait, low: f64, high: f64) -> bool {
     let Some(feature) = schema.feature(slot, what) else { return false };
-    let (low, high) = schema.quantiser(feature).bounds(low, high);
-    into.push(Coded { feature, low, high });
+    let test = schema.quantiser(feature).test(feature, low, high);
+    into.push(match what {
+        Trait::Number => test,
+        // Of these, programs decide in any case.
+        Trait::Symbol | Trait::Latitude | Trait::Longitude => Coded { fine_low: 0, fine_high: 0, ..test },
+    });
     true
+}
+
+/// Tests of a program that is found by a range of a number.
+pub struct Ranged {
+    /// The attribute by whose range it is found.
+    pub slot: SlotId,
+    /// Tests, that range the first; the features are held, once each.
+    pub tests: Vec<Coded>,
+    /// Whether the program must be looked at even if all of them hold.
+    pub verify: bool,
+}
+
+/// Tests of a program that is found by a range; `None` if there are too many features. Of the two narrowest ranges, if they are
+/// about equally wide, that of the attribute with the lower number leads, so that lanes with the same two meet.
+pub fn ranged(schema: &mut Schema, words: &[u32], slot: SlotId, low: f64, high: f64) -> Option<Ranged> {
+    let feature = schema.feature(slot, Trait::Number)?;
+    let range = schema.quantiser(feature).test(feature, low, high);
+    schema.retain_feature(feature);
+    let (mut tests, verify) = coded(schema, words, &Access::Range(slot, low, high), TESTS_MAX - 1);
+    let number = |schema: &Schema, test: &Coded| schema.slot_of_number(test.feature).filter(|_| test.low <= test.high);
+    let second = tests.iter().position(|test| number(schema, test).is_some());
+    let Some(second) = second else {
+        tests.insert(0, range);
+        return Some(Ranged { slot, tests, verify });
+    };
+    let other = tests.remove(second);
+    let other_slot = number(schema, &other).expect("a range of a number");
+    let width = |test: &Coded| u32::from(test.high) - u32::from(test.low) + 1;
+    let is_open = |test: &Coded| test.low == OPEN_LOW || test.high == OPEN_HIGH;
+    let is_as_good = width(&other) <= 2 * width(&range) && is_open(&other) == is_open(&range);
+    let (slot, first, second) =
+        if is_as_good && other_slot < slot { (other_slot, other, range) } else { (slot, range, other) };
+    tests.insert(0, second);
+    tests.insert(0, first);
+    Some(Ranged { slot, tests, verify })
 }

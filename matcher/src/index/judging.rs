@@ -7,14 +7,13 @@
 use gomera_model::attributes::Attributes;
 use gomera_model::value::Value;
 
-use super::blocks::{Block, Blocks, NO_BLOCK, Role, TESTS_MAX, Target};
+use super::blocks::{Block, Blocks, NO_BLOCK, Role, Target};
 use super::cells::Cell;
 use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, TenantId, scan_key};
 use super::crowds::Crowd;
-use super::ladders::{Ladders, Lies};
+use super::ladders::{Ladders, Reached};
 use super::pages::Pages;
 use super::program::View;
-use super::quantiser::OTHER;
 use super::reading::{Kind, Reading, read};
 use super::schema::Schema;
 use super::scratch::{Found, Guess, Scratch, Sought, Trust};
@@ -33,30 +32,35 @@ const AHEAD: usize = 8;
 
 struct Batch<'a> {
     columns: [Columns<'a>; BATCH],
-    chunks: [Option<Chunk<'a>>; BATCH],
+    chunks: [Chunk<'a>; BATCH],
     count: usize,
     /// Those of the batch before of which some lanes are left, while memory brings what they lead to.
-    left: [Option<(Chunk<'a>, Verdict)>; BATCH],
+    left: [(Chunk<'a>, Verdict); BATCH],
     left_count: usize,
 }
 
 impl Batch<'_> {
     const EMPTY: Self = Self {
-        columns: [Columns { bytes: &[], capacity: 0, first: 0, tests: 0, lanes: 0 }; BATCH],
-        chunks: [None; BATCH],
+        columns: [Columns { bytes: &[], fine: &[], capacity: 0, first: 0, tests: 0, lanes: 0 }; BATCH],
+        chunks: [Chunk::NONE; BATCH],
         count: 0,
-        left: [None; BATCH],
+        left: [(Chunk::NONE, Verdict { may: 0, surely: 0 }); BATCH],
         left_count: 0,
     };
 }
 
-/// Where a batch's lanes are.
+/// Where a batch's lanes are. Fields of one size, so that copying it does not wait for what was just written.
 #[derive(Clone, Copy)]
 struct Chunk<'a> {
-    block: &'a Block,
+    block: Option<&'a Block>,
     first: usize,
     lanes: usize,
-    trust: Trust,
+    /// Lanes that may be believed to have passed the test of their key.
+    trusted: u64,
+}
+
+impl Chunk<'_> {
+    const NONE: Self = Self { block: None, first: 0, lanes: 0, trusted: 0 };
 }
 
 /// A publication at work.
@@ -65,6 +69,7 @@ struct Judging<'a, O> {
     epoch: u32,
     slices: Slices<'a>,
     codes: &'a Codes,
+    fine: &'a Codes,
     blocks: &'a Blocks,
     programs: &'a super::arena::Arena<u32>,
     clusters: &'a mut Clusters,
@@ -74,6 +79,7 @@ struct Judging<'a, O> {
     sought: &'a mut Vec<Sought>,
     guesses: &'a mut Vec<Guess>,
     found: &'a mut Vec<Found>,
+    reached: &'a mut Reached,
     pending: &'a mut Vec<RowId>,
     pending_programs: &'a mut Vec<u32>,
     marked: &'a mut Vec<RowId>,
@@ -112,9 +118,14 @@ pub fn judge(
     output: &mut impl Output,
 ) -> usize {
     let &Question { tenant, attributes, contexts, slices, epoch } = question;
-    let Scratch { codes, elements, present, sought, guesses, found, .. } = scratch;
+    let Scratch { codes, fine, elements, present, sought, guesses, found, reached, .. } = scratch;
     let Scratch { pending, programs: pending_programs, marked, singles, satisfied, several, .. } = scratch;
-    read(schema, &store.symbols, attributes, codes, elements, present);
+    read(kernel, schema, &store.symbols, attributes, codes, elements, present);
+    if present.iter().any(|&id| !schema.slot(id).ladders.is_empty()) {
+        for &id in &*present {
+            schema.code_finely(schema.slot(id), &schema.readings[id as usize], codes, fine);
+        }
+    }
     let Store { hashing, blocks, programs, symbols, residuals, clusters, ladders, records, crowds, .. } = store;
     let (records, ladders, blocks, programs) = (&*records, &*ladders, &*blocks, &*programs);
     let mut judging = Judging {
@@ -122,6 +133,7 @@ pub fn judge(
         epoch,
         slices,
         codes,
+        fine,
         blocks,
         programs,
         clusters,
@@ -131,6 +143,7 @@ pub fn judge(
         sought,
         guesses,
         found,
+        reached,
         pending,
         pending_programs,
         marked,
@@ -185,7 +198,7 @@ pub fn judge(
     judging.find();
     for &id in &*present {
         for &ladder in &schema.slot(id).ladders {
-            judging.ladder(ladder);
+            judging.ladders.get(ladder).reach(kernel, judging.codes, judging.reached);
         }
     }
     judging.go_through();
@@ -228,65 +241,66 @@ impl<'a, O: Output> Judging<'a, O> {
                 self.is_suspicious |= cluster.is_frequent(self.events);
             }
             prefetch(self.blocks.get(cluster.head));
-            self.found.push(Found { block: cluster.head, tests: TESTS_MAX, trust });
-        }
-    }
-
-    /// Takes note of the blocks of a ladder that a number leads to.
-    fn ladder(&mut self, id: u32) {
-        let ladder = self.ladders.get(id);
-        let code = self.codes[usize::from(ladder.rail.feature)];
-        // What is no number is in no range.
-        if code >= OTHER {
-            return;
-        }
-        let tests = usize::from(ladder.rail.tests);
-        for (block, reach) in ladder.steps(code) {
-            let tests = match reach.lies(code) {
-                Lies::Outside => continue,
-                Lies::Among => tests,
-                Lies::Inside => tests - 1,
-            };
-            prefetch(self.blocks.get(block));
-            self.found.push(Found { block, tests, trust: Trust::Full });
+            self.found.push(Found { block: cluster.head, trust });
         }
     }
 
     /// Goes through the blocks.
     fn go_through(&mut self) {
         let mut index = 0;
-        while let Some(&Found { block, tests, trust }) = self.found.get(index) {
+        while let Some(&Found { block, trust }) = self.found.get(index) {
             let block = self.blocks.get(block);
             if block.next != NO_BLOCK {
                 prefetch(self.blocks.get(block.next));
-                self.found.push(Found { block: block.next, tests, trust });
+                self.found.push(Found { block: block.next, trust });
             }
-            if tests == 0 && block.is_plain() {
+            if block.tests() == 0 && block.is_plain() && trust == Trust::Full {
                 self.many(self.blocks.targets(block));
             } else {
-                self.block(block, tests.min(block.tests()), trust);
+                self.block(block, 0, trust);
             }
             index += 1;
         }
         self.found.clear();
+        let Reached { among, inside } = std::mem::take(self.reached);
+        for (list, skipped) in [(&among, 0), (&inside, 1)] {
+            for (index, &block) in list.iter().enumerate() {
+                if let Some(&next) = list.get(index + AHEAD) {
+                    prefetch(self.blocks.get(next));
+                }
+                let block = self.blocks.get(block);
+                if block.tests() <= skipped && block.is_plain() {
+                    self.many(self.blocks.targets(block));
+                } else {
+                    self.block(block, skipped, Trust::Full);
+                }
+            }
+        }
+        *self.reached = Reached { among, inside };
+        self.reached.among.clear();
+        self.reached.inside.clear();
         self.compare();
         self.sort_out();
     }
 
-    /// Adds a block to the batch.
+    /// Adds a block to the batch, without so many of its first tests.
     #[inline]
-    fn block(&mut self, block: &'a Block, tests: usize, trust: Trust) {
+    fn block(&mut self, block: &'a Block, skipped: usize, trust: Trust) {
         let length = block.len();
+        let trusted = match trust {
+            Trust::Full => u64::MAX,
+            Trust::None => 0,
+        };
         for first in (0..length).step_by(LANES) {
             if self.batch.count == BATCH {
                 self.compare();
             }
             let lanes = LANES.min(length - first);
             let at = self.batch.count;
-            let columns = self.blocks.columns(block, first, tests, lanes);
+            let columns = self.blocks.columns(block, first, skipped, lanes);
             columns.prefetch();
             self.batch.columns[at] = columns;
-            self.batch.chunks[at] = Some(Chunk { block, first, lanes, trust });
+            self.batch.chunks[at] = Chunk { block: Some(block), first, lanes, trusted };
             self.batch.count += 1;
         }
     }
@@ -295,15 +309,25 @@ impl<'a, O: Output> Judging<'a, O> {
     fn compare(&mut self) {
         let count = std::mem::take(&mut self.batch.count);
         let mut verdicts = [Verdict::default(); BATCH];
-        self.kernel.judge(self.codes, &self.batch.columns[..count], &mut verdicts);
+        let columns = &self.batch.columns[..count];
+        self.kernel.judge(self.codes, columns, &mut verdicts);
+        let (mut listed, mut open) = ([0; BATCH], 0);
+        for (index, (verdict, columns)) in (0..).zip(verdicts.iter().zip(columns)) {
+            listed[open] = index;
+            open += usize::from(verdict.may != verdict.surely && !columns.fine.is_empty());
+        }
+        if open > 0 {
+            self.kernel.refine(self.codes, self.fine, columns, &listed[..open], &mut verdicts);
+        }
         self.sort_out();
         let Batch { chunks, left, left_count, .. } = &mut self.batch;
-        for (chunk, &verdict) in chunks.iter().zip(&verdicts).take(count) {
+        for (&chunk, &verdict) in chunks.iter().zip(&verdicts).take(count) {
             // Whether any lane is left cannot be foreseen, so there is no branch for it.
-            left[*left_count] = chunk.map(|chunk| (chunk, verdict));
+            left[*left_count] = (chunk, verdict);
             *left_count += usize::from(verdict.may != 0);
         }
-        for &(Chunk { block, first, .. }, verdict) in left.iter().take(*left_count).flatten() {
+        for &(Chunk { block, first, .. }, verdict) in left.iter().take(*left_count) {
+            let Some(block) = block else { continue };
             prefetch_selected(self.blocks.targets_from(block, first), verdict.may);
             if verdict.may != verdict.surely || block.has_unsure() {
                 prefetch_selected(self.blocks.programs_from(block, first), verdict.may);
@@ -315,11 +339,9 @@ impl<'a, O: Output> Judging<'a, O> {
     fn sort_out(&mut self) {
         let blocks = self.blocks;
         for index in 0..std::mem::take(&mut self.batch.left_count) {
-            let (Chunk { block, first, lanes, trust }, verdict) = self.batch.left[index].expect("of a block");
-            let surely = match trust {
-                Trust::Full => verdict.surely & !blocks.unsure(block, first),
-                Trust::None => 0,
-            };
+            let (Chunk { block, first, lanes, trusted }, verdict) = self.batch.left[index];
+            let Some(block) = block else { continue };
+            let surely = verdict.surely & trusted & !blocks.unsure(block, first);
             let targets = blocks.targets_from(block, first);
             let look = verdict.may & !surely;
             if look != 0 {

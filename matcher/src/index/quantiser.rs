@@ -2,6 +2,9 @@
 //! constants that filters compare with, so that about as many of them lie between any two. Codes only ever decide what is looked
 //! at more closely, so bad boundaries cost time and nothing else.
 
+use super::blocks::Coded;
+use crate::kernel::{GROUP, Kernel};
+
 /// Codes between [`CODE_MIN`] and [`CODE_MAX`] need so many boundaries.
 const BOUNDARIES_MAX: usize = 251;
 
@@ -21,16 +24,15 @@ pub const OTHER: u8 = 254;
 /// Constants kept to learn from.
 const SAMPLES_MAX: usize = 1023;
 
-/// Boundaries looked at together.
-const GROUP: usize = 16;
-
 /// Codes for numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Quantiser {
-    /// Ascending, each once.
-    boundaries: Box<[f64]>,
-    /// The last of each full group of boundaries; NaN, which no number reaches, where there is none.
+    /// Ascending, each once, and NaN, which no number reaches, up to a full group.
+    groups: Box<[[f64; GROUP]]>,
+    /// The last of each group.
     steps: Option<Box<[f64; GROUP]>>,
+    /// Boundaries, without what only fills up.
+    length: usize,
 }
 
 impl Quantiser {
@@ -43,57 +45,93 @@ impl Quantiser {
             (0..count).map(|index| sorted[index * sorted.len() / count]).filter(|sample| !sample.is_nan()).collect();
         // Zeros of both signs are one number.
         boundaries.dedup_by(|later, earlier| later <= earlier);
+        // One more group than are full, which a number above all boundaries is compared with.
+        let mut groups = vec![[f64::NAN; GROUP]; boundaries.len() / GROUP + 1];
+        for (place, &boundary) in groups.as_flattened_mut().iter_mut().zip(&boundaries) {
+            *place = boundary;
+        }
         let mut steps = [f64::NAN; GROUP];
-        for (step, group) in steps.iter_mut().zip(boundaries.chunks_exact(GROUP)) {
+        for (step, group) in steps.iter_mut().zip(&groups) {
             *step = group[GROUP - 1];
         }
-        Self { boundaries: boundaries.into(), steps: Some(Box::new(steps)) }
+        Self { groups: groups.into(), steps: Some(Box::new(steps)), length: boundaries.len() }
     }
 
     /// The code of a number; [`OTHER`] for a NaN.
     #[inline]
-    pub fn code(&self, number: f64) -> u8 {
+    pub fn code(&self, kernel: Kernel, number: f64) -> u8 {
         if number.is_nan() {
             return OTHER;
         }
         // Two rounds of counting what is not above, because counting has no branches.
-        let count = |boundaries: &[f64]| boundaries.iter().map(|&boundary| u8::from(boundary <= number)).sum::<u8>();
         let Some(steps) = &self.steps else { return CODE_MIN };
-        let groups = count(&**steps);
-        let rest = &self.boundaries[usize::from(groups) * GROUP..];
-        let within = rest.first_chunk::<GROUP>().map_or_else(|| count(rest), |group| count(group));
-        CODE_MIN + groups * 16 + within
+        let full = kernel.count_reached(steps, number);
+        let within = kernel.count_reached(&self.groups[usize::from(full)], number);
+        CODE_MIN + full * 16 + within
+    }
+
+    /// The fine code of a number that has this code: where in the interval of the code it lies, in order. A greater number of the
+    /// same code never has a lower one, because every step rounds in order.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255, or held there")]
+    pub fn fine(&self, number: f64, code: u8) -> u8 {
+        let Some(below) = usize::from(code).checked_sub(usize::from(CODE_MIN) + 1) else { return 0 };
+        let boundaries = self.boundaries();
+        let Some(&low) = boundaries.get(below) else { return 0 };
+        let width = match boundaries.get(below + 1) {
+            Some(high) => high - low,
+            // Above the last boundary, some of what all below it span is thought to be usual.
+            None => (low - boundaries[0]) / 16.0,
+        };
+        // Nothing is told apart where this is not a number.
+        ((number - low) / width * 256.0) as u8
+    }
+
+    /// A test for being within bounds, by this feature's codes.
+    pub fn test(&self, feature: u8, low: f64, high: f64) -> Coded {
+        let (low_code, high_code) = self.bounds(low, high);
+        let fine = |number: f64, code: u8| if code == OPEN_HIGH { 0 } else { self.fine(number, code) };
+        let (fine_low, fine_high) = (fine(low, low_code), fine(high, high_code));
+        Coded { feature, low: low_code, high: high_code, fine_low, fine_high }
+    }
+
+    fn boundaries(&self) -> &[f64] {
+        &self.groups.as_flattened()[..self.length]
     }
 
     /// The codes of bounds; infinite ones are open.
     #[inline]
     pub fn bounds(&self, low: f64, high: f64) -> (u8, u8) {
-        let low = if low == f64::NEG_INFINITY { OPEN_LOW } else { self.code(low) };
-        let high = if high == f64::INFINITY { OPEN_HIGH } else { self.code(high) };
+        let low = if low == f64::NEG_INFINITY { OPEN_LOW } else { self.code(Kernel::detect(), low) };
+        let high = if high == f64::INFINITY { OPEN_HIGH } else { self.code(Kernel::detect(), high) };
         (low, high)
     }
 
     /// The share of codes that a range reaches: about the share of samples in it.
     pub fn share(&self, low: f64, high: f64) -> f64 {
-        let below = |number: f64| self.boundaries.partition_point(|&boundary| boundary <= number);
+        let below = |number: f64| self.boundaries().partition_point(|&boundary| boundary <= number);
         let reached = below(high).saturating_sub(below(low)) + 1;
         let size = |count: usize| f64::from(u32::try_from(count).expect("at most 252"));
-        size(reached) / size(self.boundaries.len() + 1)
+        size(reached) / size(self.length + 1)
     }
 
     /// The share of samples that have the most frequent code although they differ: near 1/251 where the boundaries fit.
     pub fn crowding(&self, samples: &Samples) -> f64 {
+        let kernel = Kernel::detect();
         let mut sorted = samples.kept.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         sorted.dedup();
-        let longest = sorted.chunk_by(|left, right| self.code(*left) == self.code(*right)).map(<[f64]>::len).max();
+        let longest = sorted
+            .chunk_by(|left, right| self.code(kernel, *left) == self.code(kernel, *right))
+            .map(<[f64]>::len)
+            .max();
         let share = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         share(longest.unwrap_or(0)) / share(sorted.len().max(1))
     }
 
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.boundaries) + size_of::<[f64; GROUP]>()
+        size_of_val(&*self.groups) + size_of::<[f64; GROUP]>()
     }
 }
 
@@ -154,11 +192,19 @@ mod tests {
         let mut numbers = samples.clone();
         numbers.extend([f64::NEG_INFINITY, f64::INFINITY, f64::MIN, f64::MAX, -0.0, 0.0, f64::MIN_POSITIVE]);
         numbers.sort_unstable_by(f64::total_cmp);
-        assert!(numbers.is_sorted_by_key(|&number| quantiser.code(number)));
-        assert_eq!(quantiser.code(f64::NEG_INFINITY), CODE_MIN);
-        assert!(quantiser.code(f64::INFINITY) <= CODE_MAX);
-        assert_eq!(quantiser.code(-0.0), quantiser.code(0.0));
-        assert_eq!(quantiser.code(f64::NAN), OTHER);
+        assert!(numbers.is_sorted_by_key(|&number| quantiser.code(Kernel::detect(), number)));
+        let both = |number: f64| {
+            (quantiser.code(Kernel::detect(), number), quantiser.fine(number, quantiser.code(Kernel::detect(), number)))
+        };
+        numbers.extend((0..100_000_i32).map(|index| f64::from(index) * 11.3 - 6e4));
+        numbers.sort_unstable_by(f64::total_cmp);
+        assert!(numbers.is_sorted_by_key(|&number| both(number)));
+        numbers.dedup_by_key(|&mut number| both(number));
+        assert!(numbers.len() > 20_000, "{} are told apart", numbers.len());
+        assert_eq!(quantiser.code(Kernel::detect(), f64::NEG_INFINITY), CODE_MIN);
+        assert!(quantiser.code(Kernel::detect(), f64::INFINITY) <= CODE_MAX);
+        assert_eq!(quantiser.code(Kernel::detect(), -0.0), quantiser.code(Kernel::detect(), 0.0));
+        assert_eq!(quantiser.code(Kernel::detect(), f64::NAN), OTHER);
         assert_eq!(quantiser.bounds(f64::NEG_INFINITY, f64::INFINITY), (OPEN_LOW, OPEN_HIGH));
     }
 

@@ -5,7 +5,7 @@ use gomera_model::value::{Value, compare_integer_with_float};
 
 use super::schema::{Schema, SlotId};
 use super::symbols::{Symbol, Symbols};
-use crate::kernel::{Codes, prefetch};
+use crate::kernel::{Codes, Kernel, prefetch};
 
 /// The type of a value, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,7 @@ fn around(integer: i64) -> (f64, f64) {
 
 /// Reads what the filters of the tenant ask for.
 pub fn read(
+    kernel: Kernel,
     schema: &mut Schema,
     symbols: &Symbols,
     attributes: &Attributes,
@@ -138,7 +139,7 @@ pub fn read(
         slot.seen += 1;
         let reading = Reading::of(value, position, slot.symbols > 0, symbols, elements);
         schema.readings[id as usize] = reading;
-        schema.code(schema.slot(id), &reading, codes);
+        schema.code(kernel, schema.slot(id), &reading, codes);
         present.push(id);
     }
 }

@@ -13,7 +13,7 @@ use super::labels::Labels;
 use super::quantiser::{OTHER, Quantiser, Samples};
 use super::reading::{Kind, Reading};
 use super::symbols::text_bytes;
-use crate::kernel::MISSING;
+use crate::kernel::{Codes, Kernel, MISSING};
 
 /// An attribute that filters of a tenant ask for.
 pub type SlotId = u32;
@@ -253,6 +253,12 @@ impl Schema {
         &mut self.features[usize::from(feature)].as_mut().expect("a feature in use").labels
     }
 
+    /// The attribute of a feature in use, if it codes numbers.
+    pub fn slot_of_number(&self, feature: u8) -> Option<SlotId> {
+        let feature = self.features[usize::from(feature)].as_ref().expect("a feature in use");
+        (feature.what == Trait::Number).then_some(feature.slot)
+    }
+
     /// A lane uses a feature.
     pub fn retain_feature(&mut self, feature: u8) {
         if feature != ALWAYS {
@@ -336,12 +342,14 @@ impl Schema {
 
     /// The codes of the publication in hand for the features of a slot that it has.
     #[inline]
-    pub fn code(&self, slot: &Slot, reading: &Reading, codes: &mut [u8; 256]) {
+    pub fn code(&self, kernel: Kernel, slot: &Slot, reading: &Reading, codes: &mut Codes) {
         for &id in &slot.coded {
             let feature = self.features[usize::from(id)].as_ref().expect("a feature in use");
             codes[usize::from(id)] = match (feature.what, reading.kind) {
-                (Trait::Number, Kind::Number) | (Trait::Latitude, Kind::Point) => feature.quantiser.code(reading.down),
-                (Trait::Longitude, Kind::Point) => feature.quantiser.code(reading.up),
+                (Trait::Number, Kind::Number) | (Trait::Latitude, Kind::Point) => {
+                    feature.quantiser.code(kernel, reading.down)
+                }
+                (Trait::Longitude, Kind::Point) => feature.quantiser.code(kernel, reading.up),
                 (Trait::Symbol, Kind::Number | Kind::Text | Kind::Bool) if reading.symbol != 0 => {
                     feature.labels.code(reading.symbol)
                 }
@@ -350,9 +358,22 @@ impl Schema {
         }
     }
 
+    /// Beside codes, where in their intervals the numbers of the publication in hand lie.
+    #[inline]
+    pub fn code_finely(&self, slot: &Slot, reading: &Reading, codes: &Codes, fine: &mut Codes) {
+        for &id in &slot.coded {
+            let feature = self.features[usize::from(id)].as_ref().expect("a feature in use");
+            fine[usize::from(id)] = match feature.what {
+                Trait::Number => feature.quantiser.fine(reading.down, codes[usize::from(id)]),
+                // Their tests are told apart by codes alone.
+                Trait::Symbol | Trait::Latitude | Trait::Longitude => 0,
+            };
+        }
+    }
+
     /// Takes the codes of a slot back.
     #[inline]
-    pub fn uncode(slot: &Slot, codes: &mut [u8; 256]) {
+    pub fn uncode(slot: &Slot, codes: &mut Codes) {
         for &id in &slot.coded {
             codes[usize::from(id)] = MISSING;
         }

@@ -2,6 +2,7 @@
 
 use super::RowId;
 use super::clusters::Key;
+use super::ladders::Reached;
 use super::schema::{ALWAYS, SlotId};
 use crate::kernel::{Codes, MISSING};
 
@@ -9,11 +10,13 @@ use crate::kernel::{Codes, MISSING};
 #[derive(Debug)]
 pub struct Scratch {
     pub codes: Codes,
+    pub fine: Codes,
     pub elements: Vec<u32>,
     pub present: Vec<SlotId>,
     pub sought: Vec<Sought>,
     pub guesses: Vec<Guess>,
     pub found: Vec<Found>,
+    pub reached: Reached,
     /// Lanes whose programs decide: who they are for, and where the programs begin.
     pub pending: Vec<RowId>,
     pub programs: Vec<u32>,
@@ -32,11 +35,13 @@ impl Scratch {
         codes[usize::from(ALWAYS)] = 1;
         Self {
             codes,
+            fine: [0; 256],
             elements: Vec::new(),
             present: Vec::new(),
             sought: Vec::new(),
             guesses: Vec::new(),
             found: Vec::new(),
+            reached: Reached::default(),
             pending: Vec::new(),
             programs: Vec::new(),
             marked: Vec::new(),
@@ -50,6 +55,7 @@ impl Scratch {
     pub fn bytes(&self) -> usize {
         4 * (self.elements.capacity() + self.present.capacity() + self.singles.capacity())
             + 4 * (self.pending.capacity() + self.programs.capacity() + self.marked.capacity())
+            + 4 * (self.reached.among.capacity() + self.reached.inside.capacity())
             + 8 * self.satisfied.capacity()
             + 4 * self.several.capacity()
             + size_of::<Sought>() * self.sought.capacity()
@@ -66,11 +72,10 @@ pub struct Sought {
     pub trust: Trust,
 }
 
-/// A block to go through, and how many of its tests are to be compared, at most.
+/// A block to go through.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
     pub block: u32,
-    pub tests: usize,
     pub trust: Trust,
 }
 

@@ -11,13 +11,13 @@ use super::access::{Access, Atoms, Choice, Chooser};
 use super::arena::Arena;
 use super::blocks::{Blocks, Coded, Lane, Place, Role, TESTS_MAX, Target};
 use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId, scan_key};
-use super::coding::coded;
+use super::coding::{Ranged, coded, ranged};
 use super::crowds::Crowd;
 use super::ladders::{LADDER, Ladders, Rail};
 use super::pages::Pages;
 use super::program;
 use super::residuals::Residuals;
-use super::schema::{Schema, Trait};
+use super::schema::Schema;
 use super::symbols::Symbols;
 use crate::kernel::prefetch;
 
@@ -173,23 +173,18 @@ impl Store {
     ) {
         match access {
             Access::Range(slot, low, high) => {
-                let Some(feature) = schema.feature(*slot, Trait::Number) else {
+                let Some(Ranged { slot, tests, verify }) = ranged(schema, words, *slot, *low, *high) else {
                     let presence = Access::Keys(*slot, Atoms::one(Atom::PRESENT));
                     return self.put(tenant, schema, target, program, words, &presence, placed);
                 };
-                // Held before other tests of the same attribute are looked at, which might find it of no use.
-                schema.retain_feature(feature);
-                let (mut tests, verify) = coded(schema, words, access, TESTS_MAX - 1);
-                let (low, high) = schema.quantiser(feature).bounds(*low, *high);
-                tests.push(Coded { feature, low, high });
-                let rail = Rail::new(tenant, *slot, tests[tests.len() - 1], tests.len());
+                let rail = Rail::new(tenant, slot, &tests);
                 let lane = self.lane(schema, target, program, verify, &tests);
                 let ladders = &self.ladders;
-                let found = schema.slot(*slot).ladders.iter().copied().find(|&id| ladders.get(id).rail == rail);
+                let found = schema.slot(slot).ladders.iter().copied().find(|&id| ladders.get(id).rail == rail);
                 let id = found.unwrap_or_else(|| {
                     let id = self.ladders.create(rail);
-                    schema.slot_mut(*slot).ladders.push(id);
-                    schema.retain(*slot);
+                    schema.slot_mut(slot).ladders.push(id);
+                    schema.retain(slot);
                     id
                 });
                 let mut moves = Vec::new();

@@ -228,10 +228,9 @@ fn run(seed: u64, steps: usize, force: &mut [u64; 3]) {
 fn a_negated_range_within_one_code_leaves_the_feature_of_a_test_before_it_alone() {
     let mut index = Index::new(7);
     let tenant = Tenant(std::sync::Arc::from("one"));
-    for text in [
-        "s = 'a' AND n BETWEEN 1 AND 9 AND NOT (n BETWEEN 5 AND 5)",
-        "n BETWEEN 1 AND 9 AND NOT (n BETWEEN 5 AND 5)",
-    ] {
+    for text in
+        ["s = 'a' AND n BETWEEN 1 AND 9 AND NOT (n BETWEEN 5 AND 5)", "n BETWEEN 1 AND 9 AND NOT (n BETWEEN 5 AND 5)"]
+    {
         let filter = Filter::parse(text, &FilterLimits::default()).expect("a good filter");
         index.insert(RowId(0), &tenant, MatcherSlice(0), &filter);
         index.remove(RowId(0), &tenant);

@@ -2,13 +2,15 @@
 //! minima instead of comparisons, because comparing into masks is done by one execution port alone.
 
 use std::arch::x86_64::{
-    __m512i, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_mask_cmple_epu8_mask, _mm512_mask_cmplt_epu8_mask,
-    _mm512_mask_test_epi8_mask, _mm512_maskz_compress_epi32, _mm512_maskz_loadu_epi8, _mm512_max_epu8, _mm512_min_epu8,
-    _mm512_movepi8_mask, _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_storeu_si512,
+    __m512i, _CMP_LE_OQ, _mm512_cmp_pd_mask, _mm512_cmpeq_epi8_mask, _mm512_cmpgt_epu8_mask, _mm512_cmplt_epu8_mask,
+    _mm512_loadu_pd, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_mask_cmpge_epu8_mask,
+    _mm512_mask_cmpgt_epu8_mask, _mm512_mask_cmple_epu8_mask, _mm512_mask_cmplt_epu8_mask, _mm512_mask_test_epi8_mask,
+    _mm512_maskz_compress_epi32, _mm512_maskz_loadu_epi8, _mm512_max_epu8, _mm512_min_epu8, _mm512_movepi8_mask,
+    _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_set1_pd, _mm512_setzero_si512, _mm512_storeu_si512,
     _mm512_sub_epi8,
 };
 
-use super::{Codes, Columns, Verdict, low_bits};
+use super::{Codes, Columns, GROUP, LANES, Reaches, Verdict, low_bits};
 
 /// A table of 256 bytes in registers.
 #[derive(Clone, Copy)]
@@ -39,34 +41,92 @@ impl Table {
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 pub(super) unsafe fn judge(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
     let table = Table::of(codes);
-    let missing = _mm512_set1_epi8(-1);
-    for (&Columns { bytes, capacity, first, tests, lanes }, verdict) in all.iter().zip(verdicts) {
-        let mask = low_bits(lanes);
-        let (mut may, mut nearest, mut highest) = (mask, missing, _mm512_setzero_si512());
-        // SAFETY: within the columns, or not used.
-        let mut at = unsafe { bytes.as_ptr().add(if tests == 0 { 0 } else { first }) };
-        for _ in 0..tests {
-            // SAFETY: the caller's promise; masked lanes are not read.
-            let (feature, low, high) = unsafe {
-                (
-                    _mm512_maskz_loadu_epi8(mask, at.cast()),
-                    _mm512_maskz_loadu_epi8(mask, at.add(capacity).cast()),
-                    _mm512_maskz_loadu_epi8(mask, at.add(2 * capacity).cast()),
-                )
-            };
-            at = at.wrapping_add(3 * capacity);
-            let code = table.look_up(feature);
-            let (distance, width) = (_mm512_sub_epi8(code, low), _mm512_sub_epi8(high, low));
-            may = _mm512_mask_cmple_epu8_mask(may, distance, width);
-            nearest = _mm512_min_epu8(nearest, _mm512_min_epu8(distance, _mm512_sub_epi8(width, distance)));
-            highest = _mm512_max_epu8(highest, code);
-            if may == 0 {
-                break;
-            }
-        }
-        may = _mm512_mask_cmplt_epu8_mask(may, highest, missing);
-        *verdict = Verdict { may, surely: _mm512_mask_test_epi8_mask(may, nearest, nearest) };
+    for (&columns, verdict) in all.iter().zip(verdicts) {
+        // SAFETY: the caller's promise.
+        *verdict = unsafe {
+            if columns.lanes == LANES { judge_one::<true>(table, columns) } else { judge_one::<false>(table, columns) }
+        };
     }
+}
+
+/// # Safety
+/// As above; `WHOLE` only of 64 lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn judge_one<const WHOLE: bool>(table: Table, columns: Columns<'_>) -> Verdict {
+    let Columns { bytes, capacity, first, tests, lanes, .. } = columns;
+    let missing = _mm512_set1_epi8(-1);
+    let mask = low_bits(lanes);
+    let (mut may, mut nearest, mut highest) = (mask, missing, _mm512_setzero_si512());
+    // SAFETY: within the columns, or not used.
+    let mut at = unsafe { bytes.as_ptr().add(if tests == 0 { 0 } else { first }) };
+    for _ in 0..tests {
+        // SAFETY: the caller's promise; masked lanes are not read. Loading without a mask takes fewer operations.
+        let load = |column: usize| unsafe {
+            let column = at.add(column * capacity);
+            if WHOLE { _mm512_loadu_si512(column.cast()) } else { _mm512_maskz_loadu_epi8(mask, column.cast()) }
+        };
+        let (feature, low, high) = (load(0), load(1), load(2));
+        at = at.wrapping_add(3 * capacity);
+        let code = table.look_up(feature);
+        let (distance, width) = (_mm512_sub_epi8(code, low), _mm512_sub_epi8(high, low));
+        may = _mm512_mask_cmple_epu8_mask(may, distance, width);
+        nearest = _mm512_min_epu8(nearest, _mm512_min_epu8(distance, _mm512_sub_epi8(width, distance)));
+        highest = _mm512_max_epu8(highest, code);
+        if may == 0 {
+            break;
+        }
+    }
+    may = _mm512_mask_cmplt_epu8_mask(may, highest, missing);
+    Verdict { may, surely: _mm512_mask_test_epi8_mask(may, nearest, nearest) }
+}
+
+/// # Safety
+/// Each of the `3 * tests` columns and the `2 * tests` fine ones of those listed has at least `first + lanes` bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+pub(super) unsafe fn refine(codes: &Codes, fine: &Codes, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
+    let (table, fine_table) = (Table::of(codes), Table::of(fine));
+    for &index in listed {
+        let Columns { bytes, fine, capacity, first, tests, lanes } = all[usize::from(index)];
+        let verdict = &mut verdicts[usize::from(index)];
+        let mask = low_bits(lanes);
+        let (mut fails, mut open) = (0, 0);
+        for test in 0..tests {
+            // SAFETY: the caller's promise; masked lanes are not read.
+            let load = |bytes: &[u8], column: usize| unsafe {
+                _mm512_maskz_loadu_epi8(mask, bytes.as_ptr().add(column * capacity + first).cast())
+            };
+            let (feature, low, high) = (load(bytes, 3 * test), load(bytes, 3 * test + 1), load(bytes, 3 * test + 2));
+            let (fine_low, fine_high) = (load(fine, 2 * test), load(fine, 2 * test + 1));
+            let (code, fine_code) = (table.look_up(feature), fine_table.look_up(feature));
+            let at_low = _mm512_cmpeq_epi8_mask(code, low);
+            let at_high = _mm512_cmpeq_epi8_mask(code, high);
+            fails |= _mm512_mask_cmpgt_epu8_mask(at_low, fine_low, fine_code);
+            fails |= _mm512_mask_cmpgt_epu8_mask(at_high, fine_code, fine_high);
+            open |= _mm512_mask_cmpge_epu8_mask(at_low, fine_low, fine_code);
+            open |= _mm512_mask_cmpge_epu8_mask(at_high, fine_code, fine_high);
+        }
+        let may = verdict.may & !fails;
+        *verdict = Verdict { may, surely: may & !open };
+    }
+}
+
+/// # Safety
+/// All columns are as long as the first.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+pub(super) unsafe fn reach(codes: &Codes, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
+    let table = Table::of(codes);
+    let mask = low_bits(all.low.len() - first);
+    // SAFETY: the caller's promise; masked blocks are not read.
+    let load = |column: &[u8]| unsafe { _mm512_maskz_loadu_epi8(mask, column.as_ptr().add(first).cast()) };
+    let code = _mm512_set1_epi8(code.cast_signed());
+    let other = table.look_up(load(all.other));
+    let reached = _mm512_mask_cmple_epu8_mask(mask, load(all.low), code);
+    let reached = _mm512_mask_cmple_epu8_mask(reached, code, load(all.high));
+    let reached = _mm512_mask_cmple_epu8_mask(reached, load(all.other_low), other);
+    let reached = _mm512_mask_cmple_epu8_mask(reached, other, load(all.other_high));
+    let inside = _mm512_cmplt_epu8_mask(load(all.low_max), code) & _mm512_cmpgt_epu8_mask(load(all.high_min), code);
+    (reached, inside)
 }
 
 /// Writes those of 64 elements of four bytes whose bits are set; says how many.
@@ -87,4 +147,17 @@ pub(super) unsafe fn select(from: *const u32, mut lanes: u64, into: *mut u32) ->
         count += mask.count_ones() as usize;
     }
     count
+}
+
+/// How many of these are not above a number; none that is NaN.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt")]
+pub(super) fn count_reached(of: &[f64; GROUP], number: f64) -> u8 {
+    let number = _mm512_set1_pd(number);
+    // SAFETY: there are sixteen.
+    let (first, second) = unsafe { (_mm512_loadu_pd(of.as_ptr()), _mm512_loadu_pd(of.as_ptr().add(8))) };
+    let first = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(first, number);
+    let second = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(second, number);
+    let [low, ..] = (u16::from(first) | u16::from(second) << 8).count_ones().to_le_bytes();
+    low
 }

@@ -1,6 +1,6 @@
 //! What the kernel means, without instructions that a processor may lack.
 
-use super::{Codes, Columns, LANES, MISSING, Verdict, low_bits};
+use super::{Codes, Columns, GROUP, LANES, MISSING, Reaches, Verdict, low_bits};
 
 #[inline(always)]
 pub(super) fn judge(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
@@ -11,7 +11,7 @@ pub(super) fn judge(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]
 
 #[inline(always)]
 fn judge_one(codes: &Codes, columns: Columns<'_>) -> Verdict {
-    let Columns { bytes, capacity, first, tests, lanes } = columns;
+    let Columns { bytes, capacity, first, tests, lanes, .. } = columns;
     let (mut may, mut surely) = ([1_u8; LANES], [1_u8; LANES]);
     for test in bytes.chunks_exact((3 * capacity).max(1)).take(tests) {
         let column = |index: usize| &test[index * capacity + first..][..lanes];
@@ -46,4 +46,50 @@ pub(super) fn select<T: Copy>(from: &[T], mut lanes: u64, into: &mut Vec<T>) {
         into.push(from[lanes.trailing_zeros() as usize]);
         lanes &= lanes - 1;
     }
+}
+
+#[inline(always)]
+pub(super) fn refine(codes: &Codes, fine: &Codes, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
+    for &index in listed {
+        let index = usize::from(index);
+        verdicts[index] = refine_one(codes, fine, all[index], verdicts[index]);
+    }
+}
+
+#[inline(always)]
+fn refine_one(codes: &Codes, fine_codes: &Codes, columns: Columns<'_>, verdict: Verdict) -> Verdict {
+    let Columns { bytes, fine, capacity, first, tests, lanes } = columns;
+    let (mut may, mut surely) = ([1_u8; LANES], [1_u8; LANES]);
+    for test in 0..tests {
+        let column = |index: usize| &bytes[(3 * test + index) * capacity + first..][..lanes];
+        let fine_column = |index: usize| &fine[(2 * test + index) * capacity + first..][..lanes];
+        for lane in 0..lanes {
+            let feature = usize::from(column(0)[lane]);
+            let (code, fine_code) = (codes[feature], fine_codes[feature]);
+            let (low, high) = (fine_column(0)[lane], fine_column(1)[lane]);
+            let (at_low, at_high) = (code == column(1)[lane], code == column(2)[lane]);
+            may[lane] &= u8::from(!(at_low && fine_code < low || at_high && fine_code > high));
+            surely[lane] &= u8::from(!(at_low && fine_code <= low || at_high && fine_code >= high));
+        }
+    }
+    let may = verdict.may & bits(&may);
+    Verdict { may, surely: may & bits(&surely) }
+}
+
+#[inline(always)]
+pub(super) fn reach(codes: &Codes, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
+    let (mut reached, mut inside) = (0, 0);
+    for (bit, at) in (first..all.low.len().min(first + LANES)).enumerate() {
+        let other = codes[usize::from(all.other[at])];
+        let first_reaches = all.low[at] <= code && code <= all.high[at];
+        let other_reaches = all.other_low[at] <= other && other <= all.other_high[at];
+        reached |= u64::from(first_reaches && other_reaches) << bit;
+        inside |= u64::from(all.low_max[at] < code && code < all.high_min[at]) << bit;
+    }
+    (reached, inside)
+}
+
+#[inline]
+pub(super) fn count_reached(of: &[f64; GROUP], number: f64) -> u8 {
+    of.iter().map(|&boundary| u8::from(boundary <= number)).sum()
 }
