@@ -203,7 +203,7 @@ pub fn judge(
     }
     judging.go_through();
     judging.give_marked();
-    let view = View { readings: &schema.readings, elements, attributes, symbols, residuals };
+    let view = View { readings: &schema.readings, elements, attributes, symbols, residuals, epoch };
     let looked_at = judging.verify(&view, contexts);
     judging.finish();
     schema.is_suspicious |= judging.is_suspicious;

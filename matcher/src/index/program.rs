@@ -375,6 +375,8 @@ pub struct View<'a> {
     pub symbols: &'a Symbols,
     /// Expressions.
     pub residuals: &'a Residuals,
+    /// The publication's number: other than that of the one before.
+    pub epoch: u32,
 }
 
 impl View<'_> {
@@ -428,11 +430,12 @@ impl View<'_> {
     }
 
     fn evaluate<'c>(&self, residual: u32, context: &impl Fn() -> Option<&'c Attributes>) -> bool {
-        let filter = self.residuals.filter(residual);
-        match if filter.uses_context() { context() } else { None } {
-            Some(context) => evaluate(filter, self.attributes, context).is_match(),
-            None => evaluate(filter, self.attributes, &gomera_model::filter::Nothing).is_match(),
-        }
+        self.residuals.decide(residual, self.epoch, |filter| {
+            match if filter.uses_context() { context() } else { None } {
+                Some(context) => evaluate(filter, self.attributes, context).is_match(),
+                None => evaluate(filter, self.attributes, &gomera_model::filter::Nothing).is_match(),
+            }
+        })
     }
 }
 

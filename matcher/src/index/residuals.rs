@@ -1,5 +1,6 @@
-//! Conditions that only the plain evaluator decides, each kept once however many filters have it.
+//! Conditions that only the plain evaluator decides, each kept once however many filters have it, and decided once a publication.
 
+use std::cell::Cell;
 use std::hash::BuildHasher;
 
 use gomera_cluster::table::Seeded;
@@ -12,6 +13,9 @@ use super::pages::Pages;
 struct Entry {
     filter: Option<Filter>,
     uses: u32,
+    /// The publication that it was decided for last, and how, if several filters have it.
+    decided_for: Cell<u32>,
+    decided: Cell<bool>,
 }
 
 /// All of them.
@@ -44,7 +48,7 @@ impl Residuals {
             return number;
         }
         self.filter_bytes += filter.bytes();
-        let number = self.entries.insert(Entry { filter: Some(filter), uses: 1 });
+        let number = self.entries.insert(Entry { filter: Some(filter), uses: 1, ..Entry::default() });
         self.finder.insert(hash, number);
         number
     }
@@ -65,6 +69,29 @@ impl Residuals {
         self.entries[number].filter.as_ref().expect("a number in use has a filter")
     }
 
+    /// Whether it holds for the publication that has the number `epoch`. One that several filters have is decided by the first that
+    /// asks, unless each has a context of its own.
+    pub fn decide(&self, number: u32, epoch: u32, decide: impl FnOnce(&Filter) -> bool) -> bool {
+        let entry = &self.entries[number];
+        if entry.uses > 1 && entry.decided_for.get() == epoch {
+            return entry.decided.get();
+        }
+        let filter = self.filter(number);
+        let decided = decide(filter);
+        if entry.uses > 1 && !filter.uses_context() {
+            entry.decided_for.set(epoch);
+            entry.decided.set(decided);
+        }
+        decided
+    }
+
+    /// As if no publication had been judged.
+    pub fn reset_stamps(&mut self) {
+        for number in 0..u32::try_from(self.entries.len()).expect("numbered in 32 bits") {
+            self.entries[number].decided_for.set(0);
+        }
+    }
+
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
         self.finder.bytes() + self.entries.bytes() + self.filter_bytes
@@ -72,5 +99,38 @@ impl Residuals {
 
     fn hash(&self, expression: &Expression) -> u64 {
         self.hashing.hash_one(expression)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::filter;
+
+    #[test]
+    fn what_several_filters_have_is_decided_once_a_publication_and_a_context_each_time() {
+        let mut residuals = Residuals::new(Seeded::new(1));
+        let mut intern = |text: &str| {
+            let filter = filter(text);
+            residuals.intern(filter.expression(), &filter)
+        };
+        let (alone, shared, contextual) = (intern("a LIKE '%x%'"), intern("b LIKE '%x%'"), intern("c = $c"));
+        assert_eq!((intern("b LIKE '%x%'"), intern("c = $c")), (shared, contextual));
+        let decided = Cell::new(0);
+        let ask = |residuals: &Residuals, number, epoch, truth| {
+            residuals.decide(number, epoch, |_| {
+                decided.set(decided.get() + 1);
+                truth
+            })
+        };
+        assert!(ask(&residuals, shared, 1, true) && ask(&residuals, shared, 1, false));
+        assert_eq!(decided.get(), 1);
+        assert!(!ask(&residuals, shared, 2, false) && !ask(&residuals, shared, 2, true));
+        assert_eq!(decided.get(), 2);
+        assert!(ask(&residuals, contextual, 2, true) && !ask(&residuals, contextual, 2, false));
+        assert!(ask(&residuals, alone, 2, true) && !ask(&residuals, alone, 2, false));
+        assert_eq!(decided.get(), 6);
+        residuals.reset_stamps();
+        assert!(ask(&residuals, shared, 2, true));
     }
 }

@@ -331,6 +331,7 @@ impl Store {
             self.crowds[crowd].stamp = 0;
         }
         self.clusters.reset_stamps();
+        self.residuals.reset_stamps();
     }
 
     fn lane(&self, schema: &mut Schema, target: Target, program: u32, verify: bool, tests: &[Coded]) -> Lane {

@@ -238,3 +238,37 @@ fn a_step_ends_early_when_publications_satisfy_many() {
     assert_eq!(bench.machine.statistics().publications - before, 40);
     assert!(steps >= 5, "{steps}");
 }
+
+#[test]
+fn a_filter_beyond_the_limits_is_answered_and_what_is_held_is_told_as_figures() {
+    let cost_max = Duration::from_micros(120);
+    let mut bench = Bench::new(Config { filter_cost_per_tenant_max: cost_max, ..Config::default() }, 1);
+    bench.grant(0, 1 << 20);
+    let costly = |number: u64| {
+        operation(put("s", &format!("x{number}"), version(1, number), number, &format!("MATCHES(note, 'a+{number}')")))
+    };
+    bench.entries(vec![costly(1), costly(2)]);
+    bench.drain();
+    let held = *bench.machine.statistics();
+    assert_eq!(held.subscriptions, 2);
+    assert!(held.filter_cost_nanoseconds > 60_000 && held.filter_cost_nanoseconds <= 120_000, "{held:?}");
+    assert!(held.index_bytes > 1_000 && held.subscription_bytes > 1_000, "{held:?}");
+    bench.entries(vec![costly(3), operation(put("s", "plain", version(1, 4), 4, "a = 1")), publication(1, 1)]);
+    bench.drain();
+    let (_, outcomes) = bench.progress.last().expect("answers");
+    let [(_, Outcome::LimitExceeded(excess)), (_, Outcome::Applied { .. })] = outcomes.as_slice() else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!((excess.limit, excess.used), (120_000, held.filter_cost_nanoseconds));
+    assert!(excess.asked > 50_000, "{excess:?}");
+    assert_eq!(bench.machine.statistics().matches, 1);
+    let remove = |number: u64| {
+        let key = crate::fixture::key("s", &format!("x{number}"));
+        let change = gomera_cluster::operation::Change::Remove(key);
+        operation(crate::fixture::operation("s", version(1, 10 + number), change))
+    };
+    bench.entries(vec![remove(1), remove(2)]);
+    bench.drain();
+    let left = bench.machine.statistics();
+    assert!(left.filter_cost_nanoseconds < 10 && left.subscription_bytes < held.subscription_bytes / 2, "{left:?}");
+}

@@ -26,6 +26,8 @@ pub enum Hostile {
     LikeAny,
     /// Regular expressions that explode in other engines.
     Regex,
+    /// The same costly condition in all of them, beside one of their own.
+    Shared,
     /// As many vertices as the cap allows.
     Polygon,
     /// Circles within whose bounds, and beyond whose rims, all publications lie.
@@ -54,7 +56,7 @@ const ELEMENTS: usize = 1_024;
 const CODED: usize = 1_000;
 
 impl Hostile {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Or,
         Self::LongOr,
         Self::Not,
@@ -62,6 +64,7 @@ impl Hostile {
         Self::LikePart,
         Self::LikeAny,
         Self::Regex,
+        Self::Shared,
         Self::Polygon,
         Self::Circle,
         Self::In,
@@ -81,6 +84,7 @@ impl Hostile {
             Self::LikePart => "hostile like part",
             Self::LikeAny => "hostile like any",
             Self::Regex => "hostile regex",
+            Self::Shared => "hostile shared",
             Self::Polygon => "hostile polygon",
             Self::Circle => "hostile circle",
             Self::In => "hostile in",
@@ -103,6 +107,7 @@ impl Hostile {
             | Self::LikePart
             | Self::LikeAny
             | Self::Regex
+            | Self::Shared
             | Self::Polygon
             | Self::In
             | Self::Arrays
@@ -141,6 +146,7 @@ impl Hostile {
                 let parts = patterns.iter().map(|pattern| format!("MATCHES(t, '{pattern}{id}')"));
                 parts.collect::<Vec<_>>().join(" OR ")
             }
+            Self::Shared => format!("MATCHES(t, '(a|b)+c$') AND t <> '{id}'"),
             Self::Polygon => polygon(500, id),
             // The corner of the bounds is further away than the rim of the largest.
             Self::Circle => format!("WITHIN(p, CIRCLE(POINT(0, 0), {:.2}))", 1e6 + 0.35 * f64::from(id)),
@@ -173,7 +179,7 @@ impl Hostile {
             Value::Array(texts.collect::<Vec<_>>().try_into().expect("an array of scalars"))
         };
         match self {
-            Self::Like | Self::LikeAny | Self::Regex => {
+            Self::Like | Self::LikeAny | Self::Regex | Self::Shared => {
                 // Nearly what is asked for, so that each attempt goes to the end.
                 let text = if number.is_multiple_of(2) { "ab".repeat(TEXT_BYTES / 2) } else { "a".repeat(TEXT_BYTES) };
                 [("t", Value::from(text))].into_iter().collect()
@@ -243,7 +249,14 @@ impl Hostile {
             Self::Regex => "MATCHES(t, '((((((a{90}){90}){90}){90}){90}){90})')".to_owned(),
             Self::Polygon => polygon(100_000, 0),
             Self::In => format!("g IN ({})", (0..1_100).map(|index| index.to_string()).collect::<Vec<_>>().join(", ")),
-            Self::LikePart | Self::Circle | Self::Arrays | Self::Lists | Self::OneValue | Self::Codes | Self::Names => {
+            Self::LikePart
+            | Self::Shared
+            | Self::Circle
+            | Self::Arrays
+            | Self::Lists
+            | Self::OneValue
+            | Self::Codes
+            | Self::Names => {
                 return;
             }
         };
