@@ -21,6 +21,7 @@ mod crowds;
 mod desk;
 mod explain;
 mod finder;
+mod holdings;
 mod judging;
 mod labels;
 mod ladders;
@@ -57,7 +58,8 @@ use store::{State, Store};
 
 pub use charge::Charge;
 pub use explain::{Branch, Explanation};
-pub use merge::Merge;
+pub use holdings::Holdings;
+pub use merge::{Merge, Snapshot};
 
 /// The place of a subscription in the tables of its matcher: small, below 2^31, reused after removal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,8 +130,14 @@ pub struct Index {
     desk: desk::Desk,
     /// What a removal asks the memory for.
     foreseen: Vec<u32>,
-    /// The next row to look at, while rows leave stale features.
+    /// The next row to look at, while rows leave stale features or frequent keys.
     sweep: Option<u32>,
+    /// Rows that the sweep has moved.
+    swept: u32,
+    /// Publications judged.
+    judged: u64,
+    /// That many before the frequency of keys is looked at again.
+    calm_until: u64,
     epoch: u32,
     looked_at: usize,
     rows: usize,
@@ -152,6 +160,9 @@ impl Index {
             desk: desk::Desk::default(),
             foreseen: Vec::new(),
             sweep: None,
+            swept: 0,
+            judged: 0,
+            calm_until: 0,
             epoch: 0,
             looked_at: 0,
             rows: 0,
@@ -234,6 +245,12 @@ impl Index {
             + self.scratch.bytes()
     }
 
+    /// Whether [`Index::adapt`] has something to do.
+    #[must_use]
+    pub fn is_adapting(&self) -> bool {
+        self.sweep.is_some()
+    }
+
     /// Corrects some of what the data has shown to be a bad choice; at most so many rows are looked at. Says whether more is to
     /// be done.
     pub fn adapt(&mut self, rows_max: usize) -> bool {
@@ -258,8 +275,9 @@ impl Index {
         let question = Question { tenant: id, attributes, contexts, slices, epoch };
         let Self { kernel, store, scratch, .. } = self;
         self.looked_at = judging::judge(*kernel, store, schema, scratch, &question, output);
-        if std::mem::take(&mut schema.is_suspicious) && self.sweep.is_none() {
-            self.sweep = Some(0);
+        self.judged += 1;
+        if std::mem::take(&mut schema.is_suspicious) && self.sweep.is_none() && self.judged >= self.calm_until {
+            (self.sweep, self.swept) = (Some(0), 0);
         }
         self.sweep_some(settling::SWEPT_PER_PUBLICATION);
     }

@@ -6,6 +6,9 @@
 //!          ◀──credit──  (a frame is freed when it is worked off)
 //!          ◀─Progress─
 //! ```
+//! What governs it, and so the slices that it is judged by, changes at barriers, in the stream: entries before barrier e are worked
+//! off by the layout before e, those after it by e.
+//!
 //! Invariants: `processed <= received`, both rise; while an output is full nothing is worked off, so what is queued is
 //! bounded by the credit granted to the writer.
 
@@ -13,12 +16,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
-use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::credit::{Class, ReceiveCredit};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{EntriesCredit, Progress, ToAccessPoint};
-use gomera_cluster::message::exit_point::Target;
+use gomera_cluster::message::exit_point::{Mark, Target};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::operation::Outcome;
 use gomera_cluster::position::{LaneId, Number};
@@ -26,7 +28,7 @@ use gomera_cluster::publication::Envelope;
 
 use crate::config::Config;
 use crate::output::Output;
-use crate::ownership::{ExitIndex, Ownership};
+use crate::ownership::Ownership;
 
 #[derive(Debug)]
 struct Run {
@@ -40,6 +42,7 @@ struct Run {
 pub struct Lane {
     id: LaneId,
     writer: Address,
+    governed: Arc<Ownership>,
     credit: ReceiveCredit,
     queue: VecDeque<Run>,
     queued_bytes: u64,
@@ -55,11 +58,12 @@ pub struct Lane {
 
 impl Lane {
     /// A lane that begins.
-    pub fn new(id: LaneId, writer: Address, config: &Config, ownership: &Ownership) -> Self {
+    pub fn new(id: LaneId, writer: Address, config: &Config, ownership: &Arc<Ownership>) -> Self {
         let output = |&to| Output::new(to, id, config.frame_bytes_max);
         Self {
             id,
             writer,
+            governed: ownership.clone(),
             credit: ReceiveCredit::new(config.lane_window_bytes),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -76,6 +80,16 @@ impl Lane {
     /// Who writes it.
     pub fn writer(&self) -> Address {
         self.writer
+    }
+
+    /// What entries are worked off by.
+    pub fn governed(&self) -> &Arc<Ownership> {
+        &self.governed
+    }
+
+    /// The lane has passed the barrier of a later layout.
+    pub fn govern(&mut self, ownership: Arc<Ownership>) {
+        self.governed = ownership;
     }
 
     /// The last number worked off.
@@ -163,35 +177,39 @@ impl Lane {
     }
 
     /// Adds a session with satisfied subscriptions to the outputs of its exit points.
-    pub fn push(
-        &mut self,
-        number: Number,
-        envelope: &Arc<Envelope>,
-        exits: &[ExitIndex],
-        target: Target,
-        slices: &Arc<SliceSet>,
-    ) {
-        let Some((last, others)) = exits.split_last() else { return };
+    pub fn push(&mut self, number: Number, envelope: &Arc<Envelope>, target: Target) {
+        let Self { governed, outputs, .. } = self;
+        let slices = &governed.active;
+        let Some((last, others)) = governed.exits(target.session).split_last() else { return };
         for exit in others {
-            self.outputs[exit.index()].push(number, envelope, target.clone(), slices);
+            outputs[exit.index()].push(number, envelope, target.clone(), slices);
         }
-        self.outputs[last.index()].push(number, envelope, target, slices);
+        outputs[last.index()].push(number, envelope, target, slices);
     }
 
-    /// The outputs, to be marked.
-    pub fn outputs_mut(&mut self) -> impl Iterator<Item = &mut Output> {
-        self.outputs.iter_mut()
-    }
-
-    /// Sends what can be sent now; says how many frames of matches. `slices` is what everything up to here was judged
-    /// against; without any there is nothing to say to exit points.
-    pub fn flush(&mut self, slices: &Arc<SliceSet>, actions: &mut Vec<Send>) -> u64 {
-        let mut frames = 0;
-        if !slices.is_empty() {
-            for output in &mut self.outputs {
-                output.reach(self.processed, slices);
-                frames += output.flush(actions);
+    /// A barrier or a close stands at `number`. Without slices to be judged by there is nothing to say to exit points.
+    pub fn mark(&mut self, number: Number, mark: Mark) {
+        let slices = &self.governed.active;
+        for output in &mut self.outputs {
+            if slices.is_empty() {
+                output.pass(number);
+            } else {
+                output.mark(number, mark, slices);
             }
+        }
+    }
+
+    /// Sends what can be sent now; says how many frames of matches.
+    pub fn flush(&mut self, actions: &mut Vec<Send>) -> u64 {
+        let mut frames = 0;
+        let slices = &self.governed.active;
+        for output in &mut self.outputs {
+            if slices.is_empty() {
+                output.pass(self.processed);
+            } else {
+                output.reach(self.processed, slices);
+            }
+            frames += output.flush(actions);
         }
         let mut tell = |message| actions.push(Send { to: self.writer, message: Message::AccessPoint(message) });
         if self.processed > self.reported {

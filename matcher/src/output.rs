@@ -5,7 +5,8 @@
 //!   sent … │ frame │ frame │ open frame ← matches, marks, and ranges without either
 //!          covered by what was sent     reached
 //! ```
-//! Invariant: the ranges of the frames follow each other, and each was judged against one set of slices.
+//! Invariant: the ranges of the frames follow each other, but for what is judged elsewhere, and each was judged against one set of
+//! slices.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -73,6 +74,11 @@ impl Output {
         }
     }
 
+    /// Nothing up to `through` is judged here: whoever judges it says so.
+    pub fn pass(&mut self, through: Number) {
+        self.reached = self.reached.max(through);
+    }
+
     /// A session has satisfied subscriptions for the publication at `number`, which is the last one judged.
     pub fn push(&mut self, number: Number, envelope: &Arc<Envelope>, target: Target, slices: &Arc<SliceSet>) {
         /// A target with one handle, as [`Matches::cost`] counts it.
@@ -114,7 +120,9 @@ impl Output {
         let goes_on = number == self.reached;
         let fits = self.pending.back().is_some_and(|last| {
             // The matches of one publication are never split: a range is covered whole.
-            goes_on || (last.bytes < self.frame_bytes_max && Arc::ptr_eq(&last.matches.slices, slices))
+            let adjoins = last.matches.to == self.reached;
+            debug_assert!(adjoins || !goes_on, "nothing is added to what is judged elsewhere");
+            goes_on || (adjoins && last.bytes < self.frame_bytes_max && Arc::ptr_eq(&last.matches.slices, slices))
         });
         if !fits {
             assert!(!goes_on, "what is reached and sent takes nothing more in");

@@ -34,6 +34,8 @@ pub struct Ownership {
     address: Address,
     /// The slices it is active for.
     pub active: Arc<SliceSet>,
+    /// The slices that it holds in any role.
+    pub held: SliceSet,
     /// All exit-point shards, in order.
     pub exit_points: Vec<Address>,
     exits: Vec<Box<[ExitIndex]>>,
@@ -44,6 +46,7 @@ impl Ownership {
     pub fn new(layout: Arc<Layout>, address: Address) -> Self {
         let slices = || (0..layout.settings.matcher_slices).map(MatcherSlice);
         let active = slices().filter(|&slice| layout.matcher_placement(slice).active() == Some(address)).collect();
+        let held = slices().filter(|&slice| layout.matcher_placement(slice).role(address).is_some()).collect();
         let exit_points = layout.machines(Layer::ExitPoint).collect::<Vec<_>>();
         let exits = layout
             .session
@@ -54,7 +57,7 @@ impl Ownership {
                 holders.filter_map(|holder| exit_points.binary_search(&holder).ok().map(ExitIndex)).collect()
             })
             .collect();
-        Self { address, active: Arc::new(active), exit_points, exits, layout }
+        Self { address, active: Arc::new(active), held, exit_points, exits, layout }
     }
 
     /// The layout.
@@ -62,15 +65,18 @@ impl Ownership {
         &self.layout
     }
 
-    /// Whether the other says the same of replicas and exit points. Terms may differ: they are between exit points and
+    /// Whether it is of a later layout than the other.
+    pub fn is_after(&self, other: &Self) -> bool {
+        self.layout.epoch > other.layout.epoch
+    }
+
+    /// Whether the other says the same of exit points and their replicas. Terms may differ: they are between exit points and
     /// connection points.
-    pub fn same_as(&self, other: &Self) -> bool {
+    pub fn same_exits_as(&self, other: &Self) -> bool {
         let same = |ours: &[Placement], others: &[Placement]| {
             ours.iter().map(|placement| &placement.replicas).eq(others.iter().map(|placement| &placement.replicas))
         };
-        self.exit_points == other.exit_points
-            && same(&self.layout.matcher, &other.layout.matcher)
-            && same(&self.layout.session, &other.layout.session)
+        self.exit_points == other.exit_points && same(&self.layout.session, &other.layout.session)
     }
 
     /// The slice of a subscription and what is to be done with its operations here; `None` if they are none of ours.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
-use gomera_cluster::layout::Layout;
+use gomera_cluster::layout::{Epoch, Layout, MatcherSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::exit_point::{Handles, Mark, Target};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
@@ -24,7 +24,10 @@ use crate::subscriptions::{Hits, OfSession, Subscriptions, removable_until};
 #[derive(Debug)]
 pub struct Serving {
     config: Config,
-    ownership: Ownership,
+    /// What the latest layout says.
+    ownership: Arc<Ownership>,
+    /// What layouts say whose barriers some lane has not passed, the latest included.
+    coming: BTreeMap<Epoch, Arc<Ownership>>,
     lanes: BTreeMap<LaneId, Lane>,
     /// Per lane, the last number worked off; the lane in hand may be further.
     judged: Vector,
@@ -36,7 +39,8 @@ impl Serving {
     /// Begins with the first layout.
     pub fn new(layout: Arc<Layout>, address: Address, config: &Config) -> Self {
         let mut serving = Self {
-            ownership: Ownership::new(layout, address),
+            ownership: Arc::new(Ownership::new(layout, address)),
+            coming: BTreeMap::new(),
             lanes: BTreeMap::new(),
             judged: Vector::default(),
             subscriptions: Subscriptions::new(config),
@@ -44,26 +48,45 @@ impl Serving {
             config: config.clone(),
         };
         serving.open_lanes();
+        serving.judge_by_lanes();
         serving
     }
 
-    /// Takes a newer layout over.
+    /// Takes a newer layout over. What it says of slices counts in each lane from its barrier on.
     ///
     /// # Panics
-    /// If it gives slices to others, or ends lanes: who judges what from which position on is not decided here, so no
-    /// coordinator commits that.
+    /// If it gives sessions to others, or ends lanes: that is not decided here yet, so no coordinator commits it.
     pub fn govern(&mut self, layout: Arc<Layout>, address: Address) {
-        let epoch = layout.epoch.0;
-        let ownership = Ownership::new(layout, address);
+        let epoch = layout.epoch;
+        let ownership = Arc::new(Ownership::new(layout, address));
         assert!(
-            ownership.same_as(&self.ownership),
-            "layout {epoch} has other replicas or exit points than the one before"
+            ownership.same_exits_as(&self.ownership),
+            "layout {} has other exit points than the one before",
+            epoch.0
         );
         for id in self.lanes.keys() {
-            assert!(ownership.layout().lanes.contains_key(id), "layout {epoch} ends lane {id} without its Close");
+            assert!(ownership.layout().lanes.contains_key(id), "layout {} ends lane {id} without its Close", epoch.0);
         }
+        self.coming.insert(epoch, ownership.clone());
         self.ownership = ownership;
         self.open_lanes();
+        self.judge_by_lanes();
+    }
+
+    /// Has the subscriptions know which slices lanes are judged by, and which are held at all.
+    fn judge_by_lanes(&mut self) {
+        let Self { ownership, coming, lanes, subscriptions, .. } = self;
+        let slices = ownership.layout().settings.matcher_slices;
+        let governing = || lanes.values().map(|lane| &**lane.governed());
+        let is_any = |of: &dyn Fn(&Ownership) -> bool| governing().any(of) || (lanes.is_empty() && of(ownership));
+        let every = || (0..slices).map(MatcherSlice);
+        let judged = every().filter(|&slice| is_any(&|by| by.active.contains(slice))).collect();
+        let held = |slice| is_any(&|by| by.held.contains(slice)) || coming.values().any(|by| by.held.contains(slice));
+        let given_up = every().filter(|&slice| !held(slice)).collect();
+        subscriptions.judge_by(judged, given_up, slices);
+        let first = governing().map(|by| by.layout().epoch).min().unwrap_or(ownership.layout().epoch);
+        // A lane begins with the layout that opened it, or with the barrier of a later one.
+        coming.retain(|&epoch, _| epoch > first);
     }
 
     fn open_lanes(&mut self) {
@@ -98,8 +121,9 @@ impl Serving {
     pub fn work(&mut self, now: Instant, wall: Option<Timestamp>, statistics: &mut Statistics) {
         /// Filters evaluated and satisfied after which a step of a lane ends, whatever is left of it: half a millisecond.
         const EFFORT_MAX: usize = 4096;
-        let Self { config, ownership, lanes, judged, subscriptions, hits, .. } = self;
-        for (&id, lane) in lanes {
+        let Self { config, coming, lanes, judged, subscriptions, hits, .. } = self;
+        let mut has_passed_barrier = false;
+        'lanes: for (&id, lane) in lanes {
             let mut effort = 0;
             for _ in 0..config.step_entries_max {
                 if effort >= EFFORT_MAX {
@@ -108,7 +132,7 @@ impl Serving {
                 let Some((number, entry)) = lane.next_entry() else { break };
                 match entry {
                     Entry::Publication(envelope) => {
-                        judge(ownership, subscriptions, hits, lane, number, &envelope);
+                        judge(subscriptions, hits, lane, number, &envelope);
                         effort += subscriptions.evaluated() + hits.len();
                         statistics.publications += 1;
                         statistics.evaluations += count(subscriptions.evaluated());
@@ -120,16 +144,29 @@ impl Serving {
                             vector.raise(id, number);
                             vector
                         };
-                        apply(ownership, subscriptions, lane, now, number, &operation, in_force_after);
+                        apply(subscriptions, lane, now, number, &operation, in_force_after);
                         statistics.operations += 1;
                     }
-                    Entry::Barrier(epoch) => mark(ownership, lane, number, Mark::Barrier(epoch)),
-                    Entry::Close => mark(ownership, lane, number, Mark::Close),
+                    Entry::Barrier(epoch) => {
+                        lane.mark(number, Mark::Barrier(epoch));
+                        if let Some(ownership) = coming.get(&epoch).filter(|by| by.is_after(lane.governed())) {
+                            lane.govern(ownership.clone());
+                            has_passed_barrier = true;
+                            judged.raise(id, number);
+                            // What is judged next may be judged by other slices, which the subscriptions must know of.
+                            break 'lanes;
+                        }
+                    }
+                    Entry::Close => lane.mark(number, Mark::Close),
                 }
             }
             judged.raise(id, lane.processed());
         }
-        subscriptions.remove_doomed();
+        if has_passed_barrier {
+            self.judge_by_lanes();
+        }
+        let Self { config, subscriptions, .. } = self;
+        subscriptions.settle();
         subscriptions.forget_sessions(now);
         if let Some(wall) = wall {
             statistics.expired += subscriptions.remove_expired(removable_until(wall, config.expiry_slack));
@@ -138,7 +175,7 @@ impl Serving {
 
     /// Whether [`Serving::work`] has something to do that no event will announce.
     pub fn is_runnable(&self) -> bool {
-        self.subscriptions.has_doomed() || self.lanes.values().any(Lane::is_runnable)
+        self.subscriptions.is_unsettled() || self.lanes.values().any(Lane::is_runnable)
     }
 
     /// When the first subscription is to be removed, by the wall clock.
@@ -156,7 +193,7 @@ impl Serving {
     pub fn flush(&mut self, statistics: &mut Statistics, actions: &mut Vec<Send>) {
         (statistics.output_bytes, statistics.input_frames, statistics.input_bytes) = (0, 0, 0);
         for lane in self.lanes.values_mut() {
-            statistics.frames += lane.flush(&self.ownership.active, actions);
+            statistics.frames += lane.flush(actions);
             statistics.output_bytes += lane.output_bytes();
             statistics.input_frames += count(lane.queued());
             statistics.input_bytes += lane.queued_bytes();
@@ -174,7 +211,6 @@ impl Serving {
 
 /// Judges one publication and adds its targets, one a session, to the outputs of the session's exit points.
 fn judge(
-    ownership: &Ownership,
     subscriptions: &mut Subscriptions,
     hits: &mut Hits,
     lane: &mut Lane,
@@ -185,20 +221,19 @@ fn judge(
         AttributeBlock::Decoded(attributes) => attributes,
         AttributeBlock::Encoded => panic!("the driver of a matcher decodes attributes before its machine sees them"),
     };
-    subscriptions.judge(envelope, attributes, hits);
+    subscriptions.judge(envelope, attributes, &lane.governed().active, hits);
     for OfSession { session, handles } in hits.sessions() {
         let session = *session;
         let handles = match handles.as_slice() {
             &[(generation, handle)] => Handles::One(generation, handle),
             several => Handles::Many(several.into()),
         };
-        lane.push(number, envelope, ownership.exits(session), Target { session, handles }, &ownership.active);
+        lane.push(number, envelope, Target { session, handles });
     }
 }
 
 /// Applies one operation; says what came of it if that is ours to say.
 fn apply(
-    ownership: &Ownership,
     subscriptions: &mut Subscriptions,
     lane: &mut Lane,
     now: Instant,
@@ -207,11 +242,11 @@ fn apply(
     in_force_after: impl FnOnce() -> Vector,
 ) {
     let outcome = match operation.change.subscription() {
-        None => subscriptions.apply_to_all(now, operation, in_force_after),
+        None => subscriptions.apply_to_all(now, operation, &lane.governed().active, in_force_after),
         Some(key) => {
-            // Stamped by a layout that named us for its slice, which no later one has changed.
-            let Some((slice, standing)) = ownership.standing(key) else { return };
-            let outcome = subscriptions.apply_to_slice(operation, slice, standing, in_force_after);
+            // Stamped by the layout that governs the lane here.
+            let Some((slice, standing)) = lane.governed().standing(key) else { return };
+            let outcome = subscriptions.apply_to_slice(operation, slice, in_force_after);
             match standing {
                 Standing::Judging => outcome,
                 Standing::Keeping => return,
@@ -219,15 +254,6 @@ fn apply(
         }
     };
     lane.report(number, outcome);
-}
-
-fn mark(ownership: &Ownership, lane: &mut Lane, number: Number, mark: Mark) {
-    if ownership.active.is_empty() {
-        return;
-    }
-    for output in lane.outputs_mut() {
-        output.mark(number, mark, &ownership.active);
-    }
 }
 
 fn count(length: usize) -> u64 {

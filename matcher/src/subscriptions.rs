@@ -13,7 +13,8 @@
 //! Versions are compared per subscription and per context, never per session on this shard: replicas of a slice on other
 //! shards see the same operations of the slice, but not the same operations of the session, and must come to the same state.
 //!
-//! Invariants: a row is in the index exactly if its slice is judged here, it is not paused and its session has not ended;
+//! Invariants: a row is in an index exactly if it is not paused and its session has not ended, in the one that publications probe if
+//! its slice is judged here;
 //! `Forget` takes effect at once, and the rows it dooms are removed in steps.
 
 mod doomed;
@@ -26,6 +27,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::identity::{Handle, SubscriptionKey, Tenant};
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::operation::{
@@ -38,8 +40,7 @@ use gomera_model::attributes::Attributes;
 use gomera_model::timestamp::Timestamp;
 
 use crate::config::Config;
-use crate::index::{Contexts, Index, RowId, Slices};
-use crate::ownership::Standing;
+use crate::index::{Contexts, Holdings, RowId};
 use doomed::{Doomed, Step};
 pub use hits::{Hits, OfSession};
 use rows::{Row, Rows};
@@ -53,13 +54,22 @@ pub struct Subscriptions {
     config: Config,
     rows: Rows,
     sessions: Sessions,
-    index: Index,
+    index: Holdings,
+    /// Slices that are held no more, and how far their rows have been removed.
+    given_up: Option<GivenUp>,
     weights: Weights,
     /// Rows in, out or indexed anew since [`Subscriptions::survey`].
     changes: usize,
     expiries: BTreeSet<(Timestamp, RowId)>,
     doomed: Doomed,
     satisfied: Vec<RowId>,
+}
+
+/// Rows of these slices are removed, those before `next` already.
+#[derive(Debug)]
+struct GivenUp {
+    slices: SliceSet,
+    next: RowId,
 }
 
 /// The contexts of rows, for the index.
@@ -81,7 +91,8 @@ impl Subscriptions {
             config: config.clone(),
             rows: Rows::new(config.hash_seed),
             sessions: Sessions::new(config),
-            index: Index::new(config.hash_seed),
+            index: Holdings::new(config.hash_seed),
+            given_up: None,
             weights: Weights::new(config),
             changes: 0,
             expiries: BTreeSet::new(),
@@ -132,12 +143,12 @@ impl Subscriptions {
         self.index.evaluated()
     }
 
-    /// What a publication satisfies, in order of session and handle.
-    pub fn judge(&mut self, envelope: &Envelope, attributes: &Attributes, hits: &mut Hits) {
+    /// What a publication satisfies in slices that it is judged by, in order of session and handle.
+    pub fn judge(&mut self, envelope: &Envelope, attributes: &Attributes, slices: &SliceSet, hits: &mut Hits) {
         hits.begin();
         self.satisfied.clear();
         let contexts = ContextsOf { rows: &self.rows, sessions: &self.sessions };
-        self.index.matches(&envelope.tenant, attributes, &contexts, Slices::All, &mut self.satisfied);
+        self.index.matches(&envelope.tenant, attributes, &contexts, slices, &mut self.satisfied);
         for &row in &self.satisfied {
             let row = self.rows.get(row);
             if row.options.expires_at.is_some_and(|expires_at| envelope.accepted_at >= expires_at) {
@@ -156,14 +167,13 @@ impl Subscriptions {
         &mut self,
         operation: &Operation,
         slice: MatcherSlice,
-        standing: Standing,
         in_force_after: impl FnOnce() -> Vector,
     ) -> Outcome {
         let applied = match &operation.change {
             Change::Get(key) => return self.describe_one(operation, *key),
-            Change::Put(subscription, existing) => self.put(operation, slice, standing, subscription, *existing),
+            Change::Put(subscription, existing) => self.put(operation, slice, subscription, *existing),
             Change::Remove(key) => self.remove(operation, slice, *key),
-            Change::SetPaused(key, paused) => self.set_paused(operation, slice, standing, *key, *paused),
+            Change::SetPaused(key, paused) => self.set_paused(operation, slice, *key, *paused),
             Change::List { .. } | Change::SetContext(_) | Change::Forget => {
                 unreachable!("an operation on no single subscription has no slice")
             }
@@ -179,10 +189,11 @@ impl Subscriptions {
         &mut self,
         now: Instant,
         operation: &Operation,
+        judged: &SliceSet,
         in_force_after: impl FnOnce() -> Vector,
     ) -> Outcome {
         let applied = match &operation.change {
-            Change::List { after, limit } => return self.list(operation, *after, *limit),
+            Change::List { after, limit } => return self.list(operation, judged, *after, *limit),
             Change::SetContext(context) => self.sessions.set_context(operation, context),
             Change::Forget => {
                 self.forget(now, operation);
@@ -198,13 +209,69 @@ impl Subscriptions {
         }
     }
 
-    /// Whether ended sessions wait for [`Subscriptions::remove_doomed`].
-    pub fn has_doomed(&self) -> bool {
+    /// From now on publications are judged by no others than these of so many slices, and some are held no more.
+    pub fn judge_by(&mut self, judged: SliceSet, given_up: SliceSet, slices: u16) {
+        self.index.judge_by(judged, slices);
+        let is_held = given_up.is_empty() || self.rows.len() == 0;
+        self.given_up = if is_held { None } else { Some(GivenUp { slices: given_up, next: RowId(0) }) };
+    }
+
+    /// Does a part of what waits: subscriptions of ended sessions and of slices that are held no more are removed, rows move to
+    /// where publications look for them, bad choices of the index are corrected.
+    pub fn settle(&mut self) {
+        /// Rows that move or choose again in one step: up to 8 us each, if they are found by many keys.
+        const STEP: usize = 256;
+        self.remove_doomed();
+        self.remove_given_up();
+        if self.index.is_unsettled() {
+            let Self { index, rows, sessions, .. } = self;
+            index.step(STEP, |id| {
+                let row = rows.get(id);
+                (&sessions.get(row.session).tenant, &row.filter)
+            });
+        }
+    }
+
+    /// Whether [`Subscriptions::settle`] has something to do.
+    pub fn is_unsettled(&self) -> bool {
+        self.has_doomed() || self.given_up.is_some() || self.index.is_unsettled()
+    }
+
+    fn has_doomed(&self) -> bool {
         !self.doomed.is_empty()
     }
 
+    /// Removes some of the subscriptions of slices that are held no more. What refuses late operations of theirs stays until their
+    /// sessions end.
+    fn remove_given_up(&mut self) {
+        /// Rows looked at in one step, and removed.
+        const PLACES: usize = 4096;
+        const STEP: usize = 256;
+        let mut removed = 0;
+        for _ in 0..PLACES {
+            let Some(GivenUp { slices, next }) = &mut self.given_up else { return };
+            let id = *next;
+            match self.rows.at(id) {
+                None => {
+                    self.given_up = None;
+                    return;
+                }
+                Some(row) => {
+                    *next = RowId(id.0 + 1);
+                    if row.is_some_and(|row| slices.contains(row.slice)) {
+                        self.remove_row(id);
+                        removed += 1;
+                    }
+                }
+            }
+            if removed == STEP {
+                return;
+            }
+        }
+    }
+
     /// Removes some of the subscriptions of ended sessions.
-    pub fn remove_doomed(&mut self) {
+    fn remove_doomed(&mut self) {
         /// Rows in one step: a few hundred microseconds.
         const STEP: usize = 256;
         for _ in 0..STEP {
@@ -254,7 +321,6 @@ impl Subscriptions {
         &mut self,
         operation: &Operation,
         slice: MatcherSlice,
-        standing: Standing,
         subscription: &Subscription,
         existing: Existing,
     ) -> Result<Handle, Outcome> {
@@ -276,7 +342,7 @@ impl Subscriptions {
             let handle = row.handle;
             self.sessions.note_put(session, operation.version.generation);
             self.note_expiry(id, expires_before, subscription.options.expires_at);
-            self.index_again(id, &operation.tenant, standing);
+            self.index_again(id, &operation.tenant);
             return Ok(handle);
         }
         match existing {
@@ -301,7 +367,7 @@ impl Subscriptions {
         self.sessions.note_put(session, operation.version.generation);
         self.sessions.bury_tombstone(key);
         self.note_expiry(id, None, subscription.options.expires_at);
-        self.index_again(id, &operation.tenant, standing);
+        self.index_again(id, &operation.tenant);
         Ok(subscription.handle)
     }
 
@@ -325,7 +391,6 @@ impl Subscriptions {
         &mut self,
         operation: &Operation,
         slice: MatcherSlice,
-        standing: Standing,
         key: SubscriptionKey,
         paused: bool,
     ) -> Result<Handle, Outcome> {
@@ -337,7 +402,7 @@ impl Subscriptions {
         let handle = row.handle;
         if row.options.paused != paused {
             row.options.paused = paused;
-            self.index_again(id, &operation.tenant, standing);
+            self.index_again(id, &operation.tenant);
         }
         Ok(handle)
     }
@@ -359,12 +424,13 @@ impl Subscriptions {
         }
     }
 
-    fn list(&self, operation: &Operation, after: Option<Handle>, limit: u16) -> Outcome {
+    fn list(&self, operation: &Operation, judged: &SliceSet, after: Option<Handle>, limit: u16) -> Outcome {
         if self.is_over(operation) {
             return Outcome::Superseded;
         }
         let Some(session) = self.sessions.find(operation.session) else { return Outcome::Found(Vec::new()) };
-        let rows = self.sessions.get(session).rows_after(after);
+        // What others judge they list themselves.
+        let rows = self.sessions.get(session).rows_after(after).filter(|&id| judged.contains(self.rows.get(id).slice));
         Outcome::Found(rows.take(usize::from(limit)).map(|id| describe(self.rows.get(id))).collect())
     }
 
@@ -419,13 +485,12 @@ impl Subscriptions {
         }
     }
 
-    fn index_again(&mut self, id: RowId, tenant: &Tenant, standing: Standing) {
+    fn index_again(&mut self, id: RowId, tenant: &Tenant) {
         self.changes += 1;
         self.index.remove(id, tenant);
         let row = self.rows.get(id);
-        match standing {
-            Standing::Judging if !row.options.paused => self.index.insert(id, tenant, row.slice, &row.filter),
-            Standing::Judging | Standing::Keeping => {}
+        if !row.options.paused {
+            self.index.insert(id, tenant, row.slice, &row.filter);
         }
     }
 

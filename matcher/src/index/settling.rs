@@ -93,11 +93,18 @@ impl Index {
     pub(super) fn sweep_some(&mut self, rows_max: usize) {
         /// Rows whose memory is asked for before it is their turn.
         const AHEAD: u32 = 8;
+        /// Publications after a sweep that found little to correct.
+        const CALM: u64 = 1024;
         for _ in 0..rows_max {
             let Some(row) = self.sweep else { return };
             if row as usize >= self.store.records.len() {
                 // What went stale behind the sweep is left for another one.
                 self.sweep = self.schemas.iter().flatten().any(Schema::has_stale).then_some(0);
+                // Keys that stay frequent because nothing is better need not be looked at with every publication.
+                if (self.swept as usize) < self.rows / 64 {
+                    self.calm_until = self.judged + self.judged.max(CALM);
+                }
+                self.swept = 0;
                 return;
             }
             self.sweep = Some(row + 1);
@@ -139,6 +146,7 @@ impl Index {
             State::Absent | State::Never => {}
             State::Alone => {
                 let Some(tenant) = is_misplaced(record.place, 1) else { return };
+                self.swept += 1;
                 let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
                 let program = self.store.program_of(record.place);
                 let words = self.store.words(program).to_vec();
@@ -157,6 +165,7 @@ impl Index {
                 let keys_max = if crowd.lanes() == 1 { 1 } else { KEYS_MAX };
                 let found = (0..crowd.lanes()).find_map(|index| is_misplaced(crowd.place(index), keys_max));
                 let Some(tenant) = found else { return };
+                self.swept += 1;
                 let mut desk = std::mem::take(&mut self.desk);
                 desk.clear();
                 crowd.programs().iter().for_each(|&program| desk.add(store.words(program)));

@@ -272,3 +272,5 @@ fn a_filter_beyond_the_limits_is_answered_and_what_is_held_is_told_as_figures() 
     let left = bench.machine.statistics();
     assert!(left.filter_cost_nanoseconds < 10 && left.subscription_bytes < held.subscription_bytes / 2, "{left:?}");
 }
+
+mod moves;

@@ -66,6 +66,11 @@ impl Rows {
         self.rows[id.index()].as_ref().expect("an id in use names a row")
     }
 
+    /// What is at a place, or `None` if there are no more places.
+    pub fn at(&self, id: RowId) -> Option<Option<&Row>> {
+        self.rows.get(id.index()).map(Option::as_ref)
+    }
+
     /// A row, to be changed; its key and session never are.
     pub fn get_mut(&mut self, id: RowId) -> &mut Row {
         self.rows[id.index()].as_mut().expect("an id in use names a row")

@@ -12,13 +12,23 @@ const SLICE: MatcherSlice = MatcherSlice(0);
 
 fn apply(subscriptions: &mut Subscriptions, operation: &Operation) -> Outcome {
     match operation.change.subscription() {
-        Some(_) => subscriptions.apply_to_slice(operation, SLICE, Standing::Judging, Vector::default),
-        None => subscriptions.apply_to_all(Instant::ZERO, operation, Vector::default),
+        Some(_) => subscriptions.apply_to_slice(operation, SLICE, Vector::default),
+        None => subscriptions.apply_to_all(Instant::ZERO, operation, &judged(), Vector::default),
     }
 }
 
+fn judged() -> SliceSet {
+    std::iter::once(SLICE).collect()
+}
+
 fn new() -> Subscriptions {
-    Subscriptions::new(&Config::default())
+    with(&Config::default())
+}
+
+fn with(config: &Config) -> Subscriptions {
+    let mut subscriptions = Subscriptions::new(config);
+    subscriptions.judge_by(judged(), SliceSet::default(), 1);
+    subscriptions
 }
 
 fn handles(subscriptions: &mut Subscriptions, entries: &[(&str, Value)]) -> Vec<u64> {
@@ -27,7 +37,7 @@ fn handles(subscriptions: &mut Subscriptions, entries: &[(&str, Value)]) -> Vec<
 
 fn handles_at(subscriptions: &mut Subscriptions, accepted_at: i64, entries: &[(&str, Value)]) -> Vec<u64> {
     let mut hits = Hits::default();
-    subscriptions.judge(&envelope(1, accepted_at, entries), &attributes(entries), &mut hits);
+    subscriptions.judge(&envelope(1, accepted_at, entries), &attributes(entries), &judged(), &mut hits);
     let handles = hits.sessions().iter().flat_map(|of_session| &of_session.handles);
     handles.map(|&(_, handle)| handle.0).collect()
 }
@@ -123,7 +133,7 @@ fn a_tombstone_goes_when_its_version_is_settled_and_late_operations_are_still_re
 
 #[test]
 fn with_no_room_for_tombstones_a_removal_still_holds() {
-    let mut subscriptions = Subscriptions::new(&Config { tombstones_max: 0, ..Config::default() });
+    let mut subscriptions = with(&Config { tombstones_max: 0, ..Config::default() });
     apply(&mut subscriptions, &put("s", "x", version(1, 2), 1, "TRUE"));
     apply(&mut subscriptions, &remove("s", "x", version(1, 3)));
     assert_eq!(subscriptions.tombstones(), 0);
@@ -227,7 +237,7 @@ fn what_the_end_of_a_session_overtook_is_refused_and_its_new_life_stands() {
 
 #[test]
 fn traces_of_ended_sessions_go_after_a_while_or_when_they_are_too_many() {
-    let mut subscriptions = Subscriptions::new(&Config { forgotten_max: 3, ..Config::default() });
+    let mut subscriptions = with(&Config { forgotten_max: 3, ..Config::default() });
     for index in 0..10 {
         apply(&mut subscriptions, &put(&format!("s{index}"), "x", version(1, 1), 1, "TRUE"));
         apply(&mut subscriptions, &forget(&format!("s{index}"), 1));
@@ -249,7 +259,7 @@ fn each_limit_is_named_when_it_is_met_and_room_is_given_back() {
         sessions_max: 2,
         ..Config::default()
     };
-    let mut subscriptions = Subscriptions::new(&config);
+    let mut subscriptions = with(&config);
     let exceeded = |outcome: Outcome| match outcome {
         Outcome::LimitExceeded(excess) => excess.limit,
         other => panic!("{other:?}"),
@@ -319,7 +329,7 @@ fn fill(subscriptions: &mut Subscriptions, name: &str, filter: impl Fn(u64) -> S
 #[test]
 fn costly_filters_are_refused_from_the_limit_of_the_tenant_on_and_removal_gives_room() {
     let cost_max = Duration::from_millis(1);
-    let mut subscriptions = Subscriptions::new(&Config { filter_cost_per_tenant_max: cost_max, ..Config::default() });
+    let mut subscriptions = with(&Config { filter_cost_per_tenant_max: cost_max, ..Config::default() });
     let costly = |index| format!("MATCHES(note, '^a{index}')");
     let (taken, excess) = fill(&mut subscriptions, "s", costly);
     assert!((15..25).contains(&taken), "{taken}");
@@ -342,7 +352,7 @@ fn costly_filters_are_refused_from_the_limit_of_the_tenant_on_and_removal_gives_
 fn bytes_are_limited_for_each_tenant_and_together_and_given_back_to_the_last() {
     let config =
         Config { subscription_bytes_per_tenant_max: 60_000, subscription_bytes_max: 90_000, ..Config::default() };
-    let mut subscriptions = Subscriptions::new(&config);
+    let mut subscriptions = with(&config);
     let long = |index| format!("a = '{index}{}'", "x".repeat(2_000));
     let (taken, excess) = fill(&mut subscriptions, "s", long);
     assert_eq!((excess.limited, excess.limit), (Limited::TenantBytes, 60_000));
@@ -370,4 +380,21 @@ fn bytes_are_limited_for_each_tenant_and_together_and_given_back_to_the_last() {
         subscriptions.remove_doomed();
     }
     assert_eq!(subscriptions.total(), Total::default());
+}
+
+#[test]
+fn a_change_of_context_touches_no_row() {
+    let mut subscriptions = new();
+    for index in 1..=100_u64 {
+        apply(&mut subscriptions, &put("s", &format!("x{index}"), version(1, index), index, "a > $limit AND b = 1"));
+    }
+    let entries = [("a", Value::from(5_i64)), ("b", Value::from(1_i64))];
+    assert!(handles(&mut subscriptions, &entries).is_empty(), "without a context nothing is known");
+    assert!(subscriptions.survey().is_some());
+    for (counter, limit, matching) in [(101, 3_i64, 100), (102, 7, 0), (103, 4, 100)] {
+        let context = Arc::new(attributes(&[("limit", Value::from(limit))]));
+        apply(&mut subscriptions, &operation("s", version(1, counter), Change::SetContext(context)));
+        assert_eq!(subscriptions.survey(), None, "no row was put in, taken out or indexed anew");
+        assert_eq!(handles(&mut subscriptions, &entries).len(), matching, "below {limit}");
+    }
 }

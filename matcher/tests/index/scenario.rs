@@ -99,7 +99,7 @@ impl<C: Choices> Scenario<C> {
             }
             97 | 98 => {
                 let rows_max = 1 + self.choices.below(100);
-                self.subject.adapt(rows_max);
+                self.subject.step(&self.rows, rows_max);
                 Ok(())
             }
             _ => {

@@ -1,12 +1,12 @@
-//! The index under test behind a face that changes with it: an active index and a standby one, rows by slice, and the moves of
-//! slices between them, step by step while matching goes on.
+//! What a matcher holds, under test behind a face that changes with it: rows by slice, and slices that come to count or cease to,
+//! whose rows move step by step while matching goes on.
 
 use std::collections::BTreeMap;
 
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::identity::Tenant;
 use gomera_cluster::layout::MatcherSlice;
-use gomera_matcher::index::{Contexts, Index, Merge, RowId, Slices};
+use gomera_matcher::index::{Contexts, Holdings, RowId};
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::Filter;
 
@@ -42,21 +42,12 @@ pub enum Direction {
     Retiring,
 }
 
-#[derive(Debug)]
-struct Moving {
-    merge: Merge,
-    direction: Direction,
-    slices: Vec<MatcherSlice>,
-}
-
-/// Two indexes and what moves between them.
+/// What a matcher holds, and which slices count.
 #[derive(Debug)]
 pub struct Subject {
-    active: Index,
-    standby: Index,
+    holdings: Holdings,
     /// By slice: whether its rows count.
     is_active: Vec<bool>,
-    moving: Option<Moving>,
 }
 
 fn set(slices: impl IntoIterator<Item = MatcherSlice>) -> SliceSet {
@@ -68,7 +59,9 @@ fn set(slices: impl IntoIterator<Item = MatcherSlice>) -> SliceSet {
 impl Subject {
     pub fn new(seed: u64) -> Self {
         let is_active = (0..SLICES).map(|slice| slice % 4 != 3).collect();
-        Self { active: Index::new(seed), standby: Index::new(seed ^ 1), is_active, moving: None }
+        let mut subject = Self { holdings: Holdings::new(seed), is_active };
+        subject.judge();
+        subject
     }
 
     /// Whether rows of this slice count.
@@ -76,56 +69,33 @@ impl Subject {
         self.is_active[usize::from(slice.0)]
     }
 
-    fn home(&mut self, slice: MatcherSlice) -> &mut Index {
-        if self.counts(slice) { &mut self.active } else { &mut self.standby }
-    }
-
     pub fn insert(&mut self, id: RowId, row: &Row) {
-        self.home(row.slice).insert(id, &row.tenant, row.slice, &row.filter);
+        self.holdings.insert(id, &row.tenant, row.slice, &row.filter);
     }
 
     pub fn load(&mut self, tenant: &Tenant, slice: MatcherSlice, rows: &[(RowId, Filter)]) {
-        self.home(slice).load(tenant, slice, rows.iter().map(|(id, filter)| (*id, filter)));
+        self.holdings.load(tenant, slice, rows.iter().map(|(id, filter)| (*id, filter)));
     }
 
-    /// While slices move, nobody knows in which index a row is.
     pub fn remove(&mut self, id: RowId, row: &Row) {
-        self.active.remove(id, &row.tenant);
-        self.standby.remove(id, &row.tenant);
+        self.holdings.remove(id, &row.tenant);
     }
 
-    /// Begins to move slices, unless some move already. They count at once, or no longer.
+    /// Has slices count at once, or no longer, whatever moves already.
     pub fn begin(&mut self, direction: Direction, slices: Vec<MatcherSlice>) {
-        if self.moving.is_some() {
-            return;
-        }
-        for slice in &slices {
+        for slice in slices {
             self.is_active[usize::from(slice.0)] = direction == Direction::Activating;
         }
-        self.moving = Some(Moving { merge: Merge::new(), direction, slices });
+        self.judge();
     }
 
-    /// Moves some rows.
+    /// Moves some rows, or corrects choices.
     pub fn step(&mut self, rows: &Rows, rows_max: usize) {
-        let Some(moving) = &mut self.moving else { return };
-        let slices = set(moving.slices.iter().copied());
-        let (from, into) = match moving.direction {
-            Direction::Activating => (&mut self.standby, &mut self.active),
-            Direction::Retiring => (&mut self.active, &mut self.standby),
-        };
-        let filter_of = |id: RowId| (&rows.rows[&id].tenant, &rows.rows[&id].filter);
-        if moving.merge.step(from, into, Slices::Only(&slices), rows_max, filter_of) {
-            self.moving = None;
-        }
+        self.holdings.step(rows_max, |id: RowId| (&rows.rows[&id].tenant, &rows.rows[&id].filter));
     }
 
-    /// Corrects choices.
-    pub fn adapt(&mut self, rows_max: usize) {
-        self.active.adapt(rows_max);
-        self.standby.adapt(rows_max);
-    }
-
-    /// The rows that a publication satisfies, ascending; a row given twice is in twice.
+    /// The rows that a publication satisfies, ascending; a row given twice is in twice. A lane that has not come so far is not
+    /// judged by the slice that is hidden.
     pub fn matches(
         &mut self,
         tenant: &Tenant,
@@ -135,32 +105,23 @@ impl Subject {
     ) -> Vec<RowId> {
         let mut found = Vec::new();
         let counting = (0..SLICES).filter(|&slice| self.is_active[usize::from(slice)] && Some(slice) != hidden);
-        let counting = counting.map(MatcherSlice).collect::<Vec<_>>();
-        let is_retiring = self.moving.as_ref().is_some_and(|moving| moving.direction == Direction::Retiring);
-        if hidden.is_none() && !is_retiring {
-            self.active.matches(tenant, publication, rows, Slices::All, &mut found);
-        } else {
-            let counting = set(counting.iter().copied());
-            self.active.matches(tenant, publication, rows, Slices::Only(&counting), &mut found);
-        }
-        if let Some(moving) = &self.moving
-            && moving.direction == Direction::Activating
-        {
-            let coming = set(moving.slices.iter().copied().filter(|slice| counting.contains(slice)));
-            self.standby.matches(tenant, publication, rows, Slices::Only(&coming), &mut found);
-        }
+        let counting = set(counting.map(MatcherSlice));
+        self.holdings.matches(tenant, publication, rows, &counting, &mut found);
         found.sort_unstable();
         found
     }
 
+    fn judge(&mut self) {
+        let judged = (0..SLICES).filter(|&slice| self.is_active[usize::from(slice)]).map(MatcherSlice);
+        self.holdings.judge_by(set(judged), SLICES);
+    }
+
     /// What it says of itself hangs together.
     pub fn check(&mut self, rows: &Rows) {
-        assert_eq!(self.active.len() + self.standby.len(), rows.rows.len(), "every row is in one of both");
-        assert_eq!(self.active.is_empty() && self.standby.is_empty(), rows.rows.is_empty());
+        assert_eq!(self.holdings.len(), rows.rows.len(), "every row is in one of both");
+        assert_eq!(self.holdings.is_empty(), rows.rows.is_empty());
         for row in rows.rows.values().take(3) {
-            let counts = self.counts(row.slice);
-            let index = if counts { &mut self.active } else { &mut self.standby };
-            let explained = index.explain(&row.tenant, &row.filter);
+            let explained = self.holdings.explain(&row.tenant, &row.filter);
             for branch in &explained.branches {
                 assert!((0.0..=1.0).contains(&branch.share), "{branch:?}");
                 assert!(branch.nanoseconds >= 0.0, "{branch:?}");

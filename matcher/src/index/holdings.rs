@@ -1,0 +1,169 @@
+//! All rows of a shard, in two indexes: one that every publication probes, with the rows of slices that some lane is judged by,
+//! and one with those of slices that are only kept ready. When a slice comes to be judged by or ceases to be, its rows move from one
+//! to the other a few at a time; until they are all there, publications probe both.
+//!
+//! Invariant: every row is in exactly one index, and whatever is in neither place yet where it belongs is masked by its slice.
+
+use gomera_cluster::coverage::SliceSet;
+use gomera_cluster::identity::Tenant;
+use gomera_cluster::layout::MatcherSlice;
+use gomera_model::attributes::Attributes;
+use gomera_model::filter::Filter;
+
+use super::{Contexts, Explanation, Index, Merge, Output, RowId, Slices};
+
+/// Both indexes.
+#[derive(Debug)]
+pub struct Holdings {
+    /// What is probed.
+    judging: Index,
+    /// What is kept ready.
+    keeping: Index,
+    /// Slices that some lane is judged by.
+    judged: SliceSet,
+    /// All others.
+    kept: SliceSet,
+    /// Rows on their way up: of judged slices, in `keeping`.
+    rising: Option<Merge>,
+    /// Rows on their way down: of kept slices, in `judging`.
+    sinking: Option<Merge>,
+    evaluated: usize,
+}
+
+impl Holdings {
+    /// Nothing, and judged by nothing.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            judging: Index::new(seed),
+            keeping: Index::new(seed),
+            judged: SliceSet::default(),
+            kept: SliceSet::default(),
+            rising: None,
+            sinking: None,
+            evaluated: 0,
+        }
+    }
+
+    /// From now on lanes are judged by no others than these of so many slices. What belongs elsewhere now is moved by
+    /// [`Holdings::step`].
+    pub fn judge_by(&mut self, judged: SliceSet, slices: u16) {
+        let gained = judged.iter().any(|slice| !self.judged.contains(slice));
+        let lost = self.judged.iter().any(|slice| !judged.contains(slice));
+        self.kept = (0..slices).map(MatcherSlice).filter(|&slice| !judged.contains(slice)).collect();
+        self.judged = judged;
+        // What moves already begins anew: rows behind it may have to move as well.
+        if (gained || self.rising.is_some()) && !self.keeping.is_empty() {
+            self.rising = Some(Merge::new());
+        }
+        if (lost || self.sinking.is_some()) && !self.judging.is_empty() {
+            self.sinking = Some(Merge::new());
+        }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    /// If the row is in already.
+    pub fn insert(&mut self, row: RowId, tenant: &Tenant, slice: MatcherSlice, filter: &Filter) {
+        self.home(slice).insert(row, tenant, slice, filter);
+    }
+
+    /// Adds many rows of one slice.
+    ///
+    /// # Panics
+    /// If one of the rows is in already.
+    pub fn load<'a>(
+        &mut self,
+        tenant: &Tenant,
+        slice: MatcherSlice,
+        rows: impl IntoIterator<Item = (RowId, &'a Filter)>,
+    ) {
+        self.home(slice).load(tenant, slice, rows);
+    }
+
+    /// Takes a row out; it may not be in.
+    pub fn remove(&mut self, row: RowId, tenant: &Tenant) {
+        self.judging.remove(row, tenant);
+        self.keeping.remove(row, tenant);
+    }
+
+    /// Gives the rows of some of the judged slices that a publication satisfies.
+    pub fn matches(
+        &mut self,
+        tenant: &Tenant,
+        attributes: &Attributes,
+        contexts: &impl Contexts,
+        slices: &SliceSet,
+        output: &mut impl Output,
+    ) {
+        debug_assert!(slices.iter().all(|slice| self.judged.contains(slice)), "lanes are judged by judged slices");
+        let is_all = self.sinking.is_none() && slices.len() == self.judged.len();
+        let mask = if is_all { Slices::All } else { Slices::Only(slices) };
+        self.judging.matches(tenant, attributes, contexts, mask, output);
+        self.evaluated = self.judging.evaluated();
+        if self.rising.is_some() {
+            self.keeping.matches(tenant, attributes, contexts, Slices::Only(slices), output);
+            self.evaluated += self.keeping.evaluated();
+        }
+    }
+
+    /// How many filters, or parts of filters, the last [`Holdings::matches`] had to look at one by one.
+    #[must_use]
+    pub fn evaluated(&self) -> usize {
+        self.evaluated
+    }
+
+    /// Whether [`Holdings::step`] has something to do.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.rising.is_some() || self.sinking.is_some() || self.judging.is_adapting() || self.keeping.is_adapting()
+    }
+
+    /// Moves up to so many rows to where they belong now or, if all are there, corrects choices that the data has shown to be bad.
+    /// `filter_of` gives the tenant and the filter of a row.
+    pub fn step<'a>(&mut self, rows_max: usize, filter_of: impl Fn(RowId) -> (&'a Tenant, &'a Filter)) {
+        let Self { judging, keeping, judged, kept, rising, sinking, .. } = self;
+        if let Some(merge) = rising {
+            if merge.step(keeping, judging, Slices::Only(judged), rows_max, filter_of) {
+                *rising = None;
+            }
+        } else if let Some(merge) = sinking {
+            if merge.step(judging, keeping, Slices::Only(kept), rows_max, filter_of) {
+                *sinking = None;
+            }
+        } else if judging.is_adapting() {
+            judging.adapt(rows_max);
+        } else {
+            keeping.adapt(rows_max);
+        }
+    }
+
+    /// What a filter asks for and costs among those that are judged by.
+    #[must_use]
+    pub fn explain(&mut self, tenant: &Tenant, filter: &Filter) -> Explanation {
+        self.judging.explain(tenant, filter)
+    }
+
+    /// How many rows are in.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.judging.len() + self.keeping.len()
+    }
+
+    /// Whether no row is in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Heap bytes that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.judging.bytes() + self.keeping.bytes()
+    }
+
+    fn home(&mut self, slice: MatcherSlice) -> &mut Index {
+        if self.judged.contains(slice) { &mut self.judging } else { &mut self.keeping }
+    }
+}
