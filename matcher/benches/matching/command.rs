@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use crate::engine::EngineName;
+use crate::moving;
 use crate::row::Row;
 use crate::workload::{Name, Workload};
 
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// Writes a picture (SVG) of events a second over subscriptions.
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+    /// What it takes to load and move slices, to correct choices and to change contexts, as JSON.
+    #[arg(long)]
+    pub moving: bool,
     /// Length of one of the five windows whose median counts.
     #[arg(long, default_value_t = 200)]
     pub window_ms: u64,
@@ -108,6 +112,13 @@ pub fn run(arguments: &Arguments) -> Vec<Row> {
         row
     });
     measured.collect()
+}
+
+/// Measures moves for all workloads and sizes asked for, A without any.
+pub fn run_moving(arguments: &Arguments) -> Vec<moving::Row> {
+    let workloads = if arguments.workload.is_empty() { vec![Name::A] } else { arguments.workload.clone() };
+    let sizes = || arguments.subscriptions.iter().copied();
+    workloads.into_iter().flat_map(|name| sizes().map(move |size| moving::measure(name, size))).collect()
 }
 
 fn child(arguments: &Arguments, label: &str, core: Option<usize>) -> Result<Row, String> {

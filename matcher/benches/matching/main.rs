@@ -3,12 +3,15 @@
 //! after the other, pinned to one core. Rates are per second of processor time. The ratios count; absolute figures drift with the
 //! machine.
 //!
+//! `--moving` says instead what it takes to load and move slices, to correct choices and to change contexts.
+//!
 //! `cargo xtask bench matching [--workload A,B] [--subscriptions 1000,100000] [--engine gomera,scan] [--json] [--plot FILE]`
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock; machines do not")]
 
 mod command;
 mod engine;
+mod moving;
 mod plot;
 mod program;
 mod random;
@@ -37,6 +40,11 @@ fn main() -> ExitCode {
         let workload = Workload::new(wanted.workload, wanted.subscriptions);
         let row = row::measure(&workload, wanted.engine, Duration::from_millis(arguments.window_ms));
         println!("{}", serde_json::to_string(&row).expect("a row is JSON"));
+        return ExitCode::SUCCESS;
+    }
+    if arguments.moving {
+        let rows = command::run_moving(&arguments);
+        println!("{}", serde_json::to_string(&rows).expect("rows are JSON"));
         return ExitCode::SUCCESS;
     }
     let rows = command::run(&arguments);

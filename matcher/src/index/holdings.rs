@@ -114,10 +114,16 @@ impl Holdings {
         self.evaluated
     }
 
+    /// Whether rows are not where they belong.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        self.rising.is_some() || self.sinking.is_some()
+    }
+
     /// Whether [`Holdings::step`] has something to do.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
-        self.rising.is_some() || self.sinking.is_some() || self.judging.is_adapting() || self.keeping.is_adapting()
+        self.is_moving() || self.judging.is_adapting() || self.keeping.is_adapting()
     }
 
     /// Moves up to so many rows to where they belong now or, if all are there, corrects choices that the data has shown to be bad.

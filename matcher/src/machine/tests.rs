@@ -273,4 +273,5 @@ fn a_filter_beyond_the_limits_is_answered_and_what_is_held_is_told_as_figures() 
     assert!(left.filter_cost_nanoseconds < 10 && left.subscription_bytes < held.subscription_bytes / 2, "{left:?}");
 }
 
+mod adapting;
 mod moves;
