@@ -56,7 +56,7 @@ use schema::Schema;
 use scratch::Scratch;
 use store::{State, Store};
 
-pub use charge::Charge;
+pub use charge::{Charge, Condition};
 pub use explain::{Branch, Explanation};
 pub use holdings::Holdings;
 pub use merge::{Merge, Snapshot};

@@ -199,7 +199,7 @@ impl Serving {
             statistics.input_bytes += lane.queued_bytes();
         }
         statistics.subscriptions = count(self.subscriptions.len());
-        statistics.subscription_bytes = self.subscriptions.total().bytes;
+        statistics.subscription_bytes = self.subscriptions.bytes();
         if let Some((index_bytes, costliest)) = self.subscriptions.survey() {
             (statistics.index_bytes, statistics.filter_cost_nanoseconds) = (count(index_bytes), costliest);
         }

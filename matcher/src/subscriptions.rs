@@ -35,6 +35,7 @@ use gomera_cluster::operation::{
 };
 use gomera_cluster::position::Vector;
 use gomera_cluster::publication::Envelope;
+use gomera_cluster::table::Seeded;
 use gomera_cluster::time::Instant;
 use gomera_model::attributes::Attributes;
 use gomera_model::timestamp::Timestamp;
@@ -45,7 +46,6 @@ use doomed::{Doomed, Step};
 pub use hits::{Hits, OfSession};
 use rows::{Row, Rows};
 use sessions::{SessionId, Sessions};
-pub use weights::Total;
 use weights::{Weight, Weights};
 
 /// All of it.
@@ -106,9 +106,9 @@ impl Subscriptions {
         self.rows.len()
     }
 
-    /// What all subscriptions count against the limits.
-    pub fn total(&self) -> Total {
-        self.weights.all()
+    /// Bytes that all subscriptions count against the limits.
+    pub fn bytes(&self) -> u64 {
+        self.weights.bytes()
     }
 
     /// Heap bytes of the index, and the most nanoseconds that the filters of one tenant can cost a publication. Asking takes longer
@@ -326,13 +326,13 @@ impl Subscriptions {
     ) -> Result<Handle, Outcome> {
         let key = subscription.key;
         let session = self.sessions.admit(operation, slice, key)?;
-        let weight = Weight::of(&subscription.id, &subscription.filter);
+        let weight = Weight::of(&subscription.id, &subscription.filter, Seeded::new(self.config.hash_seed));
         if let Some(id) = self.find(key) {
             self.check_version(id, operation.version)?;
-            let before = self.rows.get(id).weight;
-            self.weights.check(&operation.tenant, before, weight).map_err(Outcome::LimitExceeded)?;
+            let before = &self.rows.get(id).weight;
+            self.weights.check(&operation.tenant, before, &weight).map_err(Outcome::LimitExceeded)?;
             self.weights.take(&operation.tenant, before);
-            self.weights.add(&operation.tenant, weight);
+            self.weights.add(&operation.tenant, &weight);
             let row = self.rows.get_mut(id);
             row.weight = weight;
             let expires_before = std::mem::replace(&mut row.options, subscription.options.clone()).expires_at;
@@ -349,7 +349,8 @@ impl Subscriptions {
             Existing::Any => {}
             Existing::Required => return Err(Outcome::NotFound),
         }
-        self.check_limits(&operation.tenant, session, weight)?;
+        self.check_limits(&operation.tenant, session, &weight)?;
+        self.weights.add(&operation.tenant, &weight);
         let id = self.rows.insert(Row {
             key,
             session,
@@ -362,7 +363,6 @@ impl Subscriptions {
             options: subscription.options.clone(),
             weight,
         });
-        self.weights.add(&operation.tenant, weight);
         self.sessions.insert_row(session, subscription.handle, key, id);
         self.sessions.note_put(session, operation.version.generation);
         self.sessions.bury_tombstone(key);
@@ -460,7 +460,7 @@ impl Subscriptions {
         if self.rows.get(id).version > version { Err(Outcome::Superseded) } else { Ok(()) }
     }
 
-    fn check_limits(&self, tenant: &Tenant, session: SessionId, weight: Weight) -> Result<(), Outcome> {
+    fn check_limits(&self, tenant: &Tenant, session: SessionId, weight: &Weight) -> Result<(), Outcome> {
         let of_session = self.sessions.get(session).rows_len();
         let of_tenant = self.weights.of(tenant).subscriptions;
         let of_tenant = usize::try_from(of_tenant).expect("32 bits fit a usize");
@@ -473,7 +473,7 @@ impl Subscriptions {
                 return Err(Outcome::LimitExceeded(too_many(limit)));
             }
         }
-        self.weights.check(tenant, Weight::default(), weight).map_err(Outcome::LimitExceeded)
+        self.weights.check(tenant, &Weight::default(), weight).map_err(Outcome::LimitExceeded)
     }
 
     fn note_expiry(&mut self, id: RowId, before: Option<Timestamp>, after: Option<Timestamp>) {
@@ -501,7 +501,7 @@ impl Subscriptions {
         self.index.remove(id, &tenant);
         self.note_expiry(id, row.options.expires_at, None);
         self.sessions.remove_row(row.session, row.handle, row.key);
-        self.weights.take(&tenant, row.weight);
+        self.weights.take(&tenant, &row.weight);
     }
 }
 

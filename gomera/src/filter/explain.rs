@@ -31,7 +31,7 @@ struct Explained {
     filter: String,
     normal_form: String,
     alternatives: Vec<Alternative>,
-    charged_nanoseconds: u32,
+    charged_nanoseconds: u64,
     charged_bytes: u32,
     /// How many such filters the default limits let a tenant have on one matcher.
     admitted: u64,
@@ -87,12 +87,12 @@ fn explained(filter: &Filter) -> Explained {
     let limits = Config::default();
     let by_cost = u64::try_from(limits.filter_cost_per_tenant_max.as_nanos()).unwrap_or(u64::MAX);
     let charge = explanation.charge;
-    let by_cost = by_cost / u64::from(charge.nanoseconds.max(1));
+    let by_cost = by_cost / charge.total().max(1);
     Explained {
         filter: filter.to_string(),
         normal_form: explanation.normal_form,
         alternatives: explanation.branches.iter().map(alternative).collect(),
-        charged_nanoseconds: charge.nanoseconds,
+        charged_nanoseconds: charge.total(),
         charged_bytes: charge.bytes,
         admitted: by_cost.min(u64::from(limits.subscriptions_per_tenant_max)),
         costliest,
@@ -120,11 +120,14 @@ fn print(explained: &Explained) -> Outcome {
     if explained.alternatives.is_empty() {
         output::line("  nothing satisfies it")?;
     }
-    let charged = Duration::from_nanos(u64::from(explained.charged_nanoseconds));
+    let charged = Duration::from_nanos(explained.charged_nanoseconds);
     output::line(format!("charged     {charged:.1?} a publication at worst, {} bytes", explained.charged_bytes))?;
-    output::line(format!("admitted    {} such filters of a tenant on a matcher, by default", explained.admitted))?;
+    output::line(format!(
+        "admitted    {} such filters of a tenant on a matcher, by default, if no two are alike",
+        explained.admitted
+    ))?;
     if let Some(Condition { condition, nanoseconds, advice }) = &explained.costliest
-        && 2 * nanoseconds > u64::from(explained.charged_nanoseconds)
+        && 2 * nanoseconds > explained.charged_nanoseconds
         && *nanoseconds >= WORTH_ADVICE
     {
         let most = Duration::from_nanos(*nanoseconds);

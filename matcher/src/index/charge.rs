@@ -4,46 +4,71 @@
 //! play no part, so that what a removal takes back is what the insertion took, and every replica of a slice counts the same.
 //!
 //! What the plain evaluator decides is charged in full, as it is on the publication that is worst for it
-//! ([`gomera_model::filter::cost`]). What columns decide is charged as comparing columns, and a tenth of running words: of ten lanes
+//! ([`gomera_model::filter::cost`]). A condition that several filters have is decided once a publication, so it is told apart: who
+//! adds charges up counts it once. One that reads the subscriber's context is each filter's own. What columns decide is charged as comparing columns, and a tenth of running words: of ten lanes
 //! that a publication finds, columns leave fewer than one to be looked at, unless somebody takes pains. (Charged in full, a million
 //! ordinary filters would count 30 ms, while they take less than one.)
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use gomera_model::filter::{Expression, Filter, cost, normalise};
+use gomera_cluster::table::Seeded;
+use gomera_model::filter::{Expression, Filter, Operand, cost, normalise};
 
 use super::access::KEYS_MAX;
 use super::plan::{Atom, Draft, drafts};
 
 /// What a filter may cost at worst, in round figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Charge {
-    /// Nanoseconds of a publication.
+    /// Nanoseconds of a publication, without those of `conditions`.
     pub nanoseconds: u32,
     /// Bytes in the index, the filter itself not among them.
     pub bytes: u32,
+    /// What is decided once for all filters that have it; in order of key, none twice.
+    pub conditions: Box<[Condition]>,
+}
+
+/// A condition that the plain evaluator decides for all filters that have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Condition {
+    /// A hash of it.
+    pub key: u64,
+    /// Nanoseconds of a publication.
+    pub nanoseconds: u32,
 }
 
 impl Charge {
-    /// Of a filter.
+    /// Of a filter; conditions get keys by `hashing`.
     #[must_use]
-    pub fn of(filter: &Filter) -> Self {
+    pub fn of(filter: &Filter, hashing: Seeded) -> Self {
         with_drafts(filter, |all| {
             let (mut nanoseconds, mut bytes) = (0_u64, 0_u64);
+            let mut conditions = Vec::new();
             for draft in all {
-                let part = of_draft(draft);
+                let part = of_draft(draft, hashing, &mut conditions);
                 nanoseconds += part.nanoseconds;
                 bytes += part.bytes;
             }
             if all.len() > 1 {
                 bytes += CROWD_BYTES;
             }
-            Self {
-                nanoseconds: u32::try_from(nanoseconds).unwrap_or(u32::MAX),
-                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            }
+            conditions.sort_unstable();
+            conditions.dedup_by_key(|condition| condition.key);
+            Self { nanoseconds: narrow(nanoseconds), bytes: narrow(bytes), conditions: conditions.into() }
         })
     }
+
+    /// Nanoseconds of a publication, if no other filter has a condition of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let conditions = self.conditions.iter().map(|condition| u64::from(condition.nanoseconds));
+        u64::from(self.nanoseconds) + conditions.sum::<u64>()
+    }
+}
+
+fn narrow(figure: u64) -> u32 {
+    u32::try_from(figure).unwrap_or(u32::MAX)
 }
 
 /// Calls with the conjunctions that the index makes of a filter.
@@ -87,7 +112,7 @@ struct Part {
     bytes: u64,
 }
 
-fn of_draft(draft: &Draft<'_>) -> Part {
+fn of_draft(draft: &Draft<'_>, hashing: Seeded, conditions: &mut Vec<Condition>) -> Part {
     let mut part = Part { nanoseconds: LANE, bytes: LANE_BYTES + KEY_BYTES };
     let mut tests = 0;
     let mut keys = 1;
@@ -114,7 +139,13 @@ fn of_draft(draft: &Draft<'_>) -> Part {
                 }
             }
             Atom::Residual(expression) => {
-                part.nanoseconds += EVALUATED + cost::worst_nanoseconds(expression);
+                let worst = cost::worst_nanoseconds(expression);
+                part.nanoseconds += EVALUATED;
+                if reads_context(expression) {
+                    part.nanoseconds += worst;
+                } else {
+                    conditions.push(Condition { key: hashing.hash_one(expression), nanoseconds: narrow(worst) });
+                }
                 part.bytes += RESIDUAL_BYTES + size(expression.heap_bytes()) + names_bytes(expression);
             }
         }
@@ -122,6 +153,12 @@ fn of_draft(draft: &Draft<'_>) -> Part {
     part.nanoseconds += tests.div_ceil(TESTS_PER_NANOSECOND);
     part.bytes += (keys - 1) * LANE_BYTES;
     part
+}
+
+fn reads_context(expression: &Expression) -> bool {
+    let mut reads = false;
+    expression.walk_operands(&mut |operand| reads |= matches!(operand, Operand::Context(_)));
+    reads
 }
 
 /// The lists of names that a filter of its own has.
@@ -144,8 +181,8 @@ mod tests {
     use crate::fixture::filter;
     use crate::index::{Index, RowId};
 
-    fn nanoseconds(text: &str) -> u32 {
-        Charge::of(&filter(text)).nanoseconds
+    fn nanoseconds(text: &str) -> u64 {
+        Charge::of(&filter(text), Seeded::new(1)).total()
     }
 
     #[test]
@@ -158,6 +195,11 @@ mod tests {
         assert!(nanoseconds(&many) > 100 * nanoseconds("n * 2 > 3"));
         let nested = (0..20).fold("n > 1".to_owned(), |text, level| format!("NOT ({text} AND m <> {level})"));
         assert!((500..5_000).contains(&nanoseconds(&nested)), "{}", nanoseconds(&nested));
+        // A condition of several branches, or of several filters, is one; one that reads the context is not.
+        let twice = Charge::of(&filter("(a = 1 OR b = 2) AND MATCHES(note, 'x')"), Seeded::new(1));
+        let once = Charge::of(&filter("c = 5 AND MATCHES(note, 'x')"), Seeded::new(1));
+        assert_eq!((twice.conditions.len(), &twice.conditions), (1, &once.conditions));
+        assert!(Charge::of(&filter("CONTAINS(note, $word)"), Seeded::new(1)).conditions.is_empty());
     }
 
     #[test]
@@ -181,7 +223,7 @@ mod tests {
             let mut charged = STEPS;
             for row in 0..4_000 {
                 let filter = filter(&text(row)[kind]);
-                charged += usize::try_from(Charge::of(&filter).bytes).expect("32 bits");
+                charged += usize::try_from(Charge::of(&filter, Seeded::new(1)).bytes).expect("32 bits");
                 // What a residual shares with the filter itself is counted with that.
                 index.insert(RowId(row), &tenant, MatcherSlice(0), &filter);
             }

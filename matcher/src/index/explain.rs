@@ -63,7 +63,7 @@ impl Index {
         let id = self.tenant(tenant);
         let branches = with_drafts(filter, |all| all.iter().map(|draft| self.branch(id, filter, draft)).collect());
         self.leave(tenant, id);
-        Explanation { branches, normal_form: normalise(filter).to_string(), charge: Charge::of(filter) }
+        Explanation { branches, normal_form: normalise(filter).to_string(), charge: Charge::of(filter, self.hashing) }
     }
 
     /// Nanoseconds per publication that a filter is expected to cost if it were inserted now.

@@ -335,17 +335,19 @@ fn costly_filters_are_refused_from_the_limit_of_the_tenant_on_and_removal_gives_
     assert!((15..25).contains(&taken), "{taken}");
     assert_eq!((excess.limited, excess.limit), (Limited::Cost, 1_000_000));
     assert!(excess.used <= excess.limit && excess.used + excess.asked > excess.limit, "{excess:?}");
-    assert_eq!(subscriptions.total().nanoseconds, excess.used);
+    assert_eq!(subscriptions.weights.of(&Tenant::open()).nanoseconds, excess.used);
     // What costs next to nothing has room, also in the place of what costs much; the other way round it is refused, and the
     // old filter stays.
     applied(&apply(&mut subscriptions, &put("s", "0000001", version(1, 2_000), 1, "a = 1")));
     applied(&apply(&mut subscriptions, &put("s", "0000001", version(1, 2_001), 1, &costly(1))));
     applied(&apply(&mut subscriptions, &put("s", "cheap", version(1, 2_002), 2_000, "a = 1")));
-    let update = put("s", "cheap", version(1, 2_003), 2_000, &costly(7));
+    let update = put("s", "cheap", version(1, 2_003), 2_000, &costly(70));
     assert!(matches!(apply(&mut subscriptions, &update), Outcome::LimitExceeded(again) if again.asked < excess.asked));
     assert_eq!(handles(&mut subscriptions, &[("a", Value::from(1_i64))]), [2_000]);
     apply(&mut subscriptions, &remove("s", "0000002", version(1, 2_004)));
-    applied(&apply(&mut subscriptions, &put("s", "cheap", version(1, 2_005), 2_000, &costly(7))));
+    applied(&apply(&mut subscriptions, &put("s", "cheap", version(1, 2_005), 2_000, &costly(70))));
+    // What a filter has that is in use already costs nothing anew.
+    applied(&apply(&mut subscriptions, &put("s", "same", version(1, 2_006), 2_001, &costly(70))));
 }
 
 #[test]
@@ -368,7 +370,7 @@ fn bytes_are_limited_for_each_tenant_and_together_and_given_back_to_the_last() {
     });
     let (others, excess) = refused.expect("a limit of all");
     assert_eq!((excess.limited, excess.limit), (Limited::Bytes, 90_000));
-    assert!(others > 2 && subscriptions.total().bytes == excess.used, "{others} {excess:?}");
+    assert!(others > 2 && subscriptions.bytes() == excess.used, "{others} {excess:?}");
     // All that is given back is all that was taken: the sums are asserted to be zero with the last of a tenant.
     for counter in 1..=taken {
         apply(&mut subscriptions, &remove("s", &format!("{counter:07}"), version(1, 5_000 + counter)));
@@ -379,7 +381,7 @@ fn bytes_are_limited_for_each_tenant_and_together_and_given_back_to_the_last() {
     while subscriptions.has_doomed() {
         subscriptions.remove_doomed();
     }
-    assert_eq!(subscriptions.total(), Total::default());
+    assert_eq!((subscriptions.bytes(), subscriptions.weights.tenants()), (0, 0));
 }
 
 #[test]

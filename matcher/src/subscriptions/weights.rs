@@ -1,33 +1,40 @@
 //! What subscriptions count against the limits, for each tenant and together: how many, what they can cost a publication, and the
 //! bytes they take.
 //!
+//! A condition that is decided once for all filters that have it counts once for each tenant: it is kept with how many of the tenant's
+//! subscriptions have it.
+//!
 //! Invariant: every sum is that of the weights of the rows that are in. A row keeps its weight, and gives back exactly that.
 
 use std::collections::BTreeMap;
 
 use gomera_cluster::identity::Tenant;
 use gomera_cluster::operation::{Excess, Limited};
+use gomera_cluster::table::Seeded;
 use gomera_model::filter::Filter;
 
 use super::rows::Row;
 use crate::config::Config;
-use crate::index::Charge;
+use crate::index::{Charge, Condition};
 
 /// What one subscription counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
     nanoseconds: u32,
     bytes: u32,
+    conditions: Box<[Condition]>,
 }
 
 impl Weight {
     /// Of a subscription with this id and filter.
-    pub fn of(id: &str, filter: &Filter) -> Self {
+    pub fn of(id: &str, filter: &Filter, hashing: Seeded) -> Self {
         /// The row, where it is found by key and by handle, and the tables' room to grow.
         const ROW_BYTES: usize = 2 * size_of::<Row>() + 160;
-        let charge = Charge::of(filter);
-        let own = u32::try_from(ROW_BYTES + id.len() + filter.bytes()).unwrap_or(u32::MAX);
-        Self { nanoseconds: charge.nanoseconds, bytes: charge.bytes.saturating_add(own) }
+        /// With the row, and with the tenant.
+        const CONDITION_BYTES: usize = 3 * size_of::<(u64, Condition)>();
+        let Charge { nanoseconds, bytes, conditions } = Charge::of(filter, hashing);
+        let own = ROW_BYTES + id.len() + filter.bytes() + CONDITION_BYTES * conditions.len();
+        Self { nanoseconds, bytes: bytes.saturating_add(u32::try_from(own).unwrap_or(u32::MAX)), conditions }
     }
 }
 
@@ -42,14 +49,67 @@ pub struct Total {
     pub bytes: u64,
 }
 
+/// A condition in use.
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    subscriptions: u32,
+    nanoseconds: u32,
+}
+
+/// What a tenant's subscriptions count.
+#[derive(Debug, Default)]
+struct OfTenant {
+    total: Total,
+    conditions: BTreeMap<u64, Use>,
+}
+
+impl OfTenant {
+    fn add(&mut self, weight: &Weight) {
+        self.total.add(weight);
+        for &Condition { key, nanoseconds } in &weight.conditions {
+            let used = self.conditions.entry(key).or_insert(Use { subscriptions: 0, nanoseconds });
+            if used.subscriptions == 0 {
+                self.total.nanoseconds += u64::from(used.nanoseconds);
+            }
+            used.subscriptions += 1;
+        }
+    }
+
+    fn take(&mut self, weight: &Weight) {
+        self.total.take(weight);
+        for Condition { key, .. } in &weight.conditions {
+            let used = self.conditions.get_mut(key).expect("a condition of a subscription is in use");
+            used.subscriptions -= 1;
+            if used.subscriptions == 0 {
+                self.total.nanoseconds -= u64::from(used.nanoseconds);
+                self.conditions.remove(key);
+            }
+        }
+    }
+
+    /// Nanoseconds, if `new` came for `old`.
+    fn with(&self, old: &Weight, new: &Weight) -> u64 {
+        let is_last = |key: &u64| self.conditions.get(key).is_some_and(|used| used.subscriptions == 1);
+        let goes = |condition: &&Condition| is_last(&condition.key);
+        let freed: u64 = old.conditions.iter().filter(goes).map(|gone| u64::from(gone.nanoseconds)).sum();
+        let is_had_by_old = |key: u64| old.conditions.iter().any(|condition| condition.key == key);
+        let comes = |condition: &&Condition| {
+            !self.conditions.contains_key(&condition.key) || (is_last(&condition.key) && is_had_by_old(condition.key))
+        };
+        let added: u64 = new.conditions.iter().filter(comes).map(|come| u64::from(come.nanoseconds)).sum();
+        let kept = self.total.nanoseconds - u64::from(old.nanoseconds) - freed;
+        kept + u64::from(new.nanoseconds) + added
+    }
+}
+
 impl Total {
-    fn add(&mut self, weight: Weight) {
+    fn add(&mut self, weight: &Weight) {
         self.subscriptions += 1;
         self.nanoseconds += u64::from(weight.nanoseconds);
         self.bytes += u64::from(weight.bytes);
     }
 
-    fn take(&mut self, weight: Weight) {
+    fn take(&mut self, weight: &Weight) {
         self.subscriptions -= 1;
         self.nanoseconds -= u64::from(weight.nanoseconds);
         self.bytes -= u64::from(weight.bytes);
@@ -62,8 +122,9 @@ pub struct Weights {
     cost_max: u64,
     bytes_max: u64,
     tenant_bytes_max: u64,
-    per_tenant: BTreeMap<Tenant, Total>,
-    all: Total,
+    per_tenant: BTreeMap<Tenant, OfTenant>,
+    /// Of all tenants.
+    bytes: u64,
 }
 
 impl Weights {
@@ -74,18 +135,18 @@ impl Weights {
             bytes_max: config.subscription_bytes_max,
             tenant_bytes_max: config.subscription_bytes_per_tenant_max,
             per_tenant: BTreeMap::new(),
-            all: Total::default(),
+            bytes: 0,
         }
     }
 
     /// What a tenant's subscriptions count.
     pub fn of(&self, tenant: &Tenant) -> Total {
-        self.per_tenant.get(tenant).copied().unwrap_or_default()
+        self.per_tenant.get(tenant).map_or_else(Total::default, |of_tenant| of_tenant.total)
     }
 
-    /// What all count.
-    pub fn all(&self) -> Total {
-        self.all
+    /// Bytes of all subscriptions.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many tenants have a subscription.
@@ -95,39 +156,44 @@ impl Weights {
 
     /// The most that the filters of one tenant can cost a publication.
     pub fn costliest_tenant(&self) -> u64 {
-        self.per_tenant.values().map(|total| total.nanoseconds).max().unwrap_or(0)
+        self.per_tenant.values().map(|of_tenant| of_tenant.total.nanoseconds).max().unwrap_or(0)
     }
 
     /// Whether a subscription of the tenant may come to count `new` where it counted `old`. Counting less is always allowed.
-    pub fn check(&self, tenant: &Tenant, old: Weight, new: Weight) -> Result<(), Excess> {
-        let of_tenant = self.of(tenant);
-        let (old_bytes, new_bytes) = (old.bytes, new.bytes);
-        for (limited, limit, total, old, new) in [
-            (Limited::Cost, self.cost_max, of_tenant.nanoseconds, old.nanoseconds, new.nanoseconds),
-            (Limited::TenantBytes, self.tenant_bytes_max, of_tenant.bytes, old_bytes, new_bytes),
-            (Limited::Bytes, self.bytes_max, self.all.bytes, old_bytes, new_bytes),
+    pub fn check(&self, tenant: &Tenant, old: &Weight, new: &Weight) -> Result<(), Excess> {
+        let nobody = OfTenant::default();
+        let of_tenant = self.per_tenant.get(tenant).unwrap_or(&nobody);
+        let bytes_asked = u64::from(new.bytes.saturating_sub(old.bytes));
+        let Total { nanoseconds, bytes, .. } = of_tenant.total;
+        let cost_asked = of_tenant.with(old, new).saturating_sub(nanoseconds);
+        for (limited, limit, used, asked) in [
+            (Limited::Cost, self.cost_max, nanoseconds, cost_asked),
+            (Limited::TenantBytes, self.tenant_bytes_max, bytes, bytes_asked),
+            (Limited::Bytes, self.bytes_max, self.bytes, bytes_asked),
         ] {
-            let asked = u64::from(new.saturating_sub(old));
-            if asked > 0 && total + asked > limit {
-                return Err(Excess { limited, limit, used: total, asked });
+            if asked > 0 && used + asked > limit {
+                return Err(Excess { limited, limit, used, asked });
             }
         }
         Ok(())
     }
 
     /// A subscription is there.
-    pub fn add(&mut self, tenant: &Tenant, weight: Weight) {
-        self.per_tenant.entry(tenant.clone()).or_default().add(weight);
-        self.all.add(weight);
+    pub fn add(&mut self, tenant: &Tenant, weight: &Weight) {
+        if !self.per_tenant.contains_key(tenant) {
+            self.per_tenant.insert(tenant.clone(), OfTenant::default());
+        }
+        self.per_tenant.get_mut(tenant).expect("it is there by now").add(weight);
+        self.bytes += u64::from(weight.bytes);
     }
 
     /// A subscription is gone.
-    pub fn take(&mut self, tenant: &Tenant, weight: Weight) {
-        self.all.take(weight);
-        let total = self.per_tenant.get_mut(tenant).expect("a tenant with a subscription is counted");
-        total.take(weight);
-        if total.subscriptions == 0 {
-            assert_eq!(*total, Total::default(), "what is taken back was added");
+    pub fn take(&mut self, tenant: &Tenant, weight: &Weight) {
+        self.bytes -= u64::from(weight.bytes);
+        let of_tenant = self.per_tenant.get_mut(tenant).expect("a tenant with a subscription is counted");
+        of_tenant.take(weight);
+        if of_tenant.total.subscriptions == 0 {
+            assert_eq!(of_tenant.total, Total::default(), "what is taken back was added");
             self.per_tenant.remove(tenant);
         }
     }
@@ -150,14 +216,47 @@ mod tests {
             "type = 'Room' AND STARTS_WITH(id, 'urn:Room:7') AND t1 >= 3 AND t1 < 9 AND t2 > 4 AND WITHIN(location, \
              CIRCLE(POINT(43.46, -3.8), 500))",
         ] {
-            let weight = Weight::of("0123456789abcdef", &filter(text));
+            let weight = Weight::of("0123456789abcdef", &filter(text), Seeded::new(1));
             let million = |each: u32| u64::from(each) * 1_000_000;
             let (cost, bytes) = (million(weight.nanoseconds), million(weight.bytes));
             let mut weights = Weights::new(&config);
-            weights.per_tenant.insert(tenant.clone(), Total { subscriptions: 1_000_000, nanoseconds: cost, bytes });
+            let total = Total { subscriptions: 1_000_000, nanoseconds: cost, bytes };
+            weights.per_tenant.insert(tenant.clone(), OfTenant { total, ..OfTenant::default() });
             // Circles are in a quarter of the filters of workload F alone.
-            let cost_has_room = text.contains("CIRCLE") || weights.check(&tenant, Weight::default(), weight).is_ok();
+            let cost_has_room = text.contains("CIRCLE") || weights.check(&tenant, &Weight::default(), &weight).is_ok();
             assert!(cost_has_room && bytes < config.subscription_bytes_per_tenant_max, "{text}: {weight:?}");
         }
+    }
+
+    #[test]
+    fn a_condition_counts_once_for_each_tenant_and_until_the_last_that_has_it_is_gone() {
+        let hashing = Seeded::new(3);
+        let config = Config { filter_cost_per_tenant_max: std::time::Duration::from_micros(80), ..Config::default() };
+        let mut weights = Weights::new(&config);
+        let of = |text: &str| Weight::of("x", &filter(text), hashing);
+        let (one, other) = (Tenant::open(), Tenant(std::sync::Arc::from("other")));
+        let same = |number: u32| of(&format!("k = {number} AND MATCHES(note, 'a')"));
+        for number in 0..200 {
+            assert_eq!(weights.check(&one, &Weight::default(), &same(number)), Ok(()), "{number}");
+            weights.add(&one, &same(number));
+        }
+        let different = of("MATCHES(note, 'b')");
+        let excess = weights.check(&one, &Weight::default(), &different).expect_err("a second one has no room");
+        assert!(excess.used < 80_000 && excess.asked > 50_000, "{excess:?}");
+        assert_eq!(weights.check(&other, &Weight::default(), &different), Ok(()));
+        for number in 1..200 {
+            assert!(weights.check(&one, &same(number), &different).is_err());
+            weights.take(&one, &same(number));
+        }
+        // In the place of the last that had it there is room; what has it already costs nothing anew.
+        assert_eq!(weights.check(&one, &same(0), &different), Ok(()));
+        assert_eq!(weights.check(&one, &same(0), &same(1)), Ok(()));
+        let both = of("MATCHES(note, 'a') AND MATCHES(note, 'b')");
+        assert!(weights.check(&one, &same(0), &both).is_err());
+        weights.take(&one, &same(0));
+        weights.add(&one, &different);
+        assert!(weights.of(&one).nanoseconds < 60_000);
+        weights.take(&one, &different);
+        assert_eq!((weights.tenants(), weights.bytes(), weights.costliest_tenant()), (0, 0, 0));
     }
 }

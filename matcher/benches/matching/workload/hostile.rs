@@ -99,7 +99,7 @@ impl Hostile {
     /// The most subscriptions that this is tried with: beyond, the cost is a multiple and the row takes minutes.
     pub fn subscriptions_max(self) -> u32 {
         match self {
-            Self::OneValue | Self::Names | Self::Circle | Self::Codes => 1_000_000,
+            Self::OneValue | Self::Names | Self::Circle | Self::Codes | Self::Shared => 1_000_000,
             Self::Or
             | Self::LongOr
             | Self::Not
@@ -107,7 +107,6 @@ impl Hostile {
             | Self::LikePart
             | Self::LikeAny
             | Self::Regex
-            | Self::Shared
             | Self::Polygon
             | Self::In
             | Self::Arrays
