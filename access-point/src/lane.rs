@@ -274,6 +274,11 @@ impl Lane {
         }
     }
 
+    /// Whether something is kept here for this connection point.
+    pub fn remembers(&self, connection_point: Address) -> bool {
+        self.sources.serves(connection_point) || self.operations.awaits(connection_point)
+    }
+
     /// When [`Lane::sweep`] has something to do.
     pub fn next_sweep(&self) -> Option<Instant> {
         self.publishers.next_sweep()

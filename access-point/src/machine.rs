@@ -71,6 +71,12 @@ impl AccessPoint {
         self.gate.epoch()
     }
 
+    /// Whether something is kept here for this connection point: credit, or an answer it waits for.
+    #[must_use]
+    pub fn remembers(&self, connection_point: Address) -> bool {
+        self.lanes.values().any(|lane| lane.remembers(connection_point))
+    }
+
     fn install(&mut self, now: Instant, layout: Arc<Layout>) {
         if !self.gate.install(layout.clone()) {
             return;

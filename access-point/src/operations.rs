@@ -84,6 +84,11 @@ impl Operations {
         self.pending.len()
     }
 
+    /// Whether an operation of this connection point is not complete.
+    pub fn awaits(&self, connection_point: Address) -> bool {
+        self.pending.iter().any(|pending| pending.asker == Asker::ConnectionPoint(connection_point))
+    }
+
     /// An operation got its number.
     pub fn begin(&mut self, number: Number, operation: Arc<Operation>, asker: Asker, stamp: Stamp) {
         debug_assert!(self.pending.back().is_none_or(|last| last.number < number), "numbers rise");

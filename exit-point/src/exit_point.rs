@@ -72,6 +72,12 @@ impl ExitPoint {
         &self.sessions.statistics
     }
 
+    /// Whether something is kept here for this connection point: an attachment, an attach that waits, an answer to give.
+    #[must_use]
+    pub fn remembers(&self, connection_point: Address) -> bool {
+        self.sessions.remembers(connection_point)
+    }
+
     fn tell_time(&mut self, now: Instant) {
         match self.clock {
             Clock::Unknown => {}

@@ -112,9 +112,20 @@ impl Sessions {
         });
         if gone {
             self.abandon(now, layout);
+            self.forgets.values_mut().for_each(|forgetting| forgetting.abandon(layout));
         }
         self.notifier.keep(|connection_point| layout.names(connection_point));
         self.carry_forgets();
+    }
+
+    /// Whether something is kept here for this connection point.
+    pub(crate) fn remembers(&self, connection_point: Address) -> bool {
+        let is_attached = |session: &Session| match &session.attachment {
+            Attachment::Attached(attached) => attached.connection_point == connection_point,
+            Attachment::Detached(_) => false,
+        };
+        self.table.iter().any(|(_, session)| is_attached(session))
+            || self.forgets.values().any(|forgetting| forgetting.concerns(connection_point))
     }
 
     /// Whether merging may have to wait for somebody.

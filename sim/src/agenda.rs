@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use gomera_cluster::address::Incarnation;
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::time::Instant;
 
@@ -32,6 +33,12 @@ pub enum Due {
     Subscriber(usize),
     /// The world does something bad.
     Fault,
+    /// One of the later layouts is committed: which.
+    Commit(usize),
+    /// A connection point stops: it crashes, or is paused and taken for dead.
+    Stop,
+    /// A layout without this node is committed.
+    Drop(Incarnation),
 }
 
 #[derive(Debug)]

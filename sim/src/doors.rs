@@ -2,7 +2,7 @@
 //! while the connection point has not paused them and the client reads. What a client sends before it drops the connection
 //! may arrive or not; the connection point learns of the loss late.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use gomera_cluster::identity::{ConnectionId, Tenant};
@@ -45,6 +45,8 @@ pub enum Downward {
     Reply(ClientReply),
     /// The end of the stream.
     Closed(CloseReason),
+    /// The stream broke: nobody is at its other end, or it seems so.
+    Lost,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +82,8 @@ pub struct Doors {
     random: Random,
     delay: (Duration, Duration),
     notice: Duration,
+    /// Connection points that are gone.
+    gone: BTreeSet<NodeIndex>,
 }
 
 /// What a connection point is told when something arrives.
@@ -95,7 +99,7 @@ impl Doors {
     /// No connections yet. Streams take `delay`; a connection point learns of a lost client within `notice`.
     #[must_use]
     pub fn new(delay: (Duration, Duration), notice: Duration, random: Random) -> Self {
-        Self { streams: Vec::new(), random, delay, notice }
+        Self { streams: Vec::new(), random, delay, notice, gone: BTreeSet::new() }
     }
 
     /// A client connects.
@@ -121,8 +125,62 @@ impl Doors {
             present: true,
             open: true,
         });
-        self.push_up(now, index, Upward::Connected(tenant), agenda);
+        if self.gone.contains(&point) {
+            // Nobody answers there.
+            self.streams[index.0].open = false;
+            self.push_down(now, index, Downward::Lost, agenda);
+        } else {
+            self.push_up(now, index, Upward::Connected(tenant), agenda);
+        }
         index
+    }
+
+    /// A connection point is gone: what its clients sent and it did not read is lost, and some of what it sent last. Says how
+    /// many clients it had.
+    pub fn crash(&mut self, now: Instant, point: NodeIndex, agenda: &mut Agenda) -> usize {
+        self.gone.insert(point);
+        let mut lost = 0;
+        for index in 0..self.streams.len() {
+            let stream = &mut self.streams[index];
+            if stream.point != point || !stream.open {
+                continue;
+            }
+            stream.open = false;
+            stream.paused = false;
+            stream.up.clear();
+            if stream.present {
+                lost += 1;
+                stream.down.truncate(self.random.index(stream.down.len() + 1));
+                self.lose(now, ConnectionIndex(index), self.notice, agenda);
+            }
+        }
+        lost
+    }
+
+    /// A connection point stands still for a while: some of its clients find that out, within `notice`, and take it for gone.
+    pub fn pause(&mut self, now: Instant, point: NodeIndex, notice: Duration, agenda: &mut Agenda) {
+        for index in 0..self.streams.len() {
+            let stream = &self.streams[index];
+            if stream.point == point && stream.open && stream.present && self.random.chance(500) {
+                self.lose(now, ConnectionIndex(index), notice, agenda);
+            }
+        }
+    }
+
+    fn lose(&mut self, now: Instant, index: ConnectionIndex, notice: Duration, agenda: &mut Agenda) {
+        let late = self.random.duration(Duration::ZERO, notice);
+        let stream = &mut self.streams[index.0];
+        stream.down_last = stream.down_last.max(now + late);
+        self.push_down(now, index, Downward::Lost, agenda);
+    }
+
+    fn push_down(&mut self, now: Instant, index: ConnectionIndex, downward: Downward, agenda: &mut Agenda) {
+        let delay = self.random.duration(self.delay.0, self.delay.1);
+        let stream = &mut self.streams[index.0];
+        let at = (now + delay).max(stream.down_last);
+        stream.down_last = at;
+        stream.down.push_back(downward);
+        agenda.enter(at, Due::Downward(index));
     }
 
     /// A client sends a request.
@@ -196,31 +254,41 @@ impl Doors {
     /// A connection point replies.
     pub fn reply(&mut self, now: Instant, connection: ConnectionId, downward: Downward, agenda: &mut Agenda) {
         let index = ConnectionIndex::of(connection);
-        let delay = self.random.duration(self.delay.0, self.delay.1);
         let stream = &mut self.streams[index.0];
         if matches!(downward, Downward::Closed(_)) {
             stream.open = false;
         }
-        if !stream.present {
-            return;
+        if stream.present {
+            self.push_down(now, index, downward, agenda);
         }
-        let at = (now + delay).max(stream.down_last);
-        stream.down_last = at;
-        stream.down.push_back(downward);
-        agenda.enter(at, Due::Downward(index));
     }
 
     /// What arrives at a client now; nothing while it does not read.
-    pub fn arrive_down(&mut self, index: ConnectionIndex) -> Option<(Owner, Downward)> {
+    pub fn arrive_down(
+        &mut self,
+        now: Instant,
+        index: ConnectionIndex,
+        agenda: &mut Agenda,
+    ) -> Option<(Owner, Downward)> {
         let stream = &mut self.streams[index.0];
         if !stream.present || !stream.reading {
             return None;
         }
         let downward = stream.down.pop_front()?;
-        if matches!(downward, Downward::Closed(_)) {
-            stream.present = false;
+        let owner = stream.owner;
+        match downward {
+            Downward::Reply(_) => {}
+            Downward::Closed(_) => stream.present = false,
+            Downward::Lost => {
+                stream.present = false;
+                stream.down.clear();
+                if stream.open {
+                    // Not gone after all: it learns that its client is.
+                    self.push_up(now, index, Upward::Gone, agenda);
+                }
+            }
         }
-        Some((stream.owner, downward))
+        Some((owner, downward))
     }
 
     /// A client reads, or stops to.

@@ -120,6 +120,23 @@ impl Network {
         link.last_arrival = link.last_arrival.max(link.stalled_until);
     }
 
+    /// A machine is gone: what is on the way to it vanishes, and of what it sent last some may be lost.
+    pub fn cut(&mut self, node: NodeIndex) {
+        for (&(from, to), &LinkIndex(index)) in &self.index {
+            let queue = &mut self.links[index].queue;
+            let left = if to == node {
+                0
+            } else if from == node {
+                self.random.index(queue.len() + 1)
+            } else {
+                continue;
+            };
+            self.under_way -= queue.len() - left;
+            // Arrivals in excess find an empty queue.
+            queue.truncate(left);
+        }
+    }
+
     /// From now on links are fast and stalls are over.
     pub fn calm_down(&mut self, now: Instant, agenda: &mut Agenda) {
         self.calm = true;

@@ -57,6 +57,19 @@ pub enum Outgoing {
 /// The wall clock of a run begins here: 2024-01-01.
 const EPOCH_MICROS: i64 = 1_704_067_200_000_000;
 
+/// Whether a machine lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It does.
+    Well,
+    /// It stands still, and others take it for dead.
+    Paused,
+    /// It stood still, was taken for dead, and goes on.
+    Woken,
+    /// It is gone.
+    Crashed,
+}
+
 /// A machine and its driver.
 #[derive(Debug)]
 pub struct Node {
@@ -74,6 +87,8 @@ pub struct Node {
     pub work_at: Option<Instant>,
     /// It does nothing before.
     pub stalled_until: Instant,
+    /// Whether it lives.
+    pub fate: Fate,
     /// Its layout.
     pub layout: Option<Arc<Layout>>,
     /// The latest epoch it has asked somebody for.
@@ -94,6 +109,7 @@ impl Node {
             inbox: VecDeque::new(),
             work_at: None,
             stalled_until: Instant::ZERO,
+            fate: Fate::Well,
             layout: None,
             asked: Epoch(0),
             wall_ahead,
@@ -104,6 +120,22 @@ impl Node {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch)
+    }
+
+    /// Whether it is gone.
+    #[must_use]
+    pub fn is_crashed(&self) -> bool {
+        self.fate == Fate::Crashed
+    }
+
+    /// Whether anything in it waits for this machine, or would be sent to it. None of the layers behind the access points do.
+    #[must_use]
+    pub fn remembers(&self, machine: Address) -> bool {
+        match &self.machine {
+            AnyMachine::AccessPoint(access_point) => access_point.remembers(machine),
+            AnyMachine::ExitPoint(exit_point) => exit_point.remembers(machine),
+            AnyMachine::ConnectionPoint(_) | AnyMachine::Matcher(_) => false,
+        }
     }
 
     /// What its wall clock shows.

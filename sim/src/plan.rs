@@ -2,6 +2,7 @@
 //! most respects and extreme in a few: each draw has a tame side that is taken often.
 
 mod clients;
+mod points;
 mod settings;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::publisher::PublisherPlan;
 use crate::random::{Random, micros, millis};
 use crate::subscriber::SubscriberPlan;
 
+pub use points::Points;
 pub use settings::Configurations;
 
 /// How many of what.
@@ -73,6 +75,8 @@ pub struct Plan {
     pub notice: Duration,
     /// Layouts and stalls.
     pub troubles: Troubles,
+    /// How connection points come and die.
+    pub points: Points,
     /// How long clients are active and faults last.
     pub rough_for: Duration,
     /// Publishers.
@@ -143,7 +147,7 @@ impl Plan {
             }
         };
         let weather = weather(&mut random, stall_max);
-        let troubles = Troubles {
+        let mut troubles = Troubles {
             first_layout: *random.pick(&[millis(1), millis(40), millis(300)]),
             later_layouts: (random.below(4), *random.pick(&[millis(2), millis(50), millis(800)])),
             deaf: random.below(2) * 300,
@@ -168,11 +172,16 @@ impl Plan {
             }
             subscribers.truncate(4);
         }
+        let points = Points::draw(seed, &shape, rough_for);
+        if points.joining > 0 {
+            troubles.later_layouts.0 = troubles.later_layouts.0.max(u64::from(points.joining));
+        }
         Self {
             seed,
             shape,
             configurations,
             weather,
+            points,
             stream_delay: *random.pick(&[(micros(10), micros(50)), (micros(10), millis(3)), (millis(1), millis(20))]),
             notice: *random.pick(&[micros(100), millis(20), millis(600)]),
             troubles,
@@ -203,6 +212,7 @@ impl Plan {
                 skew: Duration::ZERO,
                 work_delay: (micros(5), micros(5)),
             },
+            points: Points::steady(),
             rough_for: Duration::MAX,
             publishers: Vec::new(),
             subscribers: Vec::new(),

@@ -90,6 +90,8 @@ pub struct Publisher {
     /// When it acts next by itself; others may nudge it before.
     beat: Instant,
     away_until: Instant,
+    /// Its connection point stopped, and it has not been back since.
+    bereaved: bool,
 }
 
 /// What stands before the first sequence of an instance: mostly 0, at times nearly the highest there is.
@@ -118,6 +120,7 @@ impl Publisher {
             impostors: Vec::new(),
             beat: Instant::ZERO,
             away_until: Instant::ZERO,
+            bereaved: false,
         }
     }
 
@@ -332,6 +335,9 @@ impl Publisher {
         let outgoing = self.unacknowledged.iter().cloned().collect::<Vec<_>>();
         if outgoing.is_empty() {
             return;
+        }
+        if std::mem::take(&mut self.bereaved) {
+            stage.count(Transition::ResentElsewhere);
         }
         stage.tally.add(Transition::ResentUnacknowledged, u64::try_from(outgoing.len()).unwrap_or(0));
         let items = outgoing.iter().map(|outgoing| self.item(stage, outgoing, true)).collect();

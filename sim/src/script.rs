@@ -16,6 +16,8 @@
 //! p open                                 also `drop`, `restart`, `repeat`, `reuse`
 //! p publish kind='road' n=3              `expires=TIME` may come first
 //! stall E0 200ms                         a machine; `stall A0 M1 200ms`: a link
+//! crash C0                               a connection point; `pause C0 1s`: it is taken for dead and wakes up
+//! layout without C0                      committed, known to all at once; `layout with C1`, one of `joining=N` of the cluster
 //! wait 50ms                              lets time pass; `settle` until nothing is under way
 //! ```
 
@@ -23,7 +25,7 @@ mod parse;
 
 use std::time::Duration;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Points};
 use crate::random::millis;
 use crate::transcript::Keep;
 use crate::world::World;
@@ -56,7 +58,9 @@ pub fn run(script: &str) -> Result<String, String> {
 
 fn transcript(scenario: &Scenario) -> Result<String, String> {
     let plan = Plan::scripted(scenario.shape.clone(), scenario.configurations.clone());
-    let plan = Plan { publishers: scenario.publishers.clone(), subscribers: scenario.subscribers.clone(), ..plan };
+    let points = Points { joining: scenario.joining, ..Points::steady() };
+    let plan =
+        Plan { points, publishers: scenario.publishers.clone(), subscribers: scenario.subscribers.clone(), ..plan };
     let mut world = World::new(plan, Keep::Lines);
     // Everybody has the layout before anything is asked.
     world.pass(millis(5));
@@ -67,6 +71,9 @@ fn transcript(scenario: &Scenario) -> Result<String, String> {
             Command::Subscriber(number, verb) => world.subscriber_does(*number, verb),
             Command::StallMachine(name, pause) => world.stall_machine(name, *pause)?,
             Command::StallLink(from, to, pause) => world.stall_link(from, to, *pause)?,
+            Command::Crash(point) => world.crash_point(point)?,
+            Command::Pause(point, pause) => world.pause_point(point, *pause)?,
+            Command::Layout { point, with } => world.layout_point(point, *with)?,
             Command::Wait(pause) => world.pass(*pause),
             Command::Settle => world.settle_script(Duration::from_secs(60)),
         }

@@ -1,5 +1,6 @@
 //! What everybody in a run shares: the time, what is due, the doors, the history, the transcript, the counts and the verdict.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gomera_cluster::time::Instant;
@@ -48,8 +49,12 @@ pub struct Stage {
     pub tally: Tally,
     /// The first promise that broke.
     pub violation: Option<Violation>,
-    /// The connection points.
+    /// The connection points that clients go to.
     pub points: Vec<NodeIndex>,
+    /// Connection points that stopped or were dropped, and since when the cluster may act on that.
+    pub unsure: BTreeMap<NodeIndex, Instant>,
+    /// Of 1000 subscribers whose connection point stopped, those that never come back.
+    pub deserters: u64,
     /// The dice of clients.
     pub random: Random,
     /// Publishers to wake at once: somebody has just seen a subscription acknowledged.
@@ -95,6 +100,13 @@ impl Stage {
     /// A client drops its connection.
     pub fn leave(&mut self, connection: ConnectionIndex) {
         self.doors.leave(self.now, connection, &mut self.agenda);
+    }
+
+    /// Until when the cluster surely took the client of this connection for present, if the client is there until now.
+    #[must_use]
+    pub fn present_until(&self, connection: ConnectionIndex) -> Instant {
+        let unsure = self.unsure.get(&self.doors.point(connection)).copied();
+        unsure.map_or(self.now, |since| since.min(self.now))
     }
 
     /// Something is due after a while.

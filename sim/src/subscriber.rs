@@ -202,6 +202,10 @@ pub struct Subscriber {
     reads_again_at: Instant,
     /// Its last attach was refused because there are as many sessions as there may be.
     turned_away: bool,
+    /// Its connection point stopped, and it has not been attached since.
+    bereaved: bool,
+    /// It never comes back.
+    deserted: bool,
 }
 
 impl Subscriber {
@@ -229,6 +233,8 @@ impl Subscriber {
             away_until: Instant::ZERO,
             reads_again_at: Instant::ZERO,
             turned_away: false,
+            bereaved: false,
+            deserted: false,
         }
     }
 
@@ -243,6 +249,9 @@ impl Subscriber {
     pub fn pending(&self, phase: Phase) -> Option<String> {
         let process = self.processes.last().expect("there is always a process");
         let name = &self.plan.name;
+        if self.deserted {
+            return None;
+        }
         match (phase, &process.standing) {
             (Phase::Rough, _) => None,
             (Phase::Leaving, Standing::Away) => None,
@@ -281,7 +290,7 @@ impl Subscriber {
 
     /// Does something.
     pub fn act(&mut self, stage: &mut Stage) {
-        if stage.phase == Phase::Leaving {
+        if stage.phase == Phase::Leaving || self.deserted {
             return;
         }
         match self.current().standing {
@@ -407,11 +416,15 @@ impl Subscriber {
         match downward {
             Downward::Reply(reply) => self.reply(stage, index, reply),
             Downward::Closed(reason) => self.closed(stage, index, reason),
+            Downward::Lost => self.lost(stage, index),
         }
     }
 
     /// A new phase of the run begins.
     pub fn enter_phase(&mut self, stage: &mut Stage) {
+        if self.deserted {
+            return;
+        }
         match stage.phase {
             Phase::Rough => {}
             Phase::Settling => {

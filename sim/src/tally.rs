@@ -63,6 +63,23 @@ pub enum Transition {
     EntriesCreditUsedUp,
     MatchesCreditUsedUp,
     SessionCreditUsedUp,
+    PointAdded,
+    PointDropped,
+    PointCrashed,
+    PointCrashedAttached,
+    PointCrashedUnacknowledged,
+    PointCrashedUnanswered,
+    PointPaused,
+    PointBuried,
+    PointForgotten,
+    DroppedRefused,
+    ZombieRefused,
+    ConnectionLost,
+    ResumedElsewhere,
+    ResentElsewhere,
+    LostWithoutInstance,
+    SessionDeserted,
+    SupersededByItself,
 }
 
 /// Every transition with its name, in order.
@@ -125,6 +142,23 @@ const NAMES: &[(Transition, &str)] = &[
     (Transition::EntriesCreditUsedUp, "an access point used up its credit of a matcher"),
     (Transition::MatchesCreditUsedUp, "a matcher used up its credit of an exit point"),
     (Transition::SessionCreditUsedUp, "an exit point used up its credit of a session"),
+    (Transition::PointAdded, "connection point added by a layout"),
+    (Transition::PointDropped, "connection point dropped by a layout while it served"),
+    (Transition::PointCrashed, "connection point crashed"),
+    (Transition::PointCrashedAttached, "connection point crashed with attached sessions"),
+    (Transition::PointCrashedUnacknowledged, "connection point crashed with unacknowledged publications"),
+    (Transition::PointCrashedUnanswered, "connection point crashed with unanswered operations"),
+    (Transition::PointPaused, "connection point paused and taken for dead"),
+    (Transition::PointBuried, "stopped connection point dropped by a layout"),
+    (Transition::PointForgotten, "an exit point detached what a dropped connection point held"),
+    (Transition::DroppedRefused, "frame of a dropped connection point refused"),
+    (Transition::ZombieRefused, "frame of a woken zombie refused"),
+    (Transition::ConnectionLost, "client lost its connection with its connection point"),
+    (Transition::ResumedElsewhere, "session resumed after its connection point stopped"),
+    (Transition::ResentElsewhere, "publications sent again after their connection point stopped"),
+    (Transition::LostWithoutInstance, "unacknowledged publications without instance lost with their connection point"),
+    (Transition::SessionDeserted, "session never resumed after its connection point stopped"),
+    (Transition::SupersededByItself, "client superseded by an earlier attach of its own that came late"),
 ];
 
 impl Transition {
@@ -178,12 +212,14 @@ impl Tally {
     /// How many things that are faults happened.
     #[must_use]
     pub fn faults(&self) -> u64 {
-        const FAULTS: [Transition; 5] = [
+        const FAULTS: [Transition; 7] = [
             Transition::ClientDropped,
             Transition::MachineStalled,
             Transition::LinkStalled,
             Transition::ClientStoppedReading,
             Transition::PublisherRestarted,
+            Transition::PointCrashed,
+            Transition::PointPaused,
         ];
         FAULTS.iter().map(|&fault| self.get(fault)).sum()
     }

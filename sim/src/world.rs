@@ -9,6 +9,7 @@
 mod bounds;
 mod machines;
 mod phases;
+mod points;
 mod scripted;
 
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ pub struct World {
     pub(crate) plan: Plan,
     pub(crate) nodes: Vec<Node>,
     by_address: BTreeMap<Address, NodeIndex>,
+    members: BTreeMap<Incarnation, Member>,
     pub(crate) network: Network,
     pub(crate) publishers: Vec<Publisher>,
     pub(crate) subscribers: Vec<Subscriber>,
@@ -57,7 +59,11 @@ pub struct World {
     under_way: BTreeMap<ConnectionId, u64>,
     pub(crate) names: Names,
     layouts: Vec<Arc<Layout>>,
+    /// Of each later layout, when each machine hears of it after the commit; none: not while faults last.
+    hearing: Vec<Vec<Option<Duration>>>,
     random: Random,
+    /// The dice of [`points`].
+    fates: Random,
     steps: u64,
     phase_since: Instant,
     checked_at: Instant,
@@ -90,14 +96,12 @@ impl World {
     #[must_use]
     pub fn new(plan: Plan, keep: Keep) -> Self {
         let mut random = Random::new(plan.seed);
-        let members = machines::members(&plan.shape);
-        let layout =
-            Layout::initial(plan.shape.settings.clone(), members.clone(), plan.shape.lanes, Epoch(1), LaneId(1));
-        let layouts = (0..=plan.troubles.later_layouts.0)
-            .map(|later| Arc::new(Layout { epoch: Epoch(1 + later), ..layout.clone() }))
-            .collect::<Vec<_>>();
+        let members = machines::members(&plan.shape, plan.points.joining);
+        let first = points::first(&plan.shape, &members);
+        let layout = Layout::initial(plan.shape.settings.clone(), first, plan.shape.lanes, Epoch(1), LaneId(1));
+        let fates = Random::new(plan.seed ^ 0x6661_7465);
         let mut names = Names::default();
-        let nodes = nodes(&plan, &layout, &members, &mut random, &mut names);
+        let nodes = nodes(&plan, &members, &mut random, &mut names);
         let by_address =
             nodes.iter().enumerate().map(|(index, node)| (node.address, NodeIndex(index))).collect::<BTreeMap<_, _>>();
         let points = layout.machines(Layer::ConnectionPoint).map(|address| by_address[&address]).collect();
@@ -111,6 +115,8 @@ impl World {
             tally: Tally::default(),
             violation: None,
             points,
+            unsure: BTreeMap::new(),
+            deserters: plan.points.deserters,
             random: random.fork(),
             publishers: if plan.scripted { 0 } else { plan.publishers.len() },
             subscribers: if plan.scripted { 0 } else { plan.subscribers.len() },
@@ -120,14 +126,17 @@ impl World {
             stage,
             nodes,
             by_address,
+            members,
             network,
             publishers: Vec::new(),
             subscribers: Vec::new(),
             under_way: BTreeMap::new(),
             watch: Watch::new(layout.machines(Layer::ExitPoint)),
             names,
-            layouts,
+            layouts: vec![Arc::new(layout)],
+            hearing: Vec::new(),
             random,
+            fates,
             steps: 0,
             phase_since: Instant::ZERO,
             checked_at: Instant::ZERO,
@@ -140,6 +149,8 @@ impl World {
 
     fn begin(&mut self) {
         let plan = self.plan.clone();
+        let later_layouts = usize::try_from(plan.troubles.later_layouts.0).expect("few");
+        self.hearing = vec![Vec::new(); later_layouts];
         for index in 0..self.nodes.len() {
             self.nodes[index].inbox.push_back(Incoming::Clock);
             self.wake(NodeIndex(index), Instant::ZERO);
@@ -147,15 +158,19 @@ impl World {
             self.stage.after(first, Due::Layout(NodeIndex(index), Epoch(1)));
             self.stage.after(Duration::from_secs(1) + first, Due::Clock(NodeIndex(index)));
             let deaf = self.random.chance(plan.troubles.deaf);
-            for later in 1..=plan.troubles.later_layouts.0 {
-                // Commits are spread over the rough time; each machine hears of each after a delay of its own.
-                let committed = plan.rough_for * u32::try_from(later).expect("few")
-                    / u32::try_from(plan.troubles.later_layouts.0 + 2).expect("few");
+            for hearing in &mut self.hearing {
                 let heard = self.random.duration(Duration::ZERO, plan.troubles.later_layouts.1);
-                if !deaf {
-                    self.stage.after(committed + heard, Due::Layout(NodeIndex(index), Epoch(1 + later)));
-                }
+                hearing.push((!deaf).then_some(heard));
             }
+        }
+        for later in 0..later_layouts {
+            // Commits are spread over the rough time; each machine hears of each after a delay of its own.
+            let committed = plan.rough_for * u32::try_from(later + 1).expect("few")
+                / u32::try_from(later_layouts + 2).expect("few");
+            self.stage.after(committed, Due::Commit(later));
+        }
+        for &at in &plan.points.stops {
+            self.stage.after(at, Due::Stop);
         }
         for (number, publisher) in plan.publishers.iter().enumerate() {
             let random = self.random.fork();
@@ -237,13 +252,15 @@ impl World {
             Due::Link(link) => self.frame_arrives(link),
             Due::Work(node) => self.work(node),
             Due::Clock(node) => {
-                self.nodes[node.0].inbox.push_back(Incoming::Clock);
-                self.wake(node, self.stage.now);
-                self.stage.after(Duration::from_secs(1), Due::Clock(node));
+                if !self.nodes[node.0].is_crashed() {
+                    self.hand(node, Incoming::Clock);
+                    self.wake(node, self.stage.now);
+                    self.stage.after(Duration::from_secs(1), Due::Clock(node));
+                }
             }
             Due::Layout(node, epoch) => {
                 let layout = self.layouts[usize::try_from(epoch.0).expect("few") - 1].clone();
-                self.nodes[node.0].inbox.push_back(Incoming::Layout(layout));
+                self.hand(node, Incoming::Layout(layout));
                 self.wake(node, self.stage.now);
             }
             Due::Upward(connection) => self.request_arrives(connection),
@@ -251,6 +268,9 @@ impl World {
             Due::Publisher(number) => self.publishers[number].act(&mut self.stage),
             Due::Subscriber(number) => self.subscribers[number].act(&mut self.stage),
             Due::Fault => self.fault(),
+            Due::Commit(later) => self.commit_later(later),
+            Due::Stop => self.stop_some(),
+            Due::Drop(node) => self.bury(node),
         }
     }
 
@@ -266,7 +286,8 @@ impl World {
     }
 
     fn reply_arrives(&mut self, connection: ConnectionIndex) {
-        let Some((owner, downward)) = self.stage.doors.arrive_down(connection) else {
+        let now = self.stage.now;
+        let Some((owner, downward)) = self.stage.doors.arrive_down(now, connection, &mut self.stage.agenda) else {
             return;
         };
         self.taken(connection, &downward);
@@ -309,13 +330,7 @@ impl World {
     }
 }
 
-fn nodes(
-    plan: &Plan,
-    layout: &Layout,
-    members: &BTreeMap<Incarnation, Member>,
-    random: &mut Random,
-    names: &mut Names,
-) -> Vec<Node> {
+fn nodes(plan: &Plan, members: &BTreeMap<Incarnation, Member>, random: &mut Random, names: &mut Names) -> Vec<Node> {
     let mut nodes = Vec::new();
     for layer in Layer::ALL {
         for (number, (&incarnation, member)) in members.iter().filter(|(_, member)| member.layer == layer).enumerate() {
@@ -335,7 +350,6 @@ fn nodes(
             }
         }
     }
-    debug_assert!(nodes.iter().all(|node| layout.names(node.address)), "every machine is in the layout");
     nodes
 }
 
@@ -359,6 +373,7 @@ fn costs(downward: &Downward) -> Vec<u64> {
             | ClientReply::Found { .. }
             | ClientReply::Failed { .. },
         )
-        | Downward::Closed(_) => Vec::new(),
+        | Downward::Closed(_)
+        | Downward::Lost => Vec::new(),
     }
 }

@@ -102,3 +102,29 @@ fn a_sender_that_the_layout_does_not_name_is_refused() {
     tell(&mut machine, address(77, 0), 1, publish(1, 1));
     assert_eq!((machine.statistics().misdirected, machine.statistics().publications), (1, 0));
 }
+
+#[test]
+fn a_connection_point_that_a_layout_drops_gets_nothing_more_and_its_share_of_credit_goes() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1)));
+    tell(&mut machine, CONNECTION_POINT, 1, open(1));
+    tell(&mut machine, CONNECTION_POINT, 1, publish(1, 1));
+    assert!(told(&mut machine).iter().any(|(to, _)| *to == CONNECTION_POINT) && machine.remembers(CONNECTION_POINT));
+    let mut without = Layout::clone(&layout(2));
+    without.lanes = layout(1).lanes.clone();
+    without.members.remove(&CONNECTION_POINT.node);
+    machine.handle(Instant::ZERO, NodeEvent::Layout(Arc::new(without)));
+    assert!(!machine.remembers(CONNECTION_POINT));
+    tell(&mut machine, CONNECTION_POINT, 1, publish(1, 2));
+    tell(&mut machine, CONNECTION_POINT, 1, open(1));
+    assert_eq!((machine.statistics().misdirected, machine.statistics().publications), (2, 1), "refused");
+    // Its client comes back elsewhere: the attachment there is the newer one, and who is gone is not told.
+    tell(&mut machine, address(5, 0), 2, open(1));
+    let told = told(&mut machine);
+    let is_opened = |message: &Message| {
+        matches!(message, Message::ConnectionPoint(ToConnectionPoint::PublisherOpened(opened))
+            if opened.generation == Generation(2) && opened.sequenced == Sequence(1))
+    };
+    assert!(told.iter().any(|(to, message)| *to == address(5, 0) && is_opened(message)), "{told:?}");
+    assert!(told.iter().all(|(to, _)| *to != CONNECTION_POINT), "{told:?}");
+}

@@ -176,6 +176,28 @@ impl Sessions {
     }
 }
 
+impl Forgetting {
+    /// Whether this connection point waits for the end of the session.
+    pub(super) fn concerns(&self, connection_point: Address) -> bool {
+        let answered = match self.answer {
+            Answer::None => false,
+            Answer::Client { connection_point: asked, connection: _ } => asked == connection_point,
+        };
+        answered || self.waiting.iter().any(|&(from, _)| from == connection_point)
+    }
+
+    /// Connection points are gone: nobody waits there for an answer any more, and nobody is to be attached there.
+    pub(super) fn abandon(&mut self, layout: &Layout) {
+        match self.answer {
+            Answer::Client { connection_point, connection: _ } if !layout.names(connection_point) => {
+                self.answer = Answer::None;
+            }
+            Answer::None | Answer::Client { .. } => {}
+        }
+        self.waiting.retain(|&(from, _)| layout.names(from));
+    }
+}
+
 impl Carriage {
     /// Whether the `Forget` is on a lane that exists.
     fn stands(self, layout: &Layout) -> bool {

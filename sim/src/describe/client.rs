@@ -77,6 +77,7 @@ pub fn downward(downward: &Downward) -> String {
             None => "closed".to_owned(),
             Some(failure) => format!("closed {:?}: {}", failure.kind, failure.message),
         },
+        Downward::Lost => "connection lost".to_owned(),
     }
 }
 

@@ -21,6 +21,17 @@ impl Publisher {
                 if reason.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Exhausted) {
                     stage.count(Transition::PublishersRefused);
                 }
+                if reason.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Aborted) {
+                    stage.count(Transition::SupersededByItself);
+                }
+                self.away(stage);
+            }
+            Downward::Lost => {
+                stage.count(Transition::ConnectionLost);
+                if !self.plan.with_instance && !self.unacknowledged.is_empty() {
+                    stage.count(Transition::LostWithoutInstance);
+                }
+                self.bereaved = true;
                 self.away(stage);
             }
         }

@@ -18,6 +18,7 @@ use crate::subscriber::{Acknowledging, SubscriberPlan};
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub(super) shape: Shape,
+    pub(super) joining: u16,
     pub(super) configurations: Configurations,
     pub(super) show: Show,
     pub(super) publishers: Vec<PublisherPlan>,
@@ -32,6 +33,9 @@ pub(super) enum Command {
     Subscriber(usize, SubscriberVerb),
     StallMachine(String, Duration),
     StallLink(String, String, Duration),
+    Crash(String),
+    Pause(String, Duration),
+    Layout { point: String, with: bool },
     Wait(Duration),
     Settle,
 }
@@ -69,6 +73,7 @@ pub(crate) enum SubscriberVerb {
 pub(super) fn scenario(text: &str) -> Result<Scenario, String> {
     let mut scenario = Scenario {
         shape: Shape::single(),
+        joining: 0,
         configurations: Configurations::shipped(),
         show: Show::Clients,
         publishers: Vec::new(),
@@ -107,6 +112,17 @@ impl Scenario {
                 [from, to, pause] => Command::StallLink(from.clone(), to.clone(), duration(pause)?),
                 _ => return Err("must be `stall MACHINE TIME` or `stall FROM TO TIME`".to_owned()),
             },
+            "crash" => Command::Crash(rest.first().ok_or("needs a connection point")?.clone()),
+            "pause" => match rest {
+                [point, pause] => Command::Pause(point.clone(), duration(pause)?),
+                _ => return Err("must be `pause POINT TIME`".to_owned()),
+            },
+            "layout" => match rest {
+                [how, point] if how == "with" || how == "without" => {
+                    Command::Layout { point: point.clone(), with: how == "with" }
+                }
+                _ => return Err("must be `layout with POINT` or `layout without POINT`".to_owned()),
+            },
             "wait" => Command::Wait(duration(rest.first().ok_or("needs a time")?)?),
             "settle" => Command::Settle,
             name => self.client(name, rest)?,
@@ -136,11 +152,12 @@ impl Scenario {
             let value: u16 = value.parse().map_err(|_| format!("{value} is not a number"))?;
             match name {
                 "lanes" => self.shape.lanes = value,
+                "joining" => self.joining = value,
                 "slices" => {
                     self.shape.settings.matcher_slices = value;
                     self.shape.settings.session_slices = value;
                 }
-                other => return Err(format!("{other} is not a setting: lanes, slices")),
+                other => return Err(format!("{other} is not a setting: lanes, joining, slices")),
             }
         }
         Ok(())

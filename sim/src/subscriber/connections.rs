@@ -5,6 +5,7 @@ use gomera_connection_point::client::ClientRequest;
 
 use super::{Asking, Contested, End, Process, Standing, Subscriber};
 use crate::doors::{ConnectionIndex, Owner};
+use crate::history::Standing as LifeStanding;
 use crate::random::millis;
 use crate::stage::Stage;
 use crate::tally::Transition;
@@ -63,10 +64,32 @@ impl Subscriber {
         self.away(stage, index, End::Left);
     }
 
+    /// A process's connection point has stopped, or seems so. A superseded process stays away for good.
+    pub(super) fn lost(&mut self, stage: &mut Stage, index: usize) {
+        stage.count(Transition::ConnectionLost);
+        self.bereaved = true;
+        self.away(stage, index, End::Left);
+        if index + 1 < self.processes.len() {
+            self.processes.remove(index);
+        } else if stage.is_rough() && self.processes.len() == 1 && self.random.chance(stage.deserters) {
+            self.desert(stage);
+        }
+    }
+
+    /// It never comes back: its session ends when it expires.
+    fn desert(&mut self, stage: &mut Stage) {
+        stage.count(Transition::SessionDeserted);
+        stage.note(|| format!("{} never comes back", self.plan.name));
+        self.deserted = true;
+        if let Some(life) = stage.history.going(self.session) {
+            stage.history.life(life).standing = LifeStanding::Over;
+        }
+    }
+
     /// A process has no connection any more.
     pub(super) fn away(&mut self, stage: &mut Stage, index: usize, end: End) {
         let process = &mut self.processes[index];
-        process.connection = None;
+        let present_until = process.connection.take().map_or(stage.now, |connection| stage.present_until(connection));
         let asked = std::mem::take(&mut process.asked);
         match std::mem::replace(&mut process.standing, Standing::Away) {
             Standing::Away => {}
@@ -77,7 +100,7 @@ impl Subscriber {
             Standing::Attached(attachment) => {
                 // Only a session that never is too slow is surely attached until its client leaves.
                 let until = match (self.plan.options.slow, end) {
-                    (SlowPolicy::DropOldest, End::Left) => stage.now,
+                    (SlowPolicy::DropOldest, End::Left) => present_until,
                     (
                         SlowPolicy::DropOldest | SlowPolicy::Disconnect | SlowPolicy::Block { .. },
                         End::Left | End::Told,

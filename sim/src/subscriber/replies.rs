@@ -86,6 +86,9 @@ impl Subscriber {
             let what = format!("was attached as {} in answer to {:?}", reply.session, reply.request);
             self.wrong(stage, Promise::Surface, None, &what);
         }
+        if std::mem::take(&mut self.bereaved) && reply.resumed {
+            stage.count(Transition::ResumedElsewhere);
+        }
         let going = stage.history.going(self.session);
         let away = stage.now.since(self.attached_until);
         let may_have_ended = self.may_have_ended(stage);
@@ -430,7 +433,12 @@ impl Subscriber {
                     self.wrong(stage, Promise::Surface, None, "was closed without a reason");
                 }
             }
-            Some(FailureKind::Aborted) => stage.count(Transition::AttachSuperseded),
+            Some(FailureKind::Aborted) => {
+                stage.count(Transition::AttachSuperseded);
+                if index + 1 == self.processes.len() {
+                    stage.count(Transition::SupersededByItself);
+                }
+            }
             Some(FailureKind::Exhausted) => match (&self.processes[index].standing, self.plan.options.slow) {
                 (Standing::Attached(_), SlowPolicy::Block { .. }) => stage.count(Transition::BlockRanOut),
                 (Standing::Attached(_), SlowPolicy::Disconnect | SlowPolicy::DropOldest) => {

@@ -25,11 +25,12 @@ use crate::plan::{Configurations, Shape};
 use crate::random::micros;
 use crate::tally::Transition;
 
-/// The members of a layout of this shape. Incarnations only have to differ.
-pub(super) fn members(shape: &Shape) -> BTreeMap<Incarnation, Member> {
+/// All nodes of a run of this shape, with `joining` connection points beyond it. Incarnations only have to differ.
+pub(super) fn members(shape: &Shape, joining: u16) -> BTreeMap<Incarnation, Member> {
     let mut members = BTreeMap::new();
     for (place, layer) in Layer::ALL.into_iter().enumerate() {
-        for number in 0..shape.nodes[place] {
+        let later = if layer == Layer::ConnectionPoint { joining } else { 0 };
+        for number in 0..shape.nodes[place] + later {
             let incarnation = Incarnation(u64::try_from(place).expect("four") * 1000 + u64::from(number) + 1);
             let name: Arc<str> = Arc::from(format!("{layer}-{number}"));
             let member = Member {
@@ -58,9 +59,20 @@ pub(super) fn machine(layer: Layer, address: Address, configurations: &Configura
 }
 
 impl World {
+    /// A machine receives something, if it is there.
+    pub(super) fn hand(&mut self, index: NodeIndex, incoming: Incoming) {
+        let node = &mut self.nodes[index.0];
+        if !node.is_crashed() {
+            node.inbox.push_back(incoming);
+        }
+    }
+
     /// A machine works at this instant at the latest.
     pub(super) fn wake(&mut self, index: NodeIndex, at: Instant) {
         let node = &mut self.nodes[index.0];
+        if node.is_crashed() {
+            return;
+        }
         if node.work_at.is_none_or(|planned| at < planned) {
             node.work_at = Some(at);
             self.stage.agenda.enter(at, Due::Work(index));
@@ -111,6 +123,8 @@ impl World {
         if stalled_until > now {
             return self.wake(index, stalled_until);
         }
+        self.has_woken(index);
+        let epoch_before = self.nodes[index.0].epoch();
         let waiting = self.nodes[index.0].inbox.len();
         let batch =
             if self.plan.scripted || self.random.chance(300) { waiting } else { 1 + self.random.index(waiting.max(1)) };
@@ -128,7 +142,10 @@ impl World {
         self.nodes[index.0].drain(&mut outgoing);
         for action in outgoing {
             match action {
-                Outgoing::Send(send) => self.send(index, send),
+                Outgoing::Send(send) => {
+                    self.check_addressee(index, epoch_before, &send);
+                    self.send(index, send);
+                }
                 Outgoing::Client(action) => self.client(index, action),
             }
         }
@@ -152,6 +169,8 @@ impl World {
                 if frame.epoch > node.epoch() || node.epoch() == Epoch(0) {
                     self.stage.tally.count(Transition::HeldAtGate);
                 }
+                self.count_refused(index, frame);
+                let node = &self.nodes[index.0];
                 self.watch.handled(frame, &mut self.stage.tally);
                 let (name, names) = (&node.name, &self.names);
                 self.stage.transcript.note(self.stage.now, || {
@@ -163,6 +182,8 @@ impl World {
                     if layout.epoch > Epoch(1) {
                         self.stage.tally.count(Transition::LayoutChanged);
                     }
+                    self.count_change(index, layout);
+                    let node = &self.nodes[index.0];
                     let name = &node.name;
                     self.stage.transcript.note(self.stage.now, || format!("{name} has layout {}", layout.epoch.0));
                 }
@@ -196,7 +217,9 @@ impl World {
                 describe::message(names, &frame.message)
             )
         });
-        self.network.send(self.stage.now, from, to, frame, &mut self.stage.agenda);
+        if !self.nodes[to.0].is_crashed() {
+            self.network.send(self.stage.now, from, to, frame, &mut self.stage.agenda);
+        }
     }
 
     fn client(&mut self, point: NodeIndex, action: ClientAction) {
@@ -242,7 +265,7 @@ impl World {
         let told = if self.plan.scripted || self.random.chance(500) { vec![costs.iter().sum()] } else { costs };
         for cost in told.into_iter().filter(|&cost| cost > 0) {
             let event = ClientEvent::Taken { connection: connection.id(), cost };
-            self.nodes[point.0].inbox.push_back(Incoming::Client(event));
+            self.hand(point, Incoming::Client(event));
         }
         self.wake_soon(point);
     }

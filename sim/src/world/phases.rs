@@ -104,7 +104,7 @@ impl World {
         self.stage.doors.calm_down(now, &mut self.stage.agenda);
         let latest = self.layouts.last().expect("there is a layout").clone();
         for index in 0..self.nodes.len() {
-            self.nodes[index].inbox.push_back(Incoming::Layout(latest.clone()));
+            self.hand(NodeIndex(index), Incoming::Layout(latest.clone()));
             self.stage.agenda.enter(now, Due::Layout(NodeIndex(index), Epoch(latest.epoch.0)));
         }
         self.wake_all();
@@ -122,6 +122,9 @@ impl World {
         if clients.is_some() {
             return clients;
         }
+        if let Some(stopped) = self.stopped_and_named() {
+            return Some(format!("a layout without {stopped} is to come"));
+        }
         if self.network.under_way() > 0 {
             return Some(format!("{} frames are under way", self.network.under_way()));
         }
@@ -131,6 +134,7 @@ impl World {
         if let Some(what) = self.stage.doors.under_way() {
             return Some(what);
         }
-        self.nodes.iter().find_map(|node| bounds::kept(node, phase))
+        let kept = self.nodes.iter().filter(|node| !node.is_crashed()).find_map(|node| bounds::kept(node, phase));
+        kept.or_else(|| self.remembered())
     }
 }

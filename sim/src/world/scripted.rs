@@ -48,6 +48,29 @@ impl World {
         Ok(())
     }
 
+    /// A connection point crashes.
+    pub(crate) fn crash_point(&mut self, name: &str) -> Result<(), String> {
+        self.crash(self.point_named(name)?);
+        Ok(())
+    }
+
+    /// A connection point stands still for a while, and is taken for dead.
+    pub(crate) fn pause_point(&mut self, name: &str, pause: Duration) -> Result<(), String> {
+        self.pause(self.point_named(name)?, pause);
+        Ok(())
+    }
+
+    /// A layout with or without a connection point.
+    pub(crate) fn layout_point(&mut self, name: &str, with: bool) -> Result<(), String> {
+        let node = Some(self.point_named(name)?);
+        if with {
+            self.commit_at_once(node, None)
+        } else {
+            self.commit_at_once(None, node)
+        }
+        Ok(())
+    }
+
     /// Stalls a link.
     pub(crate) fn stall_link(&mut self, from: &str, to: &str, pause: Duration) -> Result<(), String> {
         let (from, to) = (self.machine_named(from)?, self.machine_named(to)?);

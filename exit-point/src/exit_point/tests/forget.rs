@@ -122,6 +122,26 @@ fn attaches_that_wait_for_a_session_to_be_forgotten_are_taken_in_order_and_are_b
 }
 
 #[test]
+fn nobody_is_answered_or_attached_at_a_connection_point_that_is_gone() {
+    let mut rig = Rig::new(Config::default());
+    let old = rig.attach("s");
+    rig.end(&old);
+    for from in [CONNECTION_POINT, OTHER_CONNECTION_POINT, CONNECTION_POINT] {
+        let attach = rig.attach_message("s");
+        rig.tell(from, ToExitPoint::Attach(attach));
+    }
+    assert!(rig.exit.remembers(CONNECTION_POINT));
+    let mut without = Layout::clone(&layout(2));
+    without.members.remove(&CONNECTION_POINT.node);
+    rig.event(NodeEvent::Layout(Arc::new(without)));
+    assert!(!rig.exit.remembers(CONNECTION_POINT) && rig.exit.remembers(OTHER_CONNECTION_POINT));
+    let sent = rig.sent.len();
+    forgotten(&mut rig, (old.session, old.generation()));
+    assert!(rig.sent[sent..].iter().all(|send| send.to != CONNECTION_POINT), "{:?}", &rig.sent[sent..]);
+    assert_eq!((rig.ended().len(), rig.exit.statistics().sessions_attached), (0, 1), "where its client is now");
+}
+
+#[test]
 fn sessions_being_forgotten_count_against_the_limit() {
     let mut rig = Rig::new(Config { tenant_sessions_max: 1, ..Config::default() });
     let client = rig.attach("s");

@@ -1,0 +1,55 @@
+//! How connection points come and die, as a seed decides. Drawn from dice of its own, so that the rest of a seed does not
+//! depend on it.
+
+use std::time::Duration;
+
+use super::Shape;
+use crate::random::{Random, millis};
+
+/// How connection points come and die. Chances are of 1000.
+#[derive(Clone, Debug)]
+pub struct Points {
+    /// Nodes that exist from the start and that only later layouts name.
+    pub joining: u16,
+    /// When one stops, if another one is left to serve.
+    pub stops: Vec<Duration>,
+    /// Of those that stop, those that are only paused, taken for dead, and wake up.
+    pub paused: u64,
+    /// A layout without the one that stopped is committed so much later.
+    pub dropped_after: (Duration, Duration),
+    /// Of the later layouts, those that drop one that serves.
+    pub withdrawals: u64,
+    /// Of the subscribers whose connection point stopped, those that never come back.
+    pub deserters: u64,
+}
+
+impl Points {
+    /// All stay as they are.
+    #[must_use]
+    pub const fn steady() -> Self {
+        let none = Duration::ZERO;
+        Self { joining: 0, stops: Vec::new(), paused: 0, dropped_after: (none, none), withdrawals: 0, deserters: 0 }
+    }
+
+    pub(super) fn draw(seed: u64, shape: &Shape, rough_for: Duration) -> Self {
+        let mut random = Random::new(seed ^ 0x0070_6f69_6e74_7300);
+        if random.chance(350) {
+            return Self::steady();
+        }
+        let least = if shape.nodes[0] == 1 { 1 } else { 0 };
+        let joining = u16::try_from(random.between(least, 2)).expect("small");
+        let stops = random.between(0, 3);
+        Self {
+            joining,
+            stops: (0..stops).map(|_| random.duration(millis(20), rough_for)).collect(),
+            paused: *random.pick(&[0, 300, 1000]),
+            dropped_after: *random.pick(&[
+                (millis(1), millis(5)),
+                (millis(10), millis(200)),
+                (millis(300), millis(2500)),
+            ]),
+            withdrawals: *random.pick(&[0, 300, 600]),
+            deserters: *random.pick(&[0, 0, 100, 300]),
+        }
+    }
+}
