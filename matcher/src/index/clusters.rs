@@ -119,9 +119,13 @@ pub struct Cluster {
 
 impl Cluster {
     /// Whether so many publications have the key, and so many rows stand under it, that rows with another choice should take
-    /// it.
-    pub fn is_frequent(&self, events: u64) -> bool {
-        self.rows >= 64 && u64::from(self.hits) * 16 > events.saturating_sub(self.born)
+    /// it: one in sixteen, or one in 256 if that is more than what filters ask for let expect, of so many lanes under keys of the
+    /// attribute.
+    pub fn is_frequent(&self, events: u64, keys: u32) -> bool {
+        let (hits, rows) = (u64::from(self.hits), u64::from(self.rows));
+        let judged = events.saturating_sub(self.born);
+        let is_underrated = hits >= 4 && hits * 256 > judged && hits * u64::from(keys) > 4 * judged * (rows + 1);
+        (rows >= 64 && hits >= 64 && hits * 16 > judged) || (rows >= 8 && is_underrated)
     }
 }
 

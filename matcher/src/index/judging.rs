@@ -13,7 +13,7 @@ use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, TenantId, scan_key};
 use super::crowds::Crowd;
 use super::ladders::{Ladders, Reached};
 use super::pages::Pages;
-use super::program::View;
+use super::program::{NO_SLOT, View};
 use super::reading::{Kind, Reading, read};
 use super::schema::Schema;
 use super::scratch::{Found, Guess, Scratch, Sought, Trust};
@@ -22,7 +22,7 @@ use super::{Contexts, Output, RowId, Slices};
 use crate::kernel::{Codes, Columns, Kernel, LANES, Verdict, prefetch, prefetch_selected};
 
 /// Times that a key is found before it is asked whether it was a good choice, and then whenever they have doubled.
-const SUSPICIOUS_HITS: u32 = 64;
+const SUSPICIOUS_HITS: u32 = 4;
 
 /// Lanes to be compared together, up to 64 of each block.
 const BATCH: usize = 16;
@@ -195,7 +195,7 @@ pub fn judge(
     if schema.scanned > 0 {
         judging.cluster(scan_key(tenant), Trust::Full);
     }
-    judging.find();
+    judging.find(schema);
     for &id in &*present {
         for &ladder in &schema.slot(id).ladders {
             judging.ladders.get(ladder).reach(kernel, judging.codes, judging.reached);
@@ -223,7 +223,7 @@ impl<'a, O: Output> Judging<'a, O> {
     }
 
     /// Looks the keys up. Each step of it waits for memory, so each is done for all of them together.
-    fn find(&mut self) {
+    fn find(&mut self, schema: &Schema) {
         for Sought { key, hash, trust } in self.sought.drain(..) {
             if let Some(cluster) = self.clusters.guess(hash) {
                 self.guesses.push(Guess { key, cluster, trust });
@@ -238,7 +238,8 @@ impl<'a, O: Output> Judging<'a, O> {
             cluster.stamp = self.epoch;
             cluster.hits = cluster.hits.saturating_add(1);
             if cluster.hits >= SUSPICIOUS_HITS && cluster.hits.is_power_of_two() {
-                self.is_suspicious |= cluster.is_frequent(self.events);
+                let keys = if key.slot == NO_SLOT { 0 } else { schema.slot(key.slot).keys };
+                self.is_suspicious |= cluster.is_frequent(self.events, keys);
             }
             prefetch(self.blocks.get(cluster.head));
             self.found.push(Found { block: cluster.head, trust });

@@ -273,7 +273,9 @@ impl Store {
         let cluster = self.clusters.get(owner);
         let judged = schema.events.saturating_sub(cluster.born).max(1);
         let part = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        cluster.is_frequent(schema.events).then(|| part(u64::from(cluster.hits)) / part(judged))
+        // What every publication finds has no attribute.
+        let keys = if cluster.key.slot == program::NO_SLOT { 0 } else { schema.slot(cluster.key.slot).keys };
+        cluster.is_frequent(schema.events, keys).then(|| part(u64::from(cluster.hits)) / part(judged))
     }
 
     /// The tenant of a lane.
