@@ -1,7 +1,7 @@
 //! The machine of one matcher shard: lets messages through the gate, and has lanes worked off in steps.
 //!
 //! ```text
-//!   waiting ──first Layout──▶ serving ──newer Layout, same replicas──▶ serving
+//!   waiting ──first Layout──▶ serving ──newer Layout, which counts in each lane from its barrier on──▶ serving
 //!   (all held)
 //! ```
 
