@@ -23,8 +23,10 @@ fn a_value_that_turns_out_frequent_costs_less_once_the_machine_had_time() {
         bench.entries(vec![operation(put("s", &format!("id{index}"), version(1, index + 1), index, &text))]);
     }
     bench.drain();
-    let (early, early_matches) = judge(&mut bench, 0, 64);
-    assert!(early >= 64 * 250, "every row under the value is looked at: {early}");
+    let (early, early_matches) = judge(&mut bench, 0, 4);
+    assert!(early >= 4 * 250, "every row under the value is looked at: {early}");
+    // By now the value has proved to be frequent; some rows may have moved already.
+    judge(&mut bench, 4, 60);
     let mut rounds = 0;
     while bench.machine.poll_timeout().is_some_and(|at| at == Instant::ZERO) {
         bench.machine.handle_timeout(Instant::ZERO);
@@ -32,9 +34,8 @@ fn a_value_that_turns_out_frequent_costs_less_once_the_machine_had_time() {
         rounds += 1;
         assert!(rounds < 1_000, "it comes to rest");
     }
-    assert!(rounds >= 4, "in steps: {rounds}");
-    let (late, late_matches) = judge(&mut bench, 64, 64);
+    let (late, late_matches) = judge(&mut bench, 64, 4);
     // Fewer than 64 rows under a key are left where they are.
     assert!(late * 4 < early, "{early} before, {late} after");
-    assert_eq!((early_matches, late_matches), (64 * 16, 64 * 16));
+    assert_eq!((early_matches, late_matches), (4 * 16, 4 * 16));
 }
