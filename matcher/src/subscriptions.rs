@@ -19,20 +19,19 @@
 
 mod doomed;
 mod hits;
+mod limits;
+mod reads;
 mod rows;
 mod sessions;
 mod weights;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::identity::{Handle, SubscriptionKey, Tenant};
 use gomera_cluster::layout::MatcherSlice;
-use gomera_cluster::operation::{
-    Change, Description, Excess, Existing, Limited, Operation, Outcome, Subscription, Version,
-};
+use gomera_cluster::operation::{Change, Existing, Operation, Outcome, Subscription, Version};
 use gomera_cluster::position::Vector;
 use gomera_cluster::publication::Envelope;
 use gomera_cluster::table::Seeded;
@@ -414,33 +413,6 @@ impl Subscriptions {
         }
     }
 
-    fn describe_one(&self, operation: &Operation, key: SubscriptionKey) -> Outcome {
-        if self.is_over(operation) {
-            return Outcome::Superseded;
-        }
-        match self.rows.find(key).filter(|&id| !self.is_doomed(id)) {
-            None => Outcome::NotFound,
-            Some(id) => Outcome::Found(vec![describe(self.rows.get(id))]),
-        }
-    }
-
-    fn list(&self, operation: &Operation, judged: &SliceSet, after: Option<Handle>, limit: u16) -> Outcome {
-        if self.is_over(operation) {
-            return Outcome::Superseded;
-        }
-        let Some(session) = self.sessions.find(operation.session) else { return Outcome::Found(Vec::new()) };
-        // What others judge they list themselves.
-        let rows = self.sessions.get(session).rows_after(after).filter(|&id| judged.contains(self.rows.get(id).slice));
-        Outcome::Found(rows.take(usize::from(limit)).map(|id| describe(self.rows.get(id))).collect())
-    }
-
-    /// Whether an operation is of a life of its session that has ended: its client may not know yet, and must not be told that
-    /// there are no subscriptions.
-    fn is_over(&self, operation: &Operation) -> bool {
-        let session = self.sessions.find(operation.session);
-        session.is_some_and(|id| self.sessions.get(id).has_forgotten(operation.version.generation))
-    }
-
     /// The row of a subscription; one of an ended session is removed here and now instead.
     fn find(&mut self, key: SubscriptionKey) -> Option<RowId> {
         let id = self.rows.find(key)?;
@@ -458,22 +430,6 @@ impl Subscriptions {
 
     fn check_version(&self, id: RowId, version: Version) -> Result<(), Outcome> {
         if self.rows.get(id).version > version { Err(Outcome::Superseded) } else { Ok(()) }
-    }
-
-    fn check_limits(&self, tenant: &Tenant, session: SessionId, weight: &Weight) -> Result<(), Outcome> {
-        let of_session = self.sessions.get(session).rows_len();
-        let of_tenant = self.weights.of(tenant).subscriptions;
-        let of_tenant = usize::try_from(of_tenant).expect("32 bits fit a usize");
-        for (have, limit) in [
-            (of_session, self.config.subscriptions_per_session_max),
-            (of_tenant, self.config.subscriptions_per_tenant_max),
-            (self.rows.len(), self.config.subscriptions_max),
-        ] {
-            if have >= usize::try_from(limit).expect("32 bits fit a usize") {
-                return Err(Outcome::LimitExceeded(too_many(limit)));
-            }
-        }
-        self.weights.check(tenant, &Weight::default(), weight).map_err(Outcome::LimitExceeded)
     }
 
     fn note_expiry(&mut self, id: RowId, before: Option<Timestamp>, after: Option<Timestamp>) {
@@ -510,25 +466,11 @@ pub fn removable_until(now: Timestamp, slack: Duration) -> Timestamp {
     Timestamp(now.0.saturating_sub(i64::try_from(slack.as_micros()).unwrap_or(i64::MAX)))
 }
 
-/// A table of so many is full.
-fn too_many(limit: u32) -> Excess {
-    Excess { limited: Limited::Subscriptions, limit: u64::from(limit), used: u64::from(limit), asked: 1 }
-}
-
 /// With the table of sessions full, what a session unknown here asks of a subscription finds none.
 fn unless_limited(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::LimitExceeded(_) => Outcome::NotFound,
         Outcome::Applied { .. } | Outcome::NotFound | Outcome::Superseded | Outcome::Found(_) => outcome,
-    }
-}
-
-fn describe(row: &Row) -> Description {
-    Description {
-        id: Arc::clone(&row.id),
-        handle: row.handle,
-        filter: row.filter.clone(),
-        options: row.options.clone(),
     }
 }
 

@@ -152,7 +152,7 @@ impl Sessions {
             return Ok(id);
         }
         if self.len() >= usize::try_from(self.sessions_max).expect("32 bits fit a usize") {
-            return Err(Outcome::LimitExceeded(super::too_many(self.sessions_max)));
+            return Err(Outcome::LimitExceeded(super::limits::too_many(self.sessions_max)));
         }
         let id = self.free.pop().unwrap_or_else(|| {
             self.sessions.push(None);

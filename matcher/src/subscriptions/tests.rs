@@ -1,12 +1,13 @@
 //! Claims about versions, tombstones, contexts, sessions that end, and limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_model::value::Value;
 
 use super::*;
 use crate::fixture::{attributes, envelope, filter, key, operation, put, put_with, session, version};
-use gomera_cluster::operation::SubscriptionOptions;
+use gomera_cluster::operation::{Excess, Limited, SubscriptionOptions};
 
 const SLICE: MatcherSlice = MatcherSlice(0);
 
