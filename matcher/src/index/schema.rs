@@ -317,6 +317,8 @@ impl Schema {
         /// are up to five times as wide as the mean, and as many other samples fall there by chance; a lower limit would have rows
         /// settle again for nothing.
         const CROWDING_MAX: f64 = 0.05;
+        /// So many samples fill all codes, whatever fitted before: once, while moving rows is cheap.
+        const FULL: u64 = 1024;
         let current = self.slot(slot).features[what as usize];
         let samples = self.slot_mut(slot).samples[what as usize].get_or_insert_default();
         samples.note(constant);
@@ -324,7 +326,7 @@ impl Schema {
             return false;
         }
         let samples = samples.clone();
-        let fits = current != ALWAYS && {
+        let fits = current != ALWAYS && samples.seen() != FULL && {
             let share = self.quantiser(current).crowding(&samples);
             let count = f64::from(u32::try_from(samples.kept().len()).expect("few samples"));
             share <= CROWDING_MAX.max(1.5 / count)
