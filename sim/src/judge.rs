@@ -388,6 +388,10 @@ impl<'a> JudgedLife<'a> {
             }
         }
         for context in contexts {
+            // Either is right already: nothing more can be learnt, and there may be very many states.
+            if possible.yes && possible.no {
+                return;
+            }
             possible.add(satisfies(declared, &publication.attributes, context));
         }
     }
