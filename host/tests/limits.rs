@@ -235,7 +235,7 @@ async fn filters_that_cost_too_much_are_refused_and_the_others_go_on() {
     // An update that costs more is refused and changes nothing; what costs little has room.
     greedy.subscribe("cheap", "n > 5").await;
     match greedy
-        .ask(subscribe("cheap".to_owned(), &format!("n > 0 OR {}", vec!["note LIKE '%a_b%'"; 3].join(" OR "))))
+        .ask(subscribe("cheap".to_owned(), &format!("n > 0 OR {}", ["note LIKE '%a_b%'"; 3].join(" OR "))))
         .await
     {
         Body::Failed(failed) => assert_eq!(Code::from(failed.code), Code::ResourceExhausted, "{failed:?}"),
