@@ -135,10 +135,21 @@ impl<C: Change> Timeline<C> {
         })
     }
 
-    /// What the state may be just before the change named `ticket` would take effect, or at the end.
-    pub fn before(&self, generation: u64, ticket: Ticket) -> Vec<C::State> {
+    /// What the state may be when something takes effect that an attachment of `generation` asked for as `ticket`, at `requested`.
+    /// What it asked for itself came before, in order. What an older attachment asked for may come later than that, on a link of its
+    /// own, unless it was answered by then.
+    pub fn before(&self, generation: u64, ticket: Ticket, requested: Instant) -> Vec<C::State> {
         let at = self.steps.partition_point(|other| (other.generation, other.ticket) < (generation, ticket));
-        self.stages().swap_remove(at)
+        let may_come_late = |step: &Step<C>| {
+            let open = match step.answer {
+                Answer::Applied { at, .. } => at > requested,
+                Answer::Unknown => true,
+                Answer::Without => false,
+            };
+            step.generation < generation && open
+        };
+        let first = self.steps[..at].iter().position(may_come_late).unwrap_or(at);
+        self.stages().drain(first..=at).flatten().collect()
     }
 
     /// Prepares judging of many publications.
@@ -282,5 +293,15 @@ mod tests {
         let timeline = timeline(&[(10, None), (20, Some(30))]);
         assert_eq!(states(&timeline, 15, 16), [0, 1]);
         assert_eq!(states(&timeline, 40, 50), [2]);
+    }
+
+    #[test]
+    fn what_an_older_attachment_asked_for_may_come_after_a_read_that_was_asked_for_before_its_answer() {
+        let timeline = timeline(&[(10, Some(20)), (12, Some(40))]);
+        let before = |generation, requested| timeline.before(generation, Ticket(9), at(requested));
+        assert_eq!(before(1, 30), [2], "its own requests come in order");
+        assert_eq!(before(2, 30), [1, 2], "the second was not answered by then");
+        assert_eq!(before(2, 15), [0, 1, 2]);
+        assert_eq!(before(2, 41), [2]);
     }
 }

@@ -65,7 +65,7 @@ impl JudgedLife<'_> {
         self.life
             .subscriptions
             .get(id)
-            .map(|timeline| timeline.before(read.generation, read.ticket))
+            .map(|timeline| timeline.before(read.generation, read.ticket, read.requested))
             .unwrap_or_default()
     }
 }
