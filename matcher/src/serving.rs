@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::lane::Lane;
 use crate::ownership::{Ownership, Standing};
 use crate::statistics::Statistics;
-use crate::subscriptions::{Hits, OfSession, Subscriptions, removable_until};
+use crate::subscriptions::{Hits, Subscriptions, removable_until};
 
 /// A shard at work.
 #[derive(Debug)]
@@ -222,9 +222,8 @@ fn judge(
         AttributeBlock::Encoded => panic!("the driver of a matcher decodes attributes before its machine sees them"),
     };
     subscriptions.judge(envelope, attributes, &lane.governed().active, hits);
-    for OfSession { session, handles } in hits.sessions() {
-        let session = *session;
-        let handles = match handles.as_slice() {
+    for (session, handles) in hits.sessions() {
+        let handles = match handles {
             &[(generation, handle)] => Handles::One(generation, handle),
             several => Handles::Many(several.into()),
         };

@@ -42,7 +42,7 @@ use gomera_model::timestamp::Timestamp;
 use crate::config::Config;
 use crate::index::{Contexts, Holdings, RowId};
 use doomed::{Doomed, Step};
-pub use hits::{Hits, OfSession};
+pub use hits::Hits;
 use rows::{Row, Rows};
 use sessions::{SessionId, Sessions};
 use weights::{Weight, Weights};

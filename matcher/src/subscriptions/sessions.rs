@@ -29,6 +29,11 @@ pub type RowsByHandle = BTreeMap<(Handle, SubscriptionKey), RowId>;
 pub struct SessionId(u32);
 
 impl SessionId {
+    #[cfg(test)]
+    pub(super) fn of(place: u32) -> Self {
+        Self(place)
+    }
+
     pub(super) fn index(self) -> usize {
         usize::try_from(self.0).expect("32 bits fit a usize")
     }

@@ -39,7 +39,7 @@ fn handles(subscriptions: &mut Subscriptions, entries: &[(&str, Value)]) -> Vec<
 fn handles_at(subscriptions: &mut Subscriptions, accepted_at: i64, entries: &[(&str, Value)]) -> Vec<u64> {
     let mut hits = Hits::default();
     subscriptions.judge(&envelope(1, accepted_at, entries), &attributes(entries), &judged(), &mut hits);
-    let handles = hits.sessions().iter().flat_map(|of_session| &of_session.handles);
+    let handles = hits.sessions().flat_map(|(_, handles)| handles);
     handles.map(|&(_, handle)| handle.0).collect()
 }
 
