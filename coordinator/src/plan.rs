@@ -161,13 +161,7 @@ impl Planner<'_> {
         let mut layers = Vec::new();
         for layer in Layer::ALL {
             let wanted = usize::from(self.observation.desired.of(layer));
-            let mut ready = self
-                .observation
-                .members
-                .values()
-                .filter(|member| member.layer == layer && member.state == NodeState::Up)
-                .collect::<Vec<_>>();
-            ready.sort_by(|a, b| (&a.name, a.incarnation).cmp(&(&b.name, b.incarnation)));
+            let ready = self.ready(layer);
             layers.push(LayerCount { layer, registered: ready.len(), wanted });
             chosen.extend(ready.iter().take(wanted).map(|member| (member.incarnation, member.to_member())));
         }
@@ -182,6 +176,15 @@ impl Planner<'_> {
         (Phase::Proposing { epoch }, Some(Action::Propose(Arc::new(layout))))
     }
 
+    /// Nodes of a layer that could serve, in order of name.
+    fn ready(&self, layer: Layer) -> Vec<&Registration> {
+        let members = self.observation.members.values();
+        let mut ready: Vec<_> =
+            members.filter(|member| member.layer == layer && member.state == NodeState::Up).collect();
+        ready.sort_by(|a, b| (&a.name, a.incarnation).cmp(&(&b.name, b.incarnation)));
+        ready
+    }
+
     /// The layout after this one, if the nodes that are there ask for one. Only connection points come and go as yet.
     fn succeed(&self, layout: &Layout) -> Option<(Phase, Option<Action>)> {
         let is_client_layer = |member: &Member| member.layer == Layer::ConnectionPoint;
@@ -189,17 +192,11 @@ impl Planner<'_> {
         let (gone, living): (BTreeSet<_>, BTreeSet<_>) =
             of_layout.partition(|node| self.presence([node]) == Presence::Gone);
         // The last one is not worth a layout without any.
-        let dead = if living.is_empty() { BTreeSet::new() } else { gone.clone() };
+        let dead = if living.is_empty() { BTreeSet::new() } else { gone };
         let mut serving: BTreeMap<_, _> = layout.members.iter().map(|(&node, member)| (node, member.clone())).collect();
         serving.retain(|node, _| !dead.contains(node));
-        let mut idle: Vec<_> = self
-            .observation
-            .members
-            .values()
-            .filter(|member| member.layer == Layer::ConnectionPoint && member.state == NodeState::Up)
-            .filter(|member| !layout.members.contains_key(&member.incarnation))
-            .collect();
-        idle.sort_by(|a, b| (&a.name, a.incarnation).cmp(&(&b.name, b.incarnation)));
+        let mut idle = self.ready(Layer::ConnectionPoint);
+        idle.retain(|member| !layout.members.contains_key(&member.incarnation));
         let wanted = usize::from(self.observation.desired.of(Layer::ConnectionPoint));
         let missing = wanted.saturating_sub(living.len());
         serving.extend(idle.iter().take(missing).map(|member| (member.incarnation, member.to_member())));
