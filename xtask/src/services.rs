@@ -42,7 +42,10 @@ impl std::error::Error for ServiceError {}
 /// # Errors
 /// If a package is missing and cannot be installed.
 pub fn install_missing() -> Result<(), ServiceError> {
-    zookeeper::install_if_missing()
+    zookeeper::install_if_missing()?;
+    // For the comparison with other brokers, whose start is tested like any other.
+    nats::install_if_missing()?;
+    rabbitmq::install_if_missing()
 }
 
 /// Installs the Debian package `package` unless the file `witness` is there. Tests of one process take turns.

@@ -35,10 +35,6 @@ impl Steps {
         let python = ("GOMERA_TEST_PYTHON", python.as_ref());
         let pairs = ("GOMERA_ORACLE_PAIRS", if long { "10000000" } else { "1000000" });
         self.cargo("unit, oracle, script, contract, command line", &["test", "--workspace"], &[python, pairs])?;
-        if long {
-            // Hundreds of megabytes of packages that only the comparison with other brokers needs.
-            self.cargo("peers", &["test", "--package", "xtask", "--lib", "--", "--ignored"], &[])?;
-        }
         let counting = self.counting()?;
         self.cargo(
             "release build",

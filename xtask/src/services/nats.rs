@@ -81,7 +81,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[ignore = "for comparison only, installs nats-server: run by cargo xtask test --long"]
     fn a_server_serves_and_is_gone_when_dropped() {
         let nats = Nats::start().expect("starts");
         assert!(greets(nats.address()));

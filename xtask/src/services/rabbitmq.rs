@@ -111,7 +111,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[ignore = "for comparison only, installs rabbitmq-server: run by cargo xtask test --long"]
     fn a_node_serves_and_is_gone_when_dropped() {
         let rabbitmq = RabbitMq::start().expect("starts");
         assert!(answers(rabbitmq.address()));
