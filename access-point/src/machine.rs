@@ -17,6 +17,7 @@ use gomera_cluster::message::ToAccessPoint;
 use gomera_cluster::message::access_point::{EntriesCredit, Merged, OpenPublisher, Publish};
 use gomera_cluster::message::connection_point::{Refusal, Refused, ToConnectionPoint};
 use gomera_cluster::position::LaneId;
+use gomera_cluster::report::Report;
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
@@ -69,6 +70,19 @@ impl AccessPoint {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.gate.epoch()
+    }
+
+    /// How far it has come with layouts: a layout is acted on when it comes into force, by a barrier in each lane.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let epoch = self.gate.epoch();
+        Report {
+            proposed: self.gate.proposed(),
+            epoch,
+            acted: epoch,
+            barriers: self.lanes.keys().map(|&lane| (lane, epoch)).collect(),
+            ..Report::default()
+        }
     }
 
     /// Whether something is kept here for this connection point: credit, or an answer it waits for.
@@ -169,6 +183,9 @@ impl Machine for AccessPoint {
                 Passage::Refused => self.output.statistics.misdirected += 1,
             },
             NodeEvent::Layout(layout) => self.install(now, layout),
+            NodeEvent::Proposed(proposal) => {
+                self.gate.propose(proposal);
+            }
             // Publications carry their own time.
             NodeEvent::Clock(_) => {}
         }

@@ -1,5 +1,5 @@
 //! The gate of a machine: holds what comes from a later epoch until that layout is here, refuses senders that the layout
-//! does not name, passes the rest. The first layout opens it.
+//! does not name or that a proposal removes, passes the rest. The first layout opens it.
 //!
 //! Invariant: what is held is bounded by the senders' credit, and by [`HELD_MAX`] should a sender ignore it.
 
@@ -34,11 +34,13 @@ pub enum Passage<M> {
 pub struct Gate<M> {
     layout: Option<Arc<Layout>>,
     held: VecDeque<Received<M>>,
+    /// What is to come into force next, if that is known.
+    proposal: Option<Arc<Layout>>,
 }
 
 impl<M> Default for Gate<M> {
     fn default() -> Self {
-        Self { layout: None, held: VecDeque::new() }
+        Self { layout: None, held: VecDeque::new(), proposal: None }
     }
 }
 
@@ -63,7 +65,26 @@ impl<M> Gate<M> {
         if received.epoch > layout.epoch {
             return self.hold(received);
         }
-        if layout.names(received.from) { Passage::Pass(received) } else { Passage::Refused }
+        if self.lets_in(layout, received.from) { Passage::Pass(received) } else { Passage::Refused }
+    }
+
+    fn lets_in(&self, layout: &Layout, from: Address) -> bool {
+        layout.names(from) && self.proposal.as_ref().is_none_or(|proposal| proposal.names(from))
+    }
+
+    /// The latest layout that was proposed or came into force here, 0 before the first.
+    #[must_use]
+    pub fn proposed(&self) -> Epoch {
+        self.proposal.as_ref().map_or(self.epoch(), |proposal| proposal.epoch)
+    }
+
+    /// Takes a proposal in: whom it removes is refused from now on. Says whether it was news.
+    pub fn propose(&mut self, proposal: Arc<Layout>) -> bool {
+        let newer = proposal.epoch > self.proposed();
+        if newer {
+            self.proposal = Some(proposal);
+        }
+        newer
     }
 
     fn hold(&mut self, received: Received<M>) -> Passage<M> {
@@ -79,6 +100,7 @@ impl<M> Gate<M> {
     pub fn install(&mut self, layout: Arc<Layout>) -> bool {
         let newer = layout.epoch > self.epoch();
         if newer {
+            self.proposal.take_if(|proposal| proposal.epoch <= layout.epoch);
             self.layout = Some(layout);
         }
         newer
@@ -91,10 +113,10 @@ impl<M> Gate<M> {
         };
         let mut released = Vec::new();
         let mut later = VecDeque::new();
-        for received in self.held.drain(..) {
+        for received in std::mem::take(&mut self.held) {
             if received.epoch > layout.epoch {
                 later.push_back(received);
-            } else if layout.names(received.from) {
+            } else if self.lets_in(&layout, received.from) {
                 released.push(received);
             }
         }
@@ -166,6 +188,24 @@ mod tests {
         gate.install(layout(2, &[7]));
         assert_eq!(messages(gate.release()), [0; 0]);
         assert!(matches!(gate.admit(received(8, 1, 3)), Passage::Refused));
+    }
+
+    #[test]
+    fn whom_a_proposal_removes_is_refused_before_it_is_in_force_and_nobody_else() {
+        let mut gate = Gate::default();
+        gate.install(layout(1, &[7, 8]));
+        assert!(gate.propose(layout(2, &[7, 9])));
+        assert!(!gate.propose(layout(2, &[7, 9])), "it is known");
+        assert_eq!((gate.proposed(), gate.epoch()), (Epoch(2), Epoch(1)));
+        assert!(matches!(gate.admit(received(8, 1, 1)), Passage::Refused));
+        assert!(matches!(gate.admit(received(7, 1, 2)), Passage::Pass(_)));
+        assert!(matches!(gate.admit(received(9, 2, 3)), Passage::Held { .. }), "it is let in with the layout");
+        // What takes the proposal's place removes those as well, and a layout that was skipped changes nothing.
+        assert!(gate.propose(layout(3, &[7])));
+        gate.install(layout(3, &[7]));
+        assert_eq!(messages(gate.release()), [0; 0]);
+        assert!(!gate.propose(layout(2, &[7, 8])), "an older proposal is no news");
+        assert_eq!(gate.proposed(), Epoch(3));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod message;
 pub mod operation;
 pub mod position;
 pub mod publication;
+pub mod report;
 pub mod session;
 pub mod table;
 pub mod time;

@@ -44,6 +44,9 @@ pub struct Received<M> {
 pub enum NodeEvent<M> {
     /// A message from another machine. Links deliver first-in first-out and exactly once between two incarnations.
     Received(Received<M>),
+    /// A layout that is proposed: from now on, whom it removes is refused, whatever becomes of it (a proposal is never withdrawn,
+    /// only superseded by one that removes them as well). Said before the proposal is acknowledged.
+    Proposed(Arc<Layout>),
     /// A committed layout; older ones than the machine has are ignored.
     Layout(Arc<Layout>),
     /// What the wall clock shows. The first comes before any other event, then about every second.

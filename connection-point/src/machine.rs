@@ -17,6 +17,7 @@ use gomera_cluster::identity::{ConnectionId, Tenant};
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::ToConnectionPoint;
+use gomera_cluster::report::{Clients, Report};
 use gomera_cluster::time::Instant;
 
 use crate::client::{ClientAction, ClientEvent};
@@ -92,6 +93,20 @@ impl ConnectionPoint {
         self.gate.epoch()
     }
 
+    /// How far it has come with layouts.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let clients = if self.connections() == 0 { Clients::None } else { Clients::Some };
+        // Acting on a layout takes it no time.
+        Report {
+            proposed: self.gate.proposed(),
+            epoch: self.gate.epoch(),
+            acted: self.gate.epoch(),
+            clients,
+            ..Report::default()
+        }
+    }
+
     fn connections(&self) -> usize {
         self.fresh.len() + self.publishers.len() + self.sessions.len()
     }
@@ -99,6 +114,9 @@ impl ConnectionPoint {
     fn node(&mut self, event: NodeEvent<ToConnectionPoint>) {
         match event {
             NodeEvent::Clock(clock) => self.around.clock = clock,
+            NodeEvent::Proposed(proposal) => {
+                self.gate.propose(proposal);
+            }
             NodeEvent::Layout(layout) => {
                 if self.gate.install(layout) {
                     self.follow();

@@ -10,15 +10,16 @@
 //!
 //! Invariants: an epoch is proposed with one content only; a layout is committed only when every member has acknowledged
 //! it; a fresh layout replaces another only when no member of that one is left; lane ids and epochs only grow. While members of
-//! a layout are left, another one follows it as [`scaling`] says, for connection points only as yet.
+//! a layout are left, another one follows it as [`scaling`] says, for the layers that can follow ([`scaling::LAYERS`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gomera_cluster::address::{Incarnation, Layer};
+use gomera_cluster::address::{Address, Incarnation, Layer};
 use gomera_cluster::layout::{Epoch, Layout, Member, Settings};
 use gomera_cluster::position::LaneId;
+use gomera_cluster::report::Report;
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
@@ -27,6 +28,10 @@ use crate::desired::Desired;
 use crate::registration::{NodeState, Registration};
 use crate::scaling::{self, Goal, Knowledge, Next, Proposal};
 use crate::status::{LayerCount, Phase};
+
+/// Most slices of one layer that move at the same time: enough that a move of hundreds takes a dozen layouts, few enough that what
+/// joining replicas hold twice is a small part of a node.
+const JOINING_MAX: usize = 32;
 
 /// The first lane of a cluster; zero stands in no layout.
 const LANE_FIRST: LaneId = LaneId(1);
@@ -44,6 +49,8 @@ pub struct Observation {
     pub proposed: Option<Arc<Layout>>,
     /// The last proposal that each node said it has.
     pub acknowledged: BTreeMap<Incarnation, Epoch>,
+    /// What the machines of each node said with that of how far they have come.
+    pub reports: BTreeMap<Address, Report>,
 }
 
 impl Observation {
@@ -103,6 +110,12 @@ pub(crate) struct Plan {
     pub(crate) write: Option<Action>,
     /// When to plan again without having been told anything.
     pub(crate) again: Option<Instant>,
+}
+
+/// Who of a layer should serve, and who of it is dead.
+struct Staff {
+    serving: BTreeMap<Incarnation, Member>,
+    dead: BTreeSet<Incarnation>,
 }
 
 /// What planning looks at.
@@ -185,33 +198,64 @@ impl Planner<'_> {
         ready
     }
 
-    /// The layout after this one, if the nodes that are there ask for one. Only connection points come and go as yet.
+    /// The layout after this one, if the nodes that are there, what is wanted, and what was reported ask for one.
     fn succeed(&self, layout: &Layout) -> Option<(Phase, Option<Action>)> {
-        let is_client_layer = |member: &Member| member.layer == Layer::ConnectionPoint;
-        let of_layout = layout.members.iter().filter(|(_, member)| is_client_layer(member)).map(|(&node, _)| node);
-        let (gone, living): (BTreeSet<_>, BTreeSet<_>) =
-            of_layout.partition(|node| self.presence([node]) == Presence::Gone);
-        // The last one is not worth a layout without any.
-        let dead = if living.is_empty() { BTreeSet::new() } else { gone };
-        let mut serving: BTreeMap<_, _> = layout.members.iter().map(|(&node, member)| (node, member.clone())).collect();
-        serving.retain(|node, _| !dead.contains(node));
-        let mut idle = self.ready(Layer::ConnectionPoint);
-        idle.retain(|member| !layout.members.contains_key(&member.incarnation));
-        let wanted = usize::from(self.observation.desired.of(Layer::ConnectionPoint));
-        let missing = wanted.saturating_sub(living.len());
-        serving.extend(idle.iter().take(missing).map(|member| (member.incarnation, member.to_member())));
+        let mut serving = layout.members.clone();
+        let mut dead = BTreeSet::new();
+        for &layer in scaling::LAYERS {
+            serving.retain(|_, member| member.layer != layer);
+            let staff = self.staff(layout, layer);
+            serving.extend(staff.serving);
+            dead.extend(staff.dead);
+        }
         let goal = Goal {
-            layers: BTreeSet::from([Layer::ConnectionPoint]),
+            layers: scaling::LAYERS.iter().copied().collect(),
             serving,
             lanes_per_shard: self.config.lanes_per_shard,
-            joining_max: 1,
+            joining_max: JOINING_MAX,
         };
-        match scaling::next(layout, &goal, &Knowledge { dead, ..Knowledge::default() }) {
+        match scaling::next(layout, &goal, &Knowledge::gather(layout, &self.observation.reports, dead)) {
             Next::Propose(Proposal { layout, .. }) => {
                 Some((Phase::Proposing { epoch: layout.epoch }, Some(Action::Propose(Arc::new(layout)))))
             }
             Next::Wait(_) | Next::Done => None,
         }
+    }
+
+    /// Who of a layer should serve, and who of it is dead. Those that serve and live go on, as many as are wanted; idle nodes take
+    /// the places that are left.
+    fn staff(&self, layout: &Layout, layer: Layer) -> Staff {
+        let of_layout = layout.members.iter().filter(|(_, member)| member.layer == layer);
+        let (gone, living): (Vec<_>, Vec<_>) =
+            of_layout.partition(|&(node, _)| self.presence([node]) == Presence::Gone);
+        let mut idle = self.ready(layer);
+        idle.retain(|member| !layout.members.contains_key(&member.incarnation));
+        let wanted = usize::from(self.observation.desired.of(layer));
+        let leaves = |node: &Incarnation| {
+            self.observation.members.get(node).is_some_and(|member| member.state == NodeState::Draining)
+        };
+        let mut serving: Vec<_> = match layer {
+            // Taken out only when it is dead: its clients would lose their connections.
+            Layer::ConnectionPoint => living.clone(),
+            Layer::AccessPoint | Layer::Matcher | Layer::ExitPoint => {
+                let mut stay: Vec<_> = living.iter().copied().filter(|(node, _)| !leaves(node)).collect();
+                stay.sort_by(|(a, one), (b, other)| (&one.name, a).cmp(&(&other.name, b)));
+                stay.truncate(wanted);
+                stay
+            }
+        };
+        let missing = wanted.saturating_sub(serving.len());
+        let newcomers: Vec<_> =
+            idle.iter().take(missing).map(|member| (member.incarnation, member.to_member())).collect();
+        // The last one stays until another one is in: a layer is never without any.
+        let dead = if living.is_empty() {
+            serving.extend(gone);
+            BTreeSet::new()
+        } else {
+            gone.iter().map(|&(&node, _)| node).collect()
+        };
+        let serving = serving.into_iter().map(|(&node, member)| (node, member.clone())).chain(newcomers).collect();
+        Staff { serving, dead }
     }
 
     fn govern(&self, layout: &Layout) -> Phase {

@@ -16,6 +16,7 @@
 //! nothing and everybody has acted on the layout that says so.
 
 mod climb;
+mod knowledge;
 mod lanes;
 mod target;
 
@@ -24,6 +25,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use gomera_cluster::address::{Address, Incarnation, Layer};
 use gomera_cluster::layout::{Epoch, Layout, Member, Placement};
 use gomera_cluster::position::LaneId;
+
+pub use knowledge::Knowledge;
+
+/// The layers whose machines can follow layouts that change them. The only place that says so: the coordinator and the simulator
+/// let no other layer change.
+pub const LAYERS: &[Layer] = &[Layer::ConnectionPoint];
 
 /// What is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,35 +43,6 @@ pub struct Goal {
     pub lanes_per_shard: u16,
     /// Most slices of one layer that may have a joining replica at the same time; at least 1.
     pub joining_max: usize,
-}
-
-/// What was reported since.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Knowledge {
-    /// Members that are declared dead.
-    pub dead: BTreeSet<Incarnation>,
-    /// Joining replicas that have their snapshot: layer, slice, holder.
-    pub installed: BTreeSet<(Layer, u16, Address)>,
-    /// The last barrier that each lane has written.
-    pub barriers: BTreeMap<LaneId, Epoch>,
-    /// The layout on which each member has acted in full: every lane has passed its barrier there, or ended.
-    pub acted: BTreeMap<Incarnation, Epoch>,
-    /// Draining lanes that every exit point has merged to their end.
-    pub drained: BTreeSet<LaneId>,
-    /// Connection points that have no clients any more.
-    pub vacated: BTreeSet<Incarnation>,
-}
-
-impl Knowledge {
-    /// Whether every lane that the layout has open has written its barrier.
-    fn all_lanes_govern(&self, layout: &Layout) -> bool {
-        layout.lanes.keys().all(|lane| self.barriers.get(lane).is_some_and(|&epoch| epoch >= layout.epoch))
-    }
-
-    /// Whether every member has acted on this layout.
-    fn all_acted(&self, members: impl IntoIterator<Item = Incarnation>, epoch: Epoch) -> bool {
-        members.into_iter().all(|member| self.acted.get(&member).is_some_and(|&acted| acted >= epoch))
-    }
 }
 
 /// What is waited for.

@@ -14,6 +14,7 @@ use gomera_cluster::message::exit_point::Matches;
 use gomera_cluster::message::matcher::MatchesCredit;
 use gomera_cluster::message::{Message, ToAccessPoint, ToExitPoint, ToMatcher};
 use gomera_cluster::position::LaneId;
+use gomera_cluster::report::Report;
 use gomera_cluster::time::{Instant, WallClock};
 
 use crate::config::Config;
@@ -78,6 +79,18 @@ impl ExitPoint {
         self.sessions.remembers(connection_point)
     }
 
+    /// How far it has come with layouts.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let epoch = self.gate.epoch();
+        Report {
+            proposed: self.gate.proposed(),
+            epoch,
+            acted: self.lanes.values().map(Lane::governed).min().unwrap_or(epoch).min(epoch),
+            ..Report::default()
+        }
+    }
+
     fn tell_time(&mut self, now: Instant) {
         match self.clock {
             Clock::Unknown => {}
@@ -88,11 +101,11 @@ impl ExitPoint {
     /// Lanes that the layout adds are matched from their first entry on; lanes that it no longer names keep what they have.
     fn install(&mut self, now: Instant, layout: &Arc<Layout>) {
         let matchers = layout.machines(Layer::Matcher).collect::<Vec<_>>();
-        for &id in layout.lanes.keys() {
-            let lane = self
-                .lanes
-                .entry(id)
-                .or_insert_with(|| Lane::new(layout.settings.matcher_slices, self.config.matches_window_bytes));
+        for (&id, opened) in &layout.lanes {
+            let lane = self.lanes.entry(id).or_insert_with(|| {
+                let window = self.config.matches_window_bytes;
+                Lane::new(layout.settings.matcher_slices, window, opened.since)
+            });
             for &matcher in &matchers {
                 lane.open(matcher, Class::Live);
             }
@@ -143,6 +156,9 @@ impl Machine for ExitPoint {
                 // The driver exchanges layouts: what is held comes back with the next one.
                 Passage::Held { .. } | Passage::Refused => {}
             },
+            NodeEvent::Proposed(proposal) => {
+                self.gate.propose(proposal);
+            }
             NodeEvent::Layout(layout) => {
                 if self.gate.install(Arc::clone(&layout)) {
                     self.install(now, &layout);

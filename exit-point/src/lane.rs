@@ -51,7 +51,7 @@ pub(crate) struct Lane {
 /// What the marks merged so far say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Governed by this layout; 0 before the first barrier.
+    /// Governed by this layout; before the first barrier, by the one before that which opened the lane.
     Governed(Epoch),
     /// Nothing follows.
     Closed,
@@ -87,8 +87,8 @@ pub(crate) struct Complete {
 }
 
 impl Lane {
-    /// A lane of which nothing is known yet, matched by `slices` slices.
-    pub(crate) fn new(slices: u16, window: u64) -> Self {
+    /// A lane of which nothing is known yet, matched by `slices` slices, that the layout `since` opened.
+    pub(crate) fn new(slices: u16, window: u64, since: Epoch) -> Self {
         Self {
             slices,
             coverage: LaneCoverage::new(slices, Number::ZERO),
@@ -100,7 +100,7 @@ impl Lane {
             held: BTreeMap::new(),
             arrivals: 0,
             marks: BTreeMap::new(),
-            standing: Standing::Governed(Epoch(0)),
+            standing: Standing::Governed(Epoch(since.0.saturating_sub(1))),
             sources: BTreeMap::new(),
             unmerged_bytes: 0,
             window,
@@ -186,6 +186,15 @@ impl Lane {
         let full = usize::from(self.slices / 64);
         let rest = words.get(full).map_or(0, |word| word >> (self.slices % 64));
         rest == 0 && words.iter().skip(full + 1).all(|&word| word == 0)
+    }
+
+    /// The layout of the last barrier merged.
+    pub(crate) const fn governed(&self) -> Epoch {
+        match self.standing {
+            Standing::Governed(epoch) => epoch,
+            // Nothing follows: it is past every barrier.
+            Standing::Closed => Epoch(u64::MAX),
+        }
     }
 
     /// The last position put into outboxes.

@@ -34,7 +34,8 @@ pub use self::election::{Candidate, Leader, Reign};
 pub use self::hints::{Hints, Topic};
 pub use self::in_process::InProcess;
 pub use self::layouts::LayoutReader;
-pub use self::membership::{Membership, MembershipStatus, Naming};
+pub use self::members::Acknowledgement;
+pub use self::membership::{Acknowledging, Membership, MembershipStatus, Naming};
 pub use self::store::{Link, Session};
 pub use self::zookeeper::{ConnectError, ZooKeeperConfig};
 

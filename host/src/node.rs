@@ -23,7 +23,7 @@ mod config;
 pub use config::{ClientPort, LayerConfig, LinkPort, NodeConfig, StartError};
 
 use crate::client_door::{ClientDoor, Parts};
-use crate::coordination::{Coordination, Membership, MembershipStatus};
+use crate::coordination::{Acknowledging, Coordination, Membership, MembershipStatus};
 use crate::links::{Identity, LinkServer, Links};
 use crate::listening::{Purpose, listen};
 use crate::mailbox;
@@ -135,7 +135,7 @@ impl Node {
             shards,
             state: NodeState::Up,
         };
-        let handle = NodeHandle::new(incarnation, links.clone());
+        let handle = NodeHandle::new(incarnation, shards, links.clone());
         let machines: Vec<_> = (0..shards)
             .map(|shard| {
                 let address = Address { node: incarnation, shard: Shard(shard) };
@@ -149,10 +149,10 @@ impl Node {
             link_address = Some(server.address());
             link_server = Some(server);
         }
-        let membership = Membership::start(coordination, registration)?;
+        let membership = Membership::start(coordination, registration, Acknowledging::ByMachines(handle.reports()))?;
         let inboxes = machines.iter().map(|(_, inbox)| inbox.clone()).collect();
         let follow = Follow { handle: handle.clone(), inboxes, links: links.clone(), link_server };
-        let pump = tokio::spawn(follow.run(membership.layout()));
+        let pump = tokio::spawn(follow.run(membership.layout(), membership.proposed()));
         let door = match (client_port, settings) {
             (Some(port), LayerConfig::ConnectionPoint { door: config, .. }) => Some(ClientDoor::open(Parts {
                 listener: port.listener,
@@ -286,7 +286,11 @@ struct Follow {
 }
 
 impl Follow {
-    async fn run(self, mut committed: watch::Receiver<Option<Arc<Layout>>>) {
+    async fn run(
+        self,
+        mut committed: watch::Receiver<Option<Arc<Layout>>>,
+        mut proposed: watch::Receiver<Option<Arc<Layout>>>,
+    ) {
         let mut layout = self.handle.layout();
         let mut before: Option<Arc<Layout>> = None;
         let epoch = statistics::epoch(self.handle.incarnation().to_string());
@@ -315,8 +319,12 @@ impl Follow {
                 epoch.set(present.epoch.0 as f64);
                 before = Some(present);
             }
+            if let Some(proposal) = proposed.borrow_and_update().as_ref() {
+                self.propose(before.is_some(), proposal);
+            }
             let changed = tokio::select! {
                 changed = committed.changed() => changed,
+                changed = proposed.changed() => changed,
                 changed = layout.changed() => changed,
                 _ = figures.tick() => {
                     self.show();
@@ -326,6 +334,16 @@ impl Follow {
             if changed.is_err() {
                 // The membership has ended, and the node with it.
                 return;
+            }
+        }
+    }
+
+    /// Machines refuse from now on whom the proposal removes, and say so; if they are or will be a part of the cluster.
+    fn propose(&self, is_member: bool, proposal: &Arc<Layout>) {
+        if is_member || proposal.members.contains_key(&self.handle.incarnation()) {
+            for inbox in &self.inboxes {
+                let node = self.handle.incarnation();
+                inbox.push(Input::Proposed { node, proposal: proposal.clone() }, 0);
             }
         }
     }

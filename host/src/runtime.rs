@@ -77,6 +77,13 @@ pub enum Input {
         /// What.
         layout: Arc<Layout>,
     },
+    /// A node has a new proposal.
+    Proposed {
+        /// Which node.
+        node: Incarnation,
+        /// What.
+        proposal: Arc<Layout>,
+    },
     /// End: nothing after this is looked at.
     Stop,
 }
@@ -92,6 +99,7 @@ impl Input {
             | Self::Taken { .. }
             | Self::Disconnected { .. }
             | Self::Layout { .. }
+            | Self::Proposed { .. }
             | Self::Stop => 1,
         }
     }
@@ -107,7 +115,7 @@ impl Input {
             }
             Self::Taken { machine, connection, cost } => Some((machine, ClientEvent::Taken { connection, cost })),
             Self::Disconnected { machine, connection } => Some((machine, ClientEvent::Disconnected { connection })),
-            Self::Frame(_) | Self::Layout { .. } | Self::Stop => None,
+            Self::Frame(_) | Self::Layout { .. } | Self::Proposed { .. } | Self::Stop => None,
         }
     }
 }

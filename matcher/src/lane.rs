@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, ReceiveCredit};
+use gomera_cluster::layout::Epoch;
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{EntriesCredit, Progress, ToAccessPoint};
@@ -43,6 +44,8 @@ pub struct Lane {
     id: LaneId,
     writer: Address,
     governed: Arc<Ownership>,
+    /// The last barrier worked off.
+    passed: Epoch,
     credit: ReceiveCredit,
     queue: VecDeque<Run>,
     queued_bytes: u64,
@@ -64,6 +67,7 @@ impl Lane {
             id,
             writer,
             governed: ownership.clone(),
+            passed: Epoch(0),
             credit: ReceiveCredit::new(config.lane_window_bytes),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -90,6 +94,16 @@ impl Lane {
     /// The lane has passed the barrier of a later layout.
     pub fn govern(&mut self, ownership: Arc<Ownership>) {
         self.governed = ownership;
+    }
+
+    /// The last barrier worked off.
+    pub fn passed(&self) -> Epoch {
+        self.passed
+    }
+
+    /// A barrier is worked off.
+    pub fn pass(&mut self, epoch: Epoch) {
+        self.passed = self.passed.max(epoch);
     }
 
     /// The last number worked off.

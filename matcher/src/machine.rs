@@ -13,6 +13,7 @@ use gomera_cluster::gate::{Gate, Passage};
 use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::ToMatcher;
+use gomera_cluster::report::Report;
 use gomera_cluster::time::{Instant, WallClock};
 
 use crate::config::Config;
@@ -74,6 +75,16 @@ impl Matcher {
         self.gate.epoch()
     }
 
+    /// How far it has come with layouts.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let acted = match &self.state {
+            State::Waiting => Epoch(0),
+            State::Serving(serving) => serving.acted(),
+        };
+        Report { proposed: self.gate.proposed(), epoch: self.gate.epoch(), acted, ..Report::default() }
+    }
+
     fn install(&mut self, layout: Arc<Layout>) {
         if !self.gate.install(layout.clone()) {
             return;
@@ -122,6 +133,9 @@ impl Machine for Matcher {
                 Passage::Held { .. } => self.statistics.held += 1,
                 Passage::Refused => self.statistics.misdirected += 1,
             },
+            NodeEvent::Proposed(proposal) => {
+                self.gate.propose(proposal);
+            }
             NodeEvent::Layout(layout) => self.install(layout),
             NodeEvent::Clock(clock) => self.clock = Some(clock),
         }

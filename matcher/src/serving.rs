@@ -73,6 +73,12 @@ impl Serving {
         self.judge_by_lanes();
     }
 
+    /// The latest layout whose barrier every lane has passed.
+    pub fn acted(&self) -> Epoch {
+        let latest = self.ownership.layout().epoch;
+        self.lanes.values().map(|lane| lane.passed()).min().unwrap_or(latest).min(latest)
+    }
+
     /// Has the subscriptions know which slices lanes are judged by, and which are held at all.
     fn judge_by_lanes(&mut self) {
         let Self { ownership, coming, lanes, subscriptions, .. } = self;
@@ -92,7 +98,11 @@ impl Serving {
     fn open_lanes(&mut self) {
         let Self { lanes, config, ownership, .. } = self;
         for (&id, lane) in &ownership.layout().lanes {
-            lanes.entry(id).or_insert_with(|| Lane::new(id, lane.writer, config, ownership));
+            lanes.entry(id).or_insert_with(|| {
+                let mut begun = Lane::new(id, lane.writer, config, ownership);
+                begun.pass(Epoch(lane.since.0.saturating_sub(1)));
+                begun
+            });
         }
     }
 
@@ -149,6 +159,7 @@ impl Serving {
                     }
                     Entry::Barrier(epoch) => {
                         lane.mark(number, Mark::Barrier(epoch));
+                        lane.pass(epoch);
                         if let Some(ownership) = coming.get(&epoch).filter(|by| by.is_after(lane.governed())) {
                             lane.govern(ownership.clone());
                             has_passed_barrier = true;

@@ -33,11 +33,15 @@ pub enum Due {
     Subscriber(usize),
     /// The world does something bad.
     Fault,
-    /// One of the later layouts is committed: which.
-    Commit(usize),
-    /// A connection point stops: it crashes, or is paused and taken for dead.
+    /// A proposal reaches a machine from the coordinator.
+    Proposed(NodeIndex, Epoch),
+    /// The operator wants something else.
+    Change,
+    /// The coordinator looks at what there is.
+    Coordinate,
+    /// A node stops: it crashes, or is paused and taken for dead.
     Stop,
-    /// A layout without this node is committed.
+    /// This node is declared dead.
     Drop(Incarnation),
 }
 

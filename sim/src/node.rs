@@ -8,6 +8,7 @@ use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::{Frame, Message};
+use gomera_cluster::report::Report;
 use gomera_cluster::time::{Instant, WallClock};
 use gomera_connection_point::client::{ClientAction, ClientEvent};
 use gomera_connection_point::{ConnectionPoint, machine as connection_point};
@@ -32,11 +33,26 @@ pub enum AnyMachine {
     ExitPoint(Box<ExitPoint>),
 }
 
+impl AnyMachine {
+    /// How far it has come with layouts.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        match self {
+            Self::ConnectionPoint(machine) => machine.report(),
+            Self::AccessPoint(machine) => machine.report(),
+            Self::Matcher(machine) => machine.report(),
+            Self::ExitPoint(machine) => machine.report(),
+        }
+    }
+}
+
 /// What waits for a machine.
 #[derive(Clone, Debug)]
 pub enum Incoming {
     /// From another machine.
     Frame(Frame),
+    /// A layout that is proposed.
+    Proposed(Arc<Layout>),
     /// A committed layout.
     Layout(Arc<Layout>),
     /// Time to look at the wall clock.
@@ -155,6 +171,7 @@ impl Node {
                 }
                 self.handle_common(now, Common::Layout(layout));
             }
+            Incoming::Proposed(proposal) => self.handle_common(now, Common::Proposed(proposal)),
             Incoming::Clock => {
                 let clock = WallClock { at: now, showed: self.wall(now) };
                 self.handle_common(now, Common::Clock(clock));
@@ -247,6 +264,7 @@ fn sends(machine: &mut impl Machine<Action = Send>, into: &mut Vec<Outgoing>) {
 }
 
 enum Common {
+    Proposed(Arc<Layout>),
     Layout(Arc<Layout>),
     Clock(WallClock),
 }
@@ -254,6 +272,7 @@ enum Common {
 impl Common {
     fn event<M>(self) -> NodeEvent<M> {
         match self {
+            Self::Proposed(proposal) => NodeEvent::Proposed(proposal),
             Self::Layout(layout) => NodeEvent::Layout(layout),
             Self::Clock(clock) => NodeEvent::Clock(clock),
         }

@@ -173,9 +173,8 @@ impl Plan {
             subscribers.truncate(4);
         }
         let points = Points::draw(seed, &shape, rough_for);
-        if points.joining > 0 {
-            troubles.later_layouts.0 = troubles.later_layouts.0.max(u64::from(points.joining));
-        }
+        let joining = u64::from(points.joining.iter().sum::<u16>());
+        troubles.later_layouts.0 = troubles.later_layouts.0.max(joining);
         Self {
             seed,
             shape,

@@ -8,6 +8,7 @@
 
 mod bounds;
 mod machines;
+mod office;
 mod phases;
 mod points;
 mod scripted;
@@ -39,6 +40,7 @@ use crate::tally::{Tally, Transition};
 use crate::transcript::{Keep, Transcript};
 use crate::verdict::{Promise, Violation};
 use crate::watch::Watch;
+use office::Office;
 
 /// Things that may happen in one run before it is taken to go round in circles.
 const STEPS_MAX: u64 = 6_000_000;
@@ -58,9 +60,10 @@ pub struct World {
     /// Cost of what is on its way to clients, by connection.
     under_way: BTreeMap<ConnectionId, u64>,
     pub(crate) names: Names,
-    layouts: Vec<Arc<Layout>>,
-    /// Of each later layout, when each machine hears of it after the commit; none: not while faults last.
-    hearing: Vec<Vec<Option<Duration>>>,
+    layouts: BTreeMap<Epoch, Arc<Layout>>,
+    office: Office,
+    /// Machines that do not hear of later layouts from the coordinator while faults last.
+    deaf: Vec<bool>,
     random: Random,
     /// The dice of [`points`].
     fates: Random,
@@ -96,7 +99,7 @@ impl World {
     #[must_use]
     pub fn new(plan: Plan, keep: Keep) -> Self {
         let mut random = Random::new(plan.seed);
-        let members = machines::members(&plan.shape, plan.points.joining);
+        let members = machines::members(&plan.shape, &plan.points.joining);
         let first = points::first(&plan.shape, &members);
         let layout = Layout::initial(plan.shape.settings.clone(), first, plan.shape.lanes, Epoch(1), LaneId(1));
         let fates = Random::new(plan.seed ^ 0x6661_7465);
@@ -133,8 +136,9 @@ impl World {
             under_way: BTreeMap::new(),
             watch: Watch::new(layout.machines(Layer::ExitPoint)),
             names,
-            layouts: vec![Arc::new(layout)],
-            hearing: Vec::new(),
+            office: Office::new(&layout),
+            layouts: BTreeMap::from([(layout.epoch, Arc::new(layout))]),
+            deaf: Vec::new(),
             random,
             fates,
             steps: 0,
@@ -150,24 +154,23 @@ impl World {
     fn begin(&mut self) {
         let plan = self.plan.clone();
         let later_layouts = usize::try_from(plan.troubles.later_layouts.0).expect("few");
-        self.hearing = vec![Vec::new(); later_layouts];
         for index in 0..self.nodes.len() {
             self.nodes[index].inbox.push_back(Incoming::Clock);
             self.wake(NodeIndex(index), Instant::ZERO);
             let first = self.random.duration(Duration::ZERO, plan.troubles.first_layout);
             self.stage.after(first, Due::Layout(NodeIndex(index), Epoch(1)));
             self.stage.after(Duration::from_secs(1) + first, Due::Clock(NodeIndex(index)));
-            let deaf = self.random.chance(plan.troubles.deaf);
-            for hearing in &mut self.hearing {
-                let heard = self.random.duration(Duration::ZERO, plan.troubles.later_layouts.1);
-                hearing.push((!deaf).then_some(heard));
-            }
+            let is_deaf = self.random.chance(plan.troubles.deaf);
+            self.deaf.push(is_deaf);
+        }
+        if !plan.scripted {
+            self.stage.after(plan.troubles.first_layout, Due::Coordinate);
         }
         for later in 0..later_layouts {
-            // Commits are spread over the rough time; each machine hears of each after a delay of its own.
-            let committed = plan.rough_for * u32::try_from(later + 1).expect("few")
+            // Changes are spread over the rough time; each machine hears of each layout after a delay of its own.
+            let changed = plan.rough_for * u32::try_from(later + 1).expect("few")
                 / u32::try_from(later_layouts + 2).expect("few");
-            self.stage.after(committed, Due::Commit(later));
+            self.stage.after(changed, Due::Change);
         }
         for &at in &plan.points.stops {
             self.stage.after(at, Due::Stop);
@@ -259,7 +262,7 @@ impl World {
                 }
             }
             Due::Layout(node, epoch) => {
-                let layout = self.layouts[usize::try_from(epoch.0).expect("few") - 1].clone();
+                let layout = self.layouts[&epoch].clone();
                 self.hand(node, Incoming::Layout(layout));
                 self.wake(node, self.stage.now);
             }
@@ -268,7 +271,13 @@ impl World {
             Due::Publisher(number) => self.publishers[number].act(&mut self.stage),
             Due::Subscriber(number) => self.subscribers[number].act(&mut self.stage),
             Due::Fault => self.fault(),
-            Due::Commit(later) => self.commit_later(later),
+            Due::Proposed(node, epoch) => {
+                let proposal = self.office.proposal_of(epoch);
+                self.hand(node, Incoming::Proposed(proposal));
+                self.wake(node, self.stage.now);
+            }
+            Due::Change => self.change_mind(),
+            Due::Coordinate => self.coordinate(),
             Due::Stop => self.stop_some(),
             Due::Drop(node) => self.bury(node),
         }

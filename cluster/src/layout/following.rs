@@ -45,11 +45,13 @@ impl Layout {
     }
 
     fn check_lanes(&self, before: &Self, gone: &BTreeSet<Incarnation>) -> Result<(), String> {
+        // Proposals that were superseded lie between the two.
+        let is_between = |epoch| epoch > before.epoch && epoch <= self.epoch;
         for (id, lane) in &self.lanes {
             ensure(self.names(lane.writer), || format!("nobody writes lane {id}"))?;
             match before.lanes.get(id) {
                 None => {
-                    let is_new = *id >= before.lane_next && *id < self.lane_next && lane.since == self.epoch;
+                    let is_new = *id >= before.lane_next && *id < self.lane_next && is_between(lane.since);
                     ensure(is_new && lane.state == LaneState::Open, || format!("lane {id} is not new"))?;
                 }
                 Some(was) => {
@@ -66,8 +68,8 @@ impl Layout {
             }
             let fenced = gone.contains(&was.writer.node);
             match self.ended.get(id) {
-                Some(&(LaneEnd::Fenced, at)) if fenced && at == self.epoch => {}
-                Some(&(LaneEnd::Closed, at)) if was.state == LaneState::Draining && at == self.epoch => {}
+                Some(&(LaneEnd::Fenced, at)) if fenced && is_between(at) => {}
+                Some(&(LaneEnd::Closed, at)) if was.state == LaneState::Draining && is_between(at) => {}
                 other => return Err(format!("lane {id} ended as {other:?}")),
             }
         }

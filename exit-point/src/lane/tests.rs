@@ -11,7 +11,7 @@ const A: Address = MATCHERS[0];
 const B: Address = MATCHERS[1];
 
 fn lane(window: u64) -> Lane {
-    let mut lane = Lane::new(MATCHER_SLICES, window);
+    let mut lane = Lane::new(MATCHER_SLICES, window, Epoch(1));
     lane.open(A, Class::Live);
     lane.open(B, Class::Live);
     lane

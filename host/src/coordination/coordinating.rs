@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use gomera_cluster::address::{Address, Shard};
 use gomera_cluster::layout::Settings;
 use gomera_cluster::machine::Machine as _;
+use gomera_cluster::report::Report;
 use gomera_cluster::time::Instant;
 use gomera_coordinator::config::{Config, ConfigError, validate_settings};
 use gomera_coordinator::coordinator::Statistics;
@@ -221,12 +223,18 @@ impl Task {
     }
 
     async fn observe(&mut self) -> Result<Observation, CoordinationError> {
+        let said = self.coordination.acknowledgements().await?;
+        let by_shard = |node, shards: &[Report]| {
+            let addresses = (0_u16..).map(move |shard| Address { node, shard: Shard(shard) });
+            addresses.zip(shards.iter().cloned()).collect::<Vec<_>>()
+        };
         Ok(Observation {
             members: self.coordination.members().await?,
             desired: self.coordination.desired().await?,
             layout: self.layout_reader.read(&self.coordination).await?,
             proposed: self.proposal_reader.read(&self.coordination).await?,
-            acknowledged: self.coordination.acknowledgements().await?,
+            acknowledged: said.iter().map(|(&node, said)| (node, said.epoch)).collect(),
+            reports: said.iter().flat_map(|(&node, said)| by_shard(node, &said.shards)).collect(),
         })
     }
 

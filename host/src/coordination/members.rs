@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use gomera_cluster::address::{Incarnation, Layer};
 use gomera_cluster::layout::Epoch;
+use gomera_cluster::report::Report;
 use gomera_coordinator::Registration;
 use gomera_coordinator::registration::incarnation_of_znode;
 use gomera_coordinator::tree::{Entry, Kind, Operation, Reason, Refusal};
@@ -14,10 +15,14 @@ use serde::{Deserialize, Serialize};
 use super::store::WriteError;
 use super::{ATTEMPTS, Coordination, CoordinationError};
 
-/// What an acknowledgement contains.
-#[derive(Serialize, Deserialize)]
-struct Acknowledgement {
-    epoch: Epoch,
+/// What a node acknowledges and reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// The last proposal that all its machines have.
+    pub epoch: Epoch,
+    /// How far its machines have come, by shard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<Report>,
 }
 
 impl Coordination {
@@ -29,12 +34,16 @@ impl Coordination {
         self.hold(&self.paths.member(registration), &json(registration)).await
     }
 
-    /// Says that this node has the proposal of `epoch`, in the present session.
+    /// Says which proposal this node has and how far its machines have come, in the present session.
     ///
     /// # Errors
     /// [`CoordinationError::Unavailable`].
-    pub async fn acknowledge(&self, registration: &Registration, epoch: Epoch) -> Result<(), CoordinationError> {
-        self.hold(&self.paths.ack(registration), &json(&Acknowledgement { epoch })).await
+    pub async fn acknowledge(
+        &self,
+        registration: &Registration,
+        acknowledgement: &Acknowledgement,
+    ) -> Result<(), CoordinationError> {
+        self.hold(&self.paths.ack(registration), &json(acknowledgement)).await
     }
 
     /// Takes this node and its acknowledgement away: it leaves by itself.
@@ -73,20 +82,20 @@ impl Coordination {
         Ok(members)
     }
 
-    /// The last proposal that each node says it has.
+    /// The last proposal that each node says it has, and what it reports.
     ///
     /// # Errors
     /// [`CoordinationError::Unavailable`].
-    pub async fn acknowledgements(&self) -> Result<BTreeMap<Incarnation, Epoch>, CoordinationError> {
+    pub async fn acknowledgements(&self) -> Result<BTreeMap<Incarnation, Acknowledgement>, CoordinationError> {
         let folder = self.paths.acks();
         let names = self.store.children(&folder).await?;
         let paths = names.iter().map(|name| format!("{folder}/{name}")).collect();
         let mut acknowledgements = BTreeMap::new();
         for (path, entry) in self.present(paths).await? {
             let node = incarnation_of_znode(&path).ok_or_else(|| Self::damaged(&path, "its name has no incarnation"));
-            match node.and_then(|node| Ok((node, parse::<Acknowledgement>(&path, &entry)?.epoch))) {
-                Ok((node, epoch)) => {
-                    acknowledgements.insert(node, epoch);
+            match node.and_then(|node| Ok((node, parse::<Acknowledgement>(&path, &entry)?))) {
+                Ok((node, acknowledgement)) => {
+                    acknowledgements.insert(node, acknowledgement);
                 }
                 Err(error) => tracing::warn!(%error, "an acknowledgement is left out"),
             }

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::layout::{Epoch, Layout};
+use gomera_cluster::report::Report;
 use gomera_coordinator::config::ConfigError;
 use gomera_coordinator::{NodeState, Registration};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::store::{Link, Session};
-use super::{Coordination, CoordinationError, Hints, LayoutReader, Topic};
+use super::{Acknowledgement, Coordination, CoordinationError, Hints, LayoutReader, Topic};
 
 /// Before trying again what failed, at most: a change of the session is tried at once.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long reports are collected before they are passed on: a moment for people, and few writes.
+const REPORT_AFTER: Duration = Duration::from_millis(20);
 /// How long leaving may take when the service does not answer.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -52,6 +55,43 @@ pub struct Membership {
     task: JoinHandle<()>,
 }
 
+/// Who says that a node has a proposal.
+#[derive(Debug)]
+pub enum Acknowledging {
+    /// Nobody has to: it has it as soon as it was read.
+    AtOnce,
+    /// Its machines, by shard: it has a proposal when all of them do. What they report else is passed on as well.
+    ByMachines(watch::Receiver<Vec<Report>>),
+}
+
+impl Acknowledging {
+    /// Waits until there is something new to say.
+    async fn changed(&mut self) {
+        match self {
+            Self::AtOnce => std::future::pending().await,
+            Self::ByMachines(reports) => {
+                if reports.changed().await.is_err() {
+                    // The machines have ended, and the node with them.
+                    std::future::pending::<()>().await;
+                }
+                // What changes at the same time in other machines is told in one.
+                tokio::time::sleep(REPORT_AFTER).await;
+            }
+        }
+    }
+
+    fn say(&mut self, proposed: &Layout) -> Acknowledgement {
+        match self {
+            Self::AtOnce => Acknowledgement { epoch: proposed.epoch, shards: Vec::new() },
+            Self::ByMachines(reports) => {
+                let shards = reports.borrow_and_update().clone();
+                let epoch = shards.iter().map(|report| report.proposed).min().unwrap_or_default();
+                Acknowledgement { epoch, shards }
+            }
+        }
+    }
+}
+
 /// What the node wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
@@ -64,7 +104,11 @@ impl Membership {
     ///
     /// # Errors
     /// If the registration is not valid.
-    pub fn start(coordination: Coordination, registration: Registration) -> Result<Self, ConfigError> {
+    pub fn start(
+        coordination: Coordination,
+        registration: Registration,
+        acknowledging: Acknowledging,
+    ) -> Result<Self, ConfigError> {
         registration.validate()?;
         let session = *coordination.session().borrow();
         let (layout_sender, layout) = watch::channel(None);
@@ -88,6 +132,7 @@ impl Membership {
             wish: wish_receiver,
             coordination,
             registration,
+            acknowledging,
         };
         Ok(Self { layout, proposed, status, wish, task: tokio::spawn(task.run()) })
     }
@@ -134,6 +179,7 @@ impl Drop for Membership {
 struct Task {
     coordination: Coordination,
     registration: Registration,
+    acknowledging: Acknowledging,
     hints: Hints,
     session: watch::Receiver<Session>,
     layout_reader: LayoutReader,
@@ -152,6 +198,7 @@ impl Task {
                 () = self.hints.next() => {}
                 Ok(()) = self.session.changed() => {}
                 Ok(()) = self.wish.changed() => {}
+                () = self.acknowledging.changed() => {}
                 () = tokio::time::sleep(RETRY), if failed => {}
             }
             let wish = *self.wish.borrow_and_update();
@@ -195,11 +242,11 @@ impl Task {
         self.take_layout(layout);
         let proposed = self.proposal_reader.read(&self.coordination).await?;
         if let Some(proposed) = proposed {
-            let epoch = proposed.epoch;
             let named = proposed.members.contains_key(&self.registration.incarnation);
-            replace_if_newer(&self.proposed, proposed);
+            replace_if_newer(&self.proposed, proposed.clone());
             if named {
-                self.coordination.acknowledge(&self.registration, epoch).await?;
+                let acknowledgement = self.acknowledging.say(&proposed);
+                self.coordination.acknowledge(&self.registration, &acknowledgement).await?;
             }
         }
         Ok(())

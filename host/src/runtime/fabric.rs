@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use gomera_cluster::address::{Address, Incarnation};
+use gomera_cluster::address::{Address, Incarnation, Shard};
 use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::message::Frame;
+use gomera_cluster::report::Report;
 use tokio::sync::watch;
 
 use super::Input;
@@ -41,14 +42,33 @@ impl Fabric {
 pub struct NodeHandle {
     incarnation: Incarnation,
     layout: watch::Sender<Option<Arc<Layout>>>,
+    reports: watch::Sender<Vec<Report>>,
     links: Option<Links>,
 }
 
 impl NodeHandle {
-    /// A node without a layout. Without links it reaches only this process.
+    /// A node of so many shards, without a layout. Without links it reaches only this process.
     #[must_use]
-    pub fn new(incarnation: Incarnation, links: Option<Links>) -> Self {
-        Self { incarnation, layout: watch::Sender::new(None), links }
+    pub fn new(incarnation: Incarnation, shards: u16, links: Option<Links>) -> Self {
+        let reports = vec![Report::default(); usize::from(shards)];
+        Self { incarnation, layout: watch::Sender::new(None), reports: watch::Sender::new(reports), links }
+    }
+
+    /// How far its machines have come, by shard.
+    #[must_use]
+    pub fn reports(&self) -> watch::Receiver<Vec<Report>> {
+        self.reports.subscribe()
+    }
+
+    /// One of its machines has come further.
+    pub(super) fn report(&self, shard: Shard, report: &Report) {
+        self.reports.send_if_modified(|reports| match reports.get_mut(usize::from(shard.0)) {
+            Some(before) if before != report => {
+                before.clone_from(report);
+                true
+            }
+            Some(_) | None => false,
+        });
     }
 
     /// This life of the node.

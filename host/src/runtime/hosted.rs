@@ -1,5 +1,7 @@
 //! One machine as its worker keeps it: any of the four, told and drained in the same way.
 
+use std::time::Duration;
+
 use gomera_access_point::machine::AccessPoint;
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::layout::Epoch;
@@ -77,11 +79,25 @@ pub struct Hosted {
     pub is_dirty: bool,
     machine: Layered,
     timeout: Option<Instant>,
+    /// When it reports, if it may have come further since it last did.
+    report_at: Option<Instant>,
 }
+
+/// Reports of one machine are so far apart at least.
+const REPORT_EVERY: Duration = Duration::from_millis(50);
 
 impl Hosted {
     pub fn new(address: Address, node: NodeHandle, machine: Layered) -> Self {
-        Self { address, node, epoch: Epoch(0), asked_for: Epoch(0), is_dirty: false, machine, timeout: None }
+        Self {
+            address,
+            node,
+            epoch: Epoch(0),
+            asked_for: Epoch(0),
+            is_dirty: false,
+            machine,
+            timeout: None,
+            report_at: None,
+        }
     }
 
     /// When it wants to be woken.
@@ -156,6 +172,39 @@ impl Hosted {
         }
     }
 
+    /// Tells it about a proposal.
+    pub fn proposed(&mut self, now: Instant, proposal: &std::sync::Arc<gomera_cluster::layout::Layout>) {
+        self.is_dirty = true;
+        let proposal = proposal.clone();
+        match &mut self.machine {
+            Layered::ConnectionPoint(machine) => machine.handle(now, Event::Node(NodeEvent::Proposed(proposal))),
+            Layered::AccessPoint(machine) => machine.handle(now, NodeEvent::Proposed(proposal)),
+            Layered::Matcher(machine) => machine.handle(now, NodeEvent::Proposed(proposal)),
+            Layered::ExitPoint(machine) => machine.handle(now, NodeEvent::Proposed(proposal)),
+        }
+        self.report_at = Some(now);
+    }
+
+    /// Tells its node how far it has come, some time after it did anything. A report is no hurry, except for a proposal.
+    pub fn report(&mut self, now: Instant) {
+        if self.report_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.report_at = None;
+        let report = match &self.machine {
+            Layered::ConnectionPoint(machine) => machine.report(),
+            Layered::AccessPoint(machine) => machine.report(),
+            Layered::Matcher(machine) => machine.report(),
+            Layered::ExitPoint(machine) => machine.report(),
+        };
+        self.node.report(self.address.shard, &report);
+    }
+
+    /// When [`Hosted::report`] has something to do.
+    pub fn next_report(&self) -> Option<Instant> {
+        self.report_at
+    }
+
     /// Wakes it if it is time; says whether it was.
     pub fn wake(&mut self, now: Instant) -> bool {
         if self.timeout.is_none_or(|timeout| timeout > now) {
@@ -172,8 +221,9 @@ impl Hosted {
     }
 
     /// Takes what it asks for.
-    pub fn drain(&mut self, asked: &mut Asked) {
+    pub fn drain(&mut self, now: Instant, asked: &mut Asked) {
         self.is_dirty = false;
+        self.report_at.get_or_insert(now + REPORT_EVERY);
         match &mut self.machine {
             Layered::ConnectionPoint(machine) => {
                 machine.drain_actions(&mut asked.actions);

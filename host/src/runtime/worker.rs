@@ -236,8 +236,9 @@ impl Worker {
             }
             for place in 0..self.hosted.len() {
                 if self.hosted[place].is_dirty {
-                    self.drain(place);
+                    self.drain(now, place);
                 }
+                self.hosted[place].report(now);
             }
             now = self.clock.now();
             let is_due = self.hosted.iter().filter_map(Hosted::timeout).any(|timeout| timeout <= now);
@@ -260,6 +261,12 @@ impl Worker {
                 // Ways may have opened or closed.
                 self.ways.clear();
                 self.links.retain(|leaving| !leaving.items.is_empty());
+                return;
+            }
+            Input::Proposed { node, proposal } => {
+                for hosted in self.hosted.iter_mut().filter(|hosted| hosted.node.incarnation() == node) {
+                    hosted.proposed(now, &proposal);
+                }
                 return;
             }
             Input::Stop => {
@@ -314,9 +321,9 @@ impl Worker {
         }
     }
 
-    fn drain(&mut self, place: usize) {
+    fn drain(&mut self, now: Instant, place: usize) {
         let mut asked = std::mem::take(&mut self.asked);
-        self.hosted[place].drain(&mut asked);
+        self.hosted[place].drain(now, &mut asked);
         for send in asked.sends.drain(..) {
             self.send(place, send);
         }
@@ -399,7 +406,8 @@ impl Worker {
     }
 
     fn deadline(&self) -> Instant {
-        self.hosted.iter().filter_map(Hosted::timeout).fold(self.next_tick, Instant::min)
+        let due = |hosted: &Hosted| hosted.timeout().into_iter().chain(hosted.next_report()).min();
+        self.hosted.iter().filter_map(due).fold(self.next_tick, Instant::min)
     }
 }
 

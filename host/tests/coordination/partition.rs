@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gomera_coordinator::Status;
-use gomera_host::coordination::{Coordinating, Coordination, Link, Membership, ZooKeeperConfig};
+use gomera_host::coordination::{Acknowledging, Coordinating, Coordination, Link, Membership, ZooKeeperConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -62,9 +62,12 @@ async fn a_node_that_is_cut_off_for_longer_than_its_session_registers_again() {
     let coordinating = coordinate(&world, 1, "1-1-1-1").await;
     let direct = world.connect().await;
     let mut nodes = one_per_layer(1);
-    let matcher = Membership::start(connect_over(&road, &world).await, nodes.remove(2)).expect("valid");
-    let others =
-        nodes.into_iter().map(|node| Membership::start(direct.clone(), node).expect("valid")).collect::<Vec<_>>();
+    let matcher =
+        Membership::start(connect_over(&road, &world).await, nodes.remove(2), Acknowledging::AtOnce).expect("valid");
+    let others = nodes
+        .into_iter()
+        .map(|node| Membership::start(direct.clone(), node, Acknowledging::AtOnce).expect("valid"))
+        .collect::<Vec<_>>();
     let layout = until_epoch(&matcher, 1).await;
     until_report(&coordinating, "layout 1 is in force").await;
     let session = until("registered", &mut matcher.status(), |status| status.registered_in > 0).await.registered_in;
@@ -102,7 +105,7 @@ async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_it_returns() {
     let direct = world.connect().await;
     let members = one_per_layer(1)
         .into_iter()
-        .map(|node| Membership::start(direct.clone(), node).expect("valid"))
+        .map(|node| Membership::start(direct.clone(), node, Acknowledging::AtOnce).expect("valid"))
         .collect::<Vec<_>>();
     until_epoch(&members[0], 1).await;
     until_report(&newer, "layout 1 is in force").await;

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use gomera_cluster::address::Layer;
 use gomera_cluster::layout::Epoch;
 use gomera_coordinator::document;
-use gomera_host::coordination::{ConnectError, Coordination, CoordinationError, Link, Membership, ZooKeeperConfig};
+use gomera_host::coordination::{
+    Acknowledging, ConnectError, Coordination, CoordinationError, Link, Membership, ZooKeeperConfig,
+};
 use tokio::net::TcpListener;
 use zookeeper_client::{Acls, Client, CreateMode};
 
@@ -79,7 +81,7 @@ async fn a_plain_client_reads_json_everywhere() {
     let session = world.connect().await;
     let members = one_per_layer(1)
         .into_iter()
-        .map(|node| Membership::start(session.clone(), node).expect("valid"))
+        .map(|node| Membership::start(session.clone(), node, Acknowledging::AtOnce).expect("valid"))
         .collect::<Vec<_>>();
     let layout = until_epoch(&members[0], 1).await;
     until_report(&coordinating, "layout 1 is in force").await;
@@ -114,7 +116,8 @@ async fn nonsense_in_a_znode_is_named_and_does_not_spread() {
     let layout = layout_of(&one_per_layer(1), 1);
     session.propose(&reign, &layout).await.expect("proposes");
     session.commit(&reign, &layout).await.expect("commits");
-    let membership = Membership::start(world.connect().await, node(Layer::Matcher, 3)).expect("valid");
+    let membership =
+        Membership::start(world.connect().await, node(Layer::Matcher, 3), Acknowledging::AtOnce).expect("valid");
     let held = until_epoch(&membership, 1).await;
 
     let plain = Client::connect(&world.servers()).await.expect("connects");
@@ -151,7 +154,7 @@ async fn a_server_that_is_away_for_longer_than_a_session_finds_everybody_again()
     let mut members = Vec::new();
     for node in one_per_layer(1) {
         let session = Coordination::zookeeper(&short, world.cluster()).await.expect("connects");
-        members.push(Membership::start(session, node).expect("valid"));
+        members.push(Membership::start(session, node, Acknowledging::AtOnce).expect("valid"));
     }
     let layout = until_epoch(&members[2], 1).await;
     until_report(&coordinating, "layout 1 is in force").await;

@@ -12,7 +12,7 @@ use gomera_cluster::layout::{Epoch, Layout, Settings};
 use gomera_cluster::position::LaneId;
 use gomera_coordinator::{Config, Desired, NodeState, Registration};
 use gomera_host::coordination::{
-    Candidate, Coordinating, Coordination, CoordinatorReport, InProcess, Membership, ZooKeeperConfig,
+    Acknowledgement, Candidate, Coordinating, Coordination, CoordinatorReport, InProcess, Membership, ZooKeeperConfig,
 };
 use tokio::sync::watch;
 use xtask::services::zookeeper::ZooKeeper;
@@ -151,6 +151,11 @@ pub async fn until<T: Clone + Debug>(
 /// Waits until the report of a coordinator reads so.
 pub async fn until_report(coordinating: &Coordinating, part: &str) -> CoordinatorReport {
     until(part, &mut coordinating.report(), |report| report.status.to_string().contains(part)).await
+}
+
+/// A node without machines has the proposal of this epoch.
+pub fn acknowledgement(epoch: Epoch) -> Acknowledgement {
+    Acknowledgement { epoch, shards: Vec::new() }
 }
 
 /// Waits until a node has the layout of this epoch, and gives it.

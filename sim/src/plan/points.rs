@@ -10,7 +10,7 @@ use crate::random::{Random, millis};
 #[derive(Clone, Debug)]
 pub struct Points {
     /// Nodes that exist from the start and that only later layouts name.
-    pub joining: u16,
+    pub joining: [u16; 4],
     /// When one stops, if another one is left to serve.
     pub stops: Vec<Duration>,
     /// Of those that stop, those that are only paused, taken for dead, and wake up.
@@ -28,7 +28,14 @@ impl Points {
     #[must_use]
     pub const fn steady() -> Self {
         let none = Duration::ZERO;
-        Self { joining: 0, stops: Vec::new(), paused: 0, dropped_after: (none, none), withdrawals: 0, deserters: 0 }
+        Self {
+            joining: [0; 4],
+            stops: Vec::new(),
+            paused: 0,
+            dropped_after: (none, none),
+            withdrawals: 0,
+            deserters: 0,
+        }
     }
 
     pub(super) fn draw(seed: u64, shape: &Shape, rough_for: Duration) -> Self {
@@ -37,7 +44,7 @@ impl Points {
             return Self::steady();
         }
         let least = if shape.nodes[0] == 1 { 1 } else { 0 };
-        let joining = u16::try_from(random.between(least, 2)).expect("small");
+        let joining = [u16::try_from(random.between(least, 2)).expect("small"), 0, 0, 0];
         let stops = random.between(0, 3);
         Self {
             joining,

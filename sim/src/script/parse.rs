@@ -18,7 +18,7 @@ use crate::subscriber::{Acknowledging, SubscriberPlan};
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub(super) shape: Shape,
-    pub(super) joining: u16,
+    pub(super) joining: [u16; 4],
     pub(super) configurations: Configurations,
     pub(super) show: Show,
     pub(super) publishers: Vec<PublisherPlan>,
@@ -73,7 +73,7 @@ pub(crate) enum SubscriberVerb {
 pub(super) fn scenario(text: &str) -> Result<Scenario, String> {
     let mut scenario = Scenario {
         shape: Shape::single(),
-        joining: 0,
+        joining: [0; 4],
         configurations: Configurations::shipped(),
         show: Show::Clients,
         publishers: Vec::new(),
@@ -152,7 +152,7 @@ impl Scenario {
             let value: u16 = value.parse().map_err(|_| format!("{value} is not a number"))?;
             match name {
                 "lanes" => self.shape.lanes = value,
-                "joining" => self.joining = value,
+                "joining" => self.joining[0] = value,
                 "slices" => {
                     self.shape.settings.matcher_slices = value;
                     self.shape.settings.session_slices = value;

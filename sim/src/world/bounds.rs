@@ -28,7 +28,7 @@ fn number(count: usize) -> u64 {
 
 /// Whether a machine holds more than its configuration allows.
 pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
-    let points = u64::from((plan.shape.nodes[0] + plan.points.joining) * plan.shape.shards[0]);
+    let points = u64::from((plan.shape.nodes[0] + plan.points.joining[0]) * plan.shape.shards[0]);
     let publishers = number(plan.publishers.len());
     let machines = |layer: usize| u64::from(plan.shape.nodes[layer] * plan.shape.shards[layer]);
     let (lanes, matchers, exits) = (machines(1) * u64::from(plan.shape.lanes), machines(2), machines(3));
@@ -56,7 +56,7 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
         AnyMachine::AccessPoint(machine) => {
             let (statistics, config) = (machine.statistics(), &plan.configurations.access_point);
             // Each connection point that comes later adds a share to the limit, the whole of it at most.
-            let late = 1 + u64::from(plan.points.joining * plan.shape.shards[0]);
+            let late = 1 + u64::from(plan.points.joining[0] * plan.shape.shards[0]);
             let each = config.retained_bytes_max.max(points) * late
                 + config.operation_bytes_max.max(points) * late
                 + 2 * points * LARGEST

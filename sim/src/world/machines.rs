@@ -25,12 +25,11 @@ use crate::plan::{Configurations, Shape};
 use crate::random::micros;
 use crate::tally::Transition;
 
-/// All nodes of a run of this shape, with `joining` connection points beyond it. Incarnations only have to differ.
-pub(super) fn members(shape: &Shape, joining: u16) -> BTreeMap<Incarnation, Member> {
+/// All nodes of a run of this shape, with those beyond it that only later layouts name. Incarnations only have to differ.
+pub(super) fn members(shape: &Shape, joining: &[u16; 4]) -> BTreeMap<Incarnation, Member> {
     let mut members = BTreeMap::new();
     for (place, layer) in Layer::ALL.into_iter().enumerate() {
-        let later = if layer == Layer::ConnectionPoint { joining } else { 0 };
-        for number in 0..shape.nodes[place] + later {
+        for number in 0..shape.nodes[place] + joining[place] {
             let incarnation = Incarnation(u64::try_from(place).expect("four") * 1000 + u64::from(number) + 1);
             let name: Arc<str> = Arc::from(format!("{layer}-{number}"));
             let member = Member {
@@ -188,7 +187,7 @@ impl World {
                     self.stage.transcript.note(self.stage.now, || format!("{name} has layout {}", layout.epoch.0));
                 }
             }
-            Incoming::Clock => {}
+            Incoming::Proposed(_) | Incoming::Clock => {}
             Incoming::Client(event) => {
                 if matches!(event, ClientEvent::Connected { .. }) && node.epoch() == Epoch(0) {
                     self.stage.tally.count(Transition::AttachBeforeLayout);

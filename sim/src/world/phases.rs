@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use gomera_cluster::layout::Epoch;
-
 use super::{World, bounds};
-use crate::agenda::Due;
 use crate::judge;
-use crate::node::{Incoming, NodeIndex};
 use crate::random::millis;
 use crate::stage::Phase;
 use crate::verdict::Promise;
@@ -102,13 +98,9 @@ impl World {
         let now = self.stage.now;
         self.network.calm_down(now, &mut self.stage.agenda);
         self.stage.doors.calm_down(now, &mut self.stage.agenda);
-        let latest = self.layouts.last().expect("there is a layout").clone();
-        for index in 0..self.nodes.len() {
-            self.hand(NodeIndex(index), Incoming::Layout(latest.clone()));
-            self.stage.agenda.enter(now, Due::Layout(NodeIndex(index), Epoch(latest.epoch.0)));
-        }
         self.wake_all();
         self.enter(Phase::Settling);
+        self.tell_all();
     }
 
     /// What is not done yet in this phase.
@@ -124,6 +116,9 @@ impl World {
         }
         if let Some(stopped) = self.stopped_and_named() {
             return Some(format!("a layout without {stopped} is to come"));
+        }
+        if let Some(unreached) = self.unreached() {
+            return Some(unreached);
         }
         if self.network.under_way() > 0 {
             return Some(format!("{} frames are under way", self.network.under_way()));

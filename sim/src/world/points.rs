@@ -1,10 +1,9 @@
-//! How connection points come and die: layouts that name others than before, crashes, and nodes that are taken for dead and
-//! wake up.
+//! How nodes come and die: others are wanted than before, crashes, and nodes that are taken for dead and wake up.
 //!
 //! ```text
-//!   waiting ──commit──▶ serving ──┬── crash ──▶ crashed ──┐ dropped_after
-//!                                 ├── pause ──▶ paused ───┴─ commit ──▶ dropped, and awake some time later
-//!                                 └── commit ─────────────────────────▶ dropped while it serves
+//!   waiting ──wanted──▶ serving ──┬── crash ──▶ crashed ──┐ dropped_after
+//!                                 ├── pause ──▶ paused ───┴─ declared dead ──▶ gone, and awake some time later
+//!                                 └── not wanted ───────────────────────────▶ leaves by plan
 //! ```
 
 use std::collections::BTreeMap;
@@ -14,140 +13,103 @@ use gomera_cluster::address::{Address, Incarnation, Layer};
 use gomera_cluster::layout::{Epoch, Layout, Member};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Frame;
-use gomera_cluster::time::Instant;
+use gomera_coordinator::scaling;
 
 use super::World;
 use crate::agenda::Due;
 use crate::node::{AnyMachine, Fate, NodeIndex};
 use crate::plan::Shape;
-use crate::random::{micros, millis};
+use crate::random::millis;
 use crate::tally::Transition;
 use crate::verdict::{Promise, Violation};
 
 /// Those that the first layout names.
 pub(super) fn first(shape: &Shape, members: &BTreeMap<Incarnation, Member>) -> BTreeMap<Incarnation, Member> {
-    let points = members.iter().filter(|(_, member)| member.layer == Layer::ConnectionPoint);
-    let points = points.take(usize::from(shape.nodes[0]));
-    let others = members.iter().filter(|(_, member)| member.layer != Layer::ConnectionPoint);
-    points.chain(others).map(|(&node, member)| (node, member.clone())).collect()
+    let of_layer = |(place, layer): (usize, Layer)| {
+        let of_layer = members.iter().filter(move |(_, member)| member.layer == layer);
+        of_layer.take(usize::from(shape.nodes[place])).map(|(&node, member)| (node, member.clone()))
+    };
+    Layer::ALL.into_iter().enumerate().flat_map(of_layer).collect()
 }
 
 impl World {
-    fn latest(&self) -> &Layout {
-        self.layouts.last().expect("there is a layout")
-    }
-
     /// The shards of a node.
-    fn shards(&self, node: Incarnation) -> Vec<NodeIndex> {
+    pub(super) fn shards(&self, node: Incarnation) -> Vec<NodeIndex> {
         let machines = self.nodes.iter().enumerate().filter(|(_, machine)| machine.address.node == node);
         machines.map(|(index, _)| NodeIndex(index)).collect()
     }
 
-    fn node_name(&self, node: Incarnation) -> String {
+    pub(super) fn node_name(&self, node: Incarnation) -> String {
         let first = self.shards(node)[0];
         let name = &self.nodes[first.0].name;
         name.split_once('.').map_or(name.as_str(), |(name, _)| name).to_owned()
     }
 
-    fn fate(&self, node: Incarnation) -> Fate {
+    pub(super) fn fate(&self, node: Incarnation) -> Fate {
         self.nodes[self.shards(node)[0].0].fate
     }
 
-    /// Connection points of the latest layout that nothing has happened to.
-    fn well(&self) -> Vec<Incarnation> {
+    pub(super) fn layer_of(&self, node: Incarnation) -> Layer {
+        self.members[&node].layer
+    }
+
+    /// Nodes of a layer that the latest layout names, that are wanted, and that nothing has happened to.
+    fn well(&self, layer: Layer) -> Vec<Incarnation> {
         let members = self.latest().members.iter();
-        let points = members.filter(|(_, member)| member.layer == Layer::ConnectionPoint).map(|(&node, _)| node);
-        points.filter(|&node| self.fate(node) == Fate::Well).collect()
+        let nodes = members.filter(|(_, member)| member.layer == layer).map(|(&node, _)| node);
+        nodes.filter(|&node| self.fate(node) == Fate::Well && self.is_wanted(node)).collect()
     }
 
-    /// Connection points that no layout has named yet.
+    /// Nodes that could be missed: another one of their layer would be left.
+    fn spare(&self) -> Vec<Incarnation> {
+        let layers = scaling::LAYERS.iter().map(|&layer| self.well(layer));
+        layers.filter(|well| well.len() > 1).flatten().collect()
+    }
+
+    /// Nodes that have never been wanted.
     fn waiting(&self) -> Vec<Incarnation> {
-        let points = self.nodes.iter().filter(|node| node.layer == Layer::ConnectionPoint && node.address.shard.0 == 0);
-        let nodes = points.map(|node| node.address.node);
-        nodes.filter(|node| self.layouts.iter().all(|layout| !layout.members.contains_key(node))).collect()
+        let machines = self.nodes.iter().filter(|node| scaling::LAYERS.contains(&node.layer));
+        let nodes = machines.filter(|node| node.address.shard.0 == 0).map(|node| node.address.node);
+        let is_known = |node| self.layouts.values().any(|layout| layout.members.contains_key(&node));
+        nodes.filter(|&node| !is_known(node) && !self.is_wanted(node) && self.fate(node) == Fate::Well).collect()
     }
 
-    /// One of the later layouts of the plan is committed: the same members, or one more, or one less.
-    pub(super) fn commit_later(&mut self, later: usize) {
-        let joining = self.waiting().first().copied().filter(|_| self.fates.chance(800));
-        let well = self.well();
-        let leaving = if well.len() > 1 && self.fates.chance(self.plan.points.withdrawals) {
-            Some(*self.fates.pick(&well))
-        } else {
-            None
-        };
-        let epoch = self.commit(joining, leaving);
-        for (index, heard) in self.hearing[later].clone().into_iter().enumerate() {
-            if let Some(heard) = heard {
-                self.stage.after(heard, Due::Layout(NodeIndex(index), epoch));
-            }
+    /// The operator wants something else: one node more, or one less, or the same.
+    pub(super) fn change_mind(&mut self) {
+        let waiting = self.waiting();
+        let mut changed = false;
+        if !waiting.is_empty() && self.fates.chance(800) {
+            let node = *self.fates.pick(&waiting);
+            self.want(node, true);
+            changed = true;
+        }
+        let spare = self.spare();
+        if !spare.is_empty() && self.fates.chance(self.plan.points.withdrawals) {
+            let node = *self.fates.pick(&spare);
+            self.want(node, false);
+            changed = true;
+        }
+        if !changed {
+            self.renew();
         }
     }
 
-    /// A layout without a node that stopped is committed; everybody hears of it, late.
+    /// A node that stopped is declared dead.
     pub(super) fn bury(&mut self, node: Incarnation) {
-        if !self.latest().members.contains_key(&node) {
-            return;
-        }
-        self.stage.count(Transition::PointBuried);
-        let epoch = self.commit(None, Some(node));
-        for index in (0..self.nodes.len()).map(NodeIndex) {
-            let most = if self.stage.is_rough() { self.plan.troubles.later_layouts.1 } else { millis(5) };
-            let mut heard = self.stage.now + self.fates.duration(Duration::ZERO, most);
-            if self.nodes[index.0].address.node == node {
-                // It is asleep; first it sends what it has to send.
-                heard = heard.max(self.nodes[index.0].stalled_until) + self.fates.duration(micros(10), millis(50));
-            }
-            self.stage.agenda.enter(heard, Due::Layout(index, epoch));
-        }
+        self.declare_dead(node);
     }
 
-    /// Commits a layout with one more and one less than the latest.
-    pub(super) fn commit(&mut self, joining: Option<Incarnation>, leaving: Option<Incarnation>) -> Epoch {
-        let before = self.latest();
-        let mut layout = before.clone();
-        layout.epoch = Epoch(before.epoch.0 + 1);
-        let mut told = String::new();
-        if let Some(node) = joining {
-            let member = self.members.get(&node).expect("every node is known").clone();
-            layout.members.insert(node, member);
-            told = format!("{told} with {}", self.node_name(node));
-        }
-        if let Some(node) = leaving {
-            layout.members.remove(&node);
-            told = format!("{told} without {}", self.node_name(node));
-        }
-        layout.check_follows(before).expect("only connection points come and go");
-        let (epoch, now) = (layout.epoch, self.stage.now);
-        if !told.is_empty() {
-            self.stage.note(|| format!("--- layout {}{told}", epoch.0));
-        }
-        self.layouts.push(layout.into());
-        if let Some(node) = joining {
-            self.stage.points.extend(self.shards(node));
-        }
-        if let Some(node) = leaving {
-            if self.fate(node) == Fate::Well {
-                self.stage.count(Transition::PointDropped);
-            }
-            for index in self.shards(node) {
-                self.stage.points.retain(|&point| point != index);
-                self.stage.unsure.entry(index).or_insert(now);
-            }
-        }
-        epoch
-    }
-
-    /// A connection point crashes, or is paused and taken for dead, if another one is left.
+    /// A node crashes, or is paused and taken for dead, if another one of its layer is left.
     pub(super) fn stop_some(&mut self) {
-        let well = self.well();
-        if well.len() < 2 || !self.stage.is_rough() {
+        let spare = self.spare();
+        if spare.is_empty() || !self.stage.is_rough() {
             return;
         }
-        let node = *self.fates.pick(&well);
+        let node = *self.fates.pick(&spare);
         let (low, high) = self.plan.points.dropped_after;
         let dropped = self.fates.duration(low, high);
         if self.fates.chance(self.plan.points.paused) {
+            // It wakes up when the others go on without it: much later than it is declared dead, as a rule.
             let pause = dropped + self.fates.duration(millis(10), millis(1000));
             self.pause(node, pause);
         } else {
@@ -209,11 +171,10 @@ impl World {
         }
     }
 
-    /// A connection point that stopped and that the latest layout names.
+    /// A node that stopped and that the latest layout names.
     pub(super) fn stopped_and_named(&self) -> Option<String> {
-        let members = self.latest().members.iter();
-        let mut points = members.filter(|(_, member)| member.layer == Layer::ConnectionPoint).map(|(&node, _)| node);
-        points.find(|&node| self.fate(node) != Fate::Well).map(|node| self.node_name(node))
+        let mut members = self.latest().members.keys().copied();
+        members.find(|&node| self.fate(node) != Fate::Well).map(|node| self.node_name(node))
     }
 
     /// Somebody who still waits for a connection point that was dropped.
@@ -269,19 +230,9 @@ impl World {
         }
     }
 
-    /// A connection point by its name, for scripts.
-    pub(super) fn point_named(&self, name: &str) -> Result<Incarnation, String> {
-        let points = self.nodes.iter().filter(|node| node.layer == Layer::ConnectionPoint);
-        let mut nodes = points.map(|node| node.address.node);
-        nodes.find(|&node| self.node_name(node) == name).ok_or_else(|| format!("there is no connection point {name}"))
-    }
-
-    /// Commits a layout that everybody hears of at once, for scripts.
-    pub(super) fn commit_at_once(&mut self, joining: Option<Incarnation>, leaving: Option<Incarnation>) {
-        let epoch = self.commit(joining, leaving);
-        let now: Instant = self.stage.now;
-        for index in (0..self.nodes.len()).map(NodeIndex) {
-            self.stage.agenda.enter(now.max(self.nodes[index.0].stalled_until), Due::Layout(index, epoch));
-        }
+    /// A node by its name, for scripts.
+    pub(super) fn node_named(&self, name: &str) -> Result<Incarnation, String> {
+        let mut nodes = self.nodes.iter().map(|node| node.address.node);
+        nodes.find(|&node| self.node_name(node) == name).ok_or_else(|| format!("there is no node {name}"))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gomera_cluster::identity::{SessionKey, SubscriptionKey};
 
 use super::World;
-use crate::node::NodeIndex;
+use crate::node::{Fate, NodeIndex};
 use crate::script::{PublisherVerb, SubscriberVerb};
 use crate::traffic;
 
@@ -50,24 +50,24 @@ impl World {
 
     /// A connection point crashes.
     pub(crate) fn crash_point(&mut self, name: &str) -> Result<(), String> {
-        self.crash(self.point_named(name)?);
+        self.crash(self.node_named(name)?);
         Ok(())
     }
 
     /// A connection point stands still for a while, and is taken for dead.
     pub(crate) fn pause_point(&mut self, name: &str, pause: Duration) -> Result<(), String> {
-        self.pause(self.point_named(name)?, pause);
+        self.pause(self.node_named(name)?, pause);
         Ok(())
     }
 
     /// A layout with or without a connection point.
     pub(crate) fn layout_point(&mut self, name: &str, with: bool) -> Result<(), String> {
-        let node = Some(self.point_named(name)?);
-        if with {
-            self.commit_at_once(node, None)
-        } else {
-            self.commit_at_once(None, node)
+        let node = self.node_named(name)?;
+        if !with && self.fate(node) != Fate::Well {
+            self.declare_dead(node);
         }
+        self.want(node, with);
+        self.hurry();
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 
 use gomera_cluster::layout::Epoch;
 use gomera_coordinator::Registration;
-use gomera_host::coordination::{Coordination, CoordinationError, Membership};
+use gomera_host::coordination::{Acknowledging, Coordination, CoordinationError, Membership};
 
 use super::leadership::lead;
-use crate::world::{World, coordinate, layout_of, one_per_layer, settings, until_epoch, until_report};
+use crate::world::{World, acknowledgement, coordinate, layout_of, one_per_layer, settings, until_epoch, until_report};
 
 /// How far the first leader comes before it dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub async fn a_leader_that_dies_in_any_phase_is_continued(make: impl Fn() -> Wor
 
 async fn acknowledge(coordination: &Coordination, nodes: &[Registration]) {
     for node in nodes {
-        coordination.acknowledge(node, Epoch(1)).await.expect("acknowledges");
+        coordination.acknowledge(node, &acknowledgement(Epoch(1))).await.expect("acknowledges");
     }
 }
 
@@ -91,7 +91,7 @@ pub async fn a_second_coordinator_takes_over_and_changes_nothing(world: World) {
     let session = world.connect().await;
     let members = one_per_layer(1)
         .into_iter()
-        .map(|node| Membership::start(session.clone(), node).expect("valid"))
+        .map(|node| Membership::start(session.clone(), node, Acknowledging::AtOnce).expect("valid"))
         .collect::<Vec<_>>();
     let layout = until_epoch(&members[0], 1).await;
     until_report(&first, "leading in term 1: layout 1 is in force").await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gomera_cluster::address::Layer;
 use gomera_cluster::layout::{Epoch, Layout};
 use gomera_coordinator::{NodeState, Registration};
-use gomera_host::coordination::{CoordinationError, Link, Membership, Naming, Topic};
+use gomera_host::coordination::{Acknowledging, CoordinationError, Link, Membership, Naming, Topic};
 
 use crate::world::{Breakage, World, coordinate, node, one_per_layer, soon, until, until_epoch, until_report};
 
@@ -14,7 +14,7 @@ use crate::world::{Breakage, World, coordinate, node, one_per_layer, soon, until
 async fn join(world: &World, nodes: Vec<Registration>) -> Vec<Membership> {
     let mut members = Vec::new();
     for node in nodes {
-        members.push(Membership::start(world.connect().await, node).expect("valid"));
+        members.push(Membership::start(world.connect().await, node, Acknowledging::AtOnce).expect("valid"));
     }
     members
 }
@@ -59,7 +59,7 @@ pub async fn a_node_whose_session_expires_stays_who_it_is(world: World) {
     let mut nodes = one_per_layer(1);
     let matcher = nodes.remove(2);
     let others = join(&world, nodes).await;
-    let membership = Membership::start(session.clone(), matcher.clone()).expect("valid");
+    let membership = Membership::start(session.clone(), matcher.clone(), Acknowledging::AtOnce).expect("valid");
     let layout = until_epoch(&membership, 1).await;
     until_report(&coordinating, "layout 1 is in force").await;
 

@@ -3,17 +3,17 @@
 use gomera_cluster::address::{Incarnation, Layer};
 use gomera_cluster::layout::Epoch;
 use gomera_coordinator::Desired;
-use gomera_host::coordination::{Coordination, Hints, Membership, Topic};
+use gomera_host::coordination::{Acknowledging, Coordination, Hints, Membership, Topic};
 
-use crate::world::{World, candidate, layout_of, node, one_per_layer, soon, until};
+use crate::world::{World, acknowledgement, candidate, layout_of, node, one_per_layer, soon, until};
 
 pub async fn a_registration_is_seen_and_goes_with_its_session(world: World) {
     let (mine, other) = (world.connect().await, world.connect().await);
     let matcher = node(Layer::Matcher, 7);
     mine.register(&matcher).await.expect("registers");
-    mine.acknowledge(&matcher, Epoch(3)).await.expect("acknowledges");
+    mine.acknowledge(&matcher, &acknowledgement(Epoch(3))).await.expect("acknowledges");
     assert_eq!(other.members().await.expect("reads").get(&Incarnation(7)), Some(&matcher));
-    assert_eq!(other.acknowledgements().await.expect("reads").get(&Incarnation(7)), Some(&Epoch(3)));
+    assert_eq!(other.acknowledgements().await.expect("reads").get(&Incarnation(7)), Some(&acknowledgement(Epoch(3))));
 
     let mut hints = other.hints(&[Topic::Members, Topic::Acknowledgements]);
     mine.expire_session().await.expect("expires");
@@ -49,7 +49,7 @@ pub async fn a_registration_of_a_former_session_is_replaced(world: World) {
 
 pub async fn a_node_that_leaves_takes_everything_with_it(world: World) {
     let (mine, other) = (world.connect().await, world.connect().await);
-    let membership = Membership::start(mine.clone(), node(Layer::ExitPoint, 5)).expect("valid");
+    let membership = Membership::start(mine.clone(), node(Layer::ExitPoint, 5), Acknowledging::AtOnce).expect("valid");
     until("registered", &mut membership.status(), |status| status.registered_in == 1).await;
     assert_eq!(other.members().await.expect("reads").len(), 1);
     membership.leave().await;
@@ -67,9 +67,9 @@ pub async fn every_topic_hints_at_its_changes(world: World) {
     heard.hears("a member").await;
 
     let mut heard = Heard::new(&other, Topic::Acknowledgements).await;
-    mine.acknowledge(&nodes[0], Epoch(1)).await.expect("acknowledges");
+    mine.acknowledge(&nodes[0], &acknowledgement(Epoch(1))).await.expect("acknowledges");
     heard.hears("an acknowledgement").await;
-    mine.acknowledge(&nodes[0], Epoch(2)).await.expect("acknowledges");
+    mine.acknowledge(&nodes[0], &acknowledgement(Epoch(2))).await.expect("acknowledges");
     heard.hears("a further acknowledgement").await;
 
     let mut heard = Heard::new(&other, Topic::Leadership).await;

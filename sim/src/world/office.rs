@@ -1,0 +1,273 @@
+//! The coordinator: what it wants, what it knows, and the layouts that come of both. The decisions are those of the real one
+//! (`gomera_coordinator::scaling`); here is when it looks, how late it hears, and how late it is heard.
+//!
+//! ```text
+//!   goal, deaths, reports ──▶ propose ──every member has it──▶ commit ──▶ each machine hears of it when it likes
+//!            ▲                   │ one that has not is dead                          │
+//!            │                   └──▶ propose another, which contains it             │
+//!            └───────────────────────────── reports ─────────────────────────────────┘
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gomera_cluster::address::{Address, Incarnation, Layer};
+use gomera_cluster::layout::{Epoch, Layout, Member};
+use gomera_cluster::report::Report;
+use gomera_coordinator::scaling::{self, Goal, Knowledge, Next};
+
+use super::World;
+use crate::agenda::Due;
+use crate::node::{Fate, Incoming, NodeIndex};
+use crate::random::{micros, millis};
+use crate::tally::Transition;
+
+/// What the coordinator has.
+#[derive(Debug, Default)]
+pub(super) struct Office {
+    /// Who should serve.
+    serving: BTreeMap<Incarnation, Member>,
+    /// Who is declared dead.
+    dead: BTreeSet<Incarnation>,
+    /// What machines reported; each report comes late.
+    reports: BTreeMap<Address, Report>,
+    /// What is proposed and not committed.
+    proposal: Option<Arc<Layout>>,
+    /// Whether a layout is to come though nothing changes.
+    renewal: bool,
+    /// Everything that was ever proposed.
+    proposals: BTreeMap<Epoch, Arc<Layout>>,
+}
+
+impl Office {
+    pub(super) fn new(first: &Layout) -> Self {
+        Self { serving: first.members.clone(), ..Self::default() }
+    }
+
+    pub(super) fn proposal_of(&self, epoch: Epoch) -> Arc<Layout> {
+        self.proposals[&epoch].clone()
+    }
+}
+
+impl World {
+    /// The layout in force.
+    pub(super) fn latest(&self) -> &Arc<Layout> {
+        self.layouts.last_key_value().expect("there is a layout").1
+    }
+
+    /// A node should serve from now on, or no more.
+    pub(super) fn want(&mut self, node: Incarnation, wanted: bool) {
+        if wanted {
+            let member = self.members.get(&node).expect("every node is known").clone();
+            self.office.serving.insert(node, member);
+        } else {
+            self.office.serving.remove(&node);
+        }
+    }
+
+    /// Whether a node should serve.
+    pub(super) fn is_wanted(&self, node: Incarnation) -> bool {
+        self.office.serving.contains_key(&node)
+    }
+
+    /// A layout is to come though nothing changes.
+    pub(super) fn renew(&mut self) {
+        self.office.renewal = true;
+    }
+
+    /// A node is declared dead.
+    pub(super) fn declare_dead(&mut self, node: Incarnation) {
+        if self.latest().members.contains_key(&node) || self.office.proposal.is_some() {
+            self.office.dead.insert(node);
+        }
+        self.office.serving.remove(&node);
+    }
+
+    /// The coordinator looks, and will look again.
+    pub(super) fn coordinate(&mut self) {
+        let is_rough = self.stage.is_rough();
+        for node in self.nodes.iter().filter(|node| node.fate == Fate::Well) {
+            if !is_rough || self.fates.chance(700) {
+                self.office.reports.insert(node.address, node.machine.report());
+            }
+        }
+        self.decide();
+        let pause = match (is_rough, self.has_plans()) {
+            (true, _) => self.fates.duration(millis(1), millis(30)),
+            (false, true) => micros(500),
+            (false, false) => millis(50),
+        };
+        self.stage.after(pause, Due::Coordinate);
+    }
+
+    /// Proposes or commits what is to come next, if anything is.
+    fn decide(&mut self) {
+        if let Some(proposal) = self.office.proposal.clone() {
+            let has_it = |machine| {
+                self.office.reports.get(&machine).is_some_and(|report: &Report| report.proposed >= proposal.epoch)
+            };
+            if Layer::ALL.into_iter().all(|layer| proposal.machines(layer).all(has_it)) {
+                self.office.proposal = None;
+                self.commit(proposal);
+            } else if proposal.members.keys().any(|node| self.office.dead.contains(node))
+                && let Some(next) = self.next_after(&proposal)
+            {
+                self.stage.count(Transition::ProposalSuperseded);
+                self.propose(next);
+            }
+            return;
+        }
+        let latest = self.latest().clone();
+        if let Some(next) = self.next_after(&latest) {
+            self.propose(next);
+        } else if std::mem::take(&mut self.office.renewal) {
+            self.propose(Layout { epoch: Epoch(latest.epoch.0 + 1), ..(*latest).clone() });
+        }
+    }
+
+    fn next_after(&self, layout: &Layout) -> Option<Layout> {
+        match scaling::next(layout, &self.goal(), &self.knowledge(layout)) {
+            Next::Propose(proposal) => Some(proposal.layout),
+            Next::Wait(_) | Next::Done => None,
+        }
+    }
+
+    fn goal(&self) -> Goal {
+        Goal {
+            layers: scaling::LAYERS.iter().copied().collect(),
+            serving: self.office.serving.clone(),
+            lanes_per_shard: self.plan.shape.lanes,
+            joining_max: 4,
+        }
+    }
+
+    fn knowledge(&self, layout: &Layout) -> Knowledge {
+        let mut knowledge = Knowledge::gather(layout, &self.office.reports, self.office.dead.clone());
+        // Connection points are dropped while they serve: nobody drains them yet.
+        let leaving = layout.members.keys().copied().filter(|node| !self.office.serving.contains_key(node));
+        knowledge.vacated.extend(leaving);
+        knowledge
+    }
+
+    /// Whether the coordinator is on its way.
+    fn has_plans(&self) -> bool {
+        self.office.proposal.is_some() || self.next_after(self.latest()).is_some()
+    }
+
+    /// What the coordinator still waits for.
+    pub(super) fn unreached(&self) -> Option<String> {
+        if let Some(proposal) = &self.office.proposal {
+            return Some(format!("layout {} is proposed", proposal.epoch.0));
+        }
+        match scaling::next(self.latest(), &self.goal(), &self.knowledge(self.latest())) {
+            Next::Propose(_) => Some("a layout is to come".to_owned()),
+            Next::Wait(awaited) => Some(format!("the coordinator waits for {awaited:?}")),
+            Next::Done => None,
+        }
+    }
+
+    fn propose(&mut self, layout: Layout) {
+        let proposal = Arc::new(layout);
+        if let Err(error) = proposal.check_follows(self.latest()) {
+            panic!("seed {}: {error}", self.plan.seed);
+        }
+        let epoch = proposal.epoch;
+        self.stage.note(|| format!("--- layout {} is proposed", epoch.0));
+        self.stage.count(Transition::LayoutProposed);
+        self.office.proposals.insert(epoch, proposal.clone());
+        self.office.proposal = Some(proposal);
+        self.tell_proposal(epoch);
+    }
+
+    fn tell_proposal(&mut self, epoch: Epoch) {
+        for index in (0..self.nodes.len()).map(NodeIndex) {
+            let heard = self.hears_within(index);
+            self.stage.agenda.enter(heard, Due::Proposed(index, epoch));
+        }
+    }
+
+    /// When a machine hears of something that the coordinator writes now.
+    fn hears_within(&mut self, index: NodeIndex) -> gomera_cluster::time::Instant {
+        let most = if self.stage.is_rough() { self.plan.troubles.later_layouts.1 } else { millis(1) };
+        let heard = self.stage.now + self.fates.duration(Duration::ZERO, most);
+        let node = &self.nodes[index.0];
+        if node.fate == Fate::Paused {
+            // It is asleep; first it sends what it has to send.
+            return heard.max(node.stalled_until) + self.fates.duration(micros(10), millis(50));
+        }
+        heard
+    }
+
+    /// A layout comes into force.
+    pub(super) fn commit(&mut self, layout: Arc<Layout>) {
+        self.enact(layout.clone());
+        for index in (0..self.nodes.len()).map(NodeIndex) {
+            let is_deaf = self.stage.is_rough() && self.deaf[index.0] && self.nodes[index.0].fate == Fate::Well;
+            let heard = self.hears_within(index);
+            if !is_deaf {
+                self.stage.agenda.enter(heard, Due::Layout(index, layout.epoch));
+            }
+        }
+    }
+
+    /// Clients and books follow a layout from its commit on.
+    fn enact(&mut self, layout: Arc<Layout>) {
+        let before = self.latest().clone();
+        let now = self.stage.now;
+        let added: Vec<_> = layout.members.keys().copied().filter(|node| !before.members.contains_key(node)).collect();
+        let gone: Vec<_> = before.members.keys().copied().filter(|node| !layout.members.contains_key(node)).collect();
+        let named = |verb: &str, nodes: &[Incarnation]| {
+            nodes.iter().map(|&node| format!(" {verb} {}", self.node_name(node))).collect::<String>()
+        };
+        let told = format!("{}{}", named("with", &added), named("without", &gone));
+        let epoch = layout.epoch;
+        self.stage.note(|| format!("--- layout {}{told}", epoch.0));
+        self.layouts.insert(epoch, layout);
+        for node in added {
+            if self.layer_of(node) == Layer::ConnectionPoint {
+                self.stage.points.extend(self.shards(node));
+            }
+        }
+        for node in gone {
+            let is_well = self.fate(node) == Fate::Well;
+            if self.layer_of(node) == Layer::ConnectionPoint {
+                self.stage.count(if is_well { Transition::PointDropped } else { Transition::PointBuried });
+            }
+            for index in self.shards(node) {
+                self.stage.points.retain(|&point| point != index);
+                self.stage.unsure.entry(index).or_insert(now);
+            }
+        }
+    }
+
+    /// Everybody hears of the latest layout, and of what is proposed, at once.
+    pub(super) fn tell_all(&mut self) {
+        let latest = self.latest().clone();
+        let now = self.stage.now;
+        for index in (0..self.nodes.len()).map(NodeIndex) {
+            self.hand(index, Incoming::Layout(latest.clone()));
+            self.stage.agenda.enter(now, Due::Layout(index, latest.epoch));
+        }
+        if let Some(proposal) = self.office.proposal.clone() {
+            self.tell_proposal(proposal.epoch);
+        }
+    }
+
+    /// Goes towards the goal without any delay, for scripts: layout by layout, as far as reports allow at this moment.
+    pub(super) fn hurry(&mut self) {
+        for _ in 0..16 {
+            for node in self.nodes.iter().filter(|node| node.fate == Fate::Well) {
+                self.office.reports.insert(node.address, node.machine.report());
+            }
+            let latest = self.latest().clone();
+            let Some(next) = self.next_after(&latest) else { return };
+            next.check_follows(&latest).expect("what the coordinator proposes may follow");
+            let (next, now) = (Arc::new(next), self.stage.now);
+            self.enact(next.clone());
+            for index in (0..self.nodes.len()).map(NodeIndex) {
+                self.stage.agenda.enter(now.max(self.nodes[index.0].stalled_until), Due::Layout(index, next.epoch));
+            }
+        }
+    }
+}
