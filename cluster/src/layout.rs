@@ -3,7 +3,7 @@
 
 mod following;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -145,6 +145,8 @@ pub struct Layout {
     pub settings: Settings,
     /// The nodes it names.
     pub members: BTreeMap<Incarnation, Member>,
+    /// Those of them that are to leave by plan: they get no new work, clients above all, and go when they hold nothing.
+    pub leaving: BTreeSet<Incarnation>,
     /// The lanes that exist.
     pub lanes: BTreeMap<LaneId, Lane>,
     /// Lanes that ended and that some member may still have to act on, with the layout that ended them.
@@ -244,6 +246,7 @@ impl Layout {
             session: vec![Placement::default(); usize::from(settings.session_slices)],
             settings,
             members,
+            leaving: BTreeSet::new(),
             lanes: BTreeMap::new(),
             ended: BTreeMap::new(),
             lane_next,

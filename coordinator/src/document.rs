@@ -2,7 +2,7 @@
 //! exceed 256 KiB and a layout has up to 8192 placements. A placement is a string such as `3:0.1a,2.0s`: term 3, active at
 //! shard 1 of the first member, standby at shard 0 of the third; members count in the order in which they stand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -34,6 +34,8 @@ struct MemberRecord {
     link_address: Arc<str>,
     client_address: Arc<str>,
     shards: u16,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    leaving: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,6 +88,7 @@ pub fn encode(layout: &Layout) -> Vec<u8> {
                 link_address: member.link_address.clone(),
                 client_address: member.client_address.clone(),
                 shards: member.shards,
+                leaving: layout.leaving.contains(node),
             })
             .collect(),
         lanes: layout
@@ -107,7 +110,7 @@ pub fn encode(layout: &Layout) -> Vec<u8> {
 /// If the bytes are anything else.
 pub fn decode(bytes: &[u8]) -> Result<Layout, DocumentError> {
     let document = serde_json::from_slice::<Document>(bytes).map_err(|error| DocumentError(error.to_string()))?;
-    let mut members = BTreeMap::new();
+    let (mut members, mut leaving) = (BTreeMap::new(), BTreeSet::new());
     let mut order = Vec::with_capacity(document.members.len());
     for record in document.members {
         let node = parse_incarnation(&record.incarnation)
@@ -120,6 +123,9 @@ pub fn decode(bytes: &[u8]) -> Result<Layout, DocumentError> {
             shards: record.shards,
         };
         order.push((node, member.shards));
+        if record.leaving {
+            leaving.insert(node);
+        }
         if members.insert(node, member).is_some() {
             return Err(DocumentError(format!("member {node} stands there twice")));
         }
@@ -138,6 +144,7 @@ pub fn decode(bytes: &[u8]) -> Result<Layout, DocumentError> {
         session: placements("session", &order, &document.session, document.settings.session_slices)?,
         settings: document.settings,
         members,
+        leaving,
         lanes,
         ended: document.ended.into_iter().map(|(id, end)| (LaneId(id), (end.how, end.at))).collect(),
         lane_next: document.lane_next,

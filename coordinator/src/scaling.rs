@@ -128,6 +128,7 @@ impl Draft {
         let bereaved = before.members.keys().any(|&node| dead(node));
         if bereaved {
             self.layout.members.retain(|&node, _| !dead(node));
+            self.layout.leaving.retain(|&node| !dead(node));
             for placement in self.layout.matcher.iter_mut().chain(&mut self.layout.session) {
                 placement.replicas.retain(|replica| !dead(replica.holder.node));
             }
@@ -194,26 +195,37 @@ impl Draft {
         }
     }
 
-    /// Lets members go that should not serve and hold nothing any more.
+    /// Says who is to leave, calls back who is to stay, and lets members go that hold nothing any more.
     fn dismiss(&mut self, before: &Layout, goal: &Goal, knowledge: &Knowledge) {
         let leaves = |node, member: &Member| !goal.serving.contains_key(node) && goal.layers.contains(&member.layer);
         let members = self.layout.members.iter().filter(|&(node, member)| leaves(node, member));
-        for (node, layer) in members.map(|(&node, member)| (node, member.layer)).collect::<Vec<_>>() {
+        let leaving = members.map(|(&node, member)| (node, member.layer)).collect::<Vec<_>>();
+        let members = &self.layout.members;
+        let may_change = |node: &Incarnation| goal.layers.contains(&members[node].layer);
+        self.layout.leaving.retain(|node| !may_change(node));
+        self.layout.leaving.extend(leaving.iter().map(|&(node, _)| node));
+        for (node, layer) in leaving {
             if layer == Layer::ConnectionPoint {
-                if knowledge.vacated.contains(&node) {
-                    self.layout.members.remove(&node);
+                // What it said before it was told to leave does not count: clients may have come since.
+                if knowledge.vacated.contains(&node) && before.leaving.contains(&node) {
+                    self.dismissed(node);
                 } else {
                     self.awaited.insert(Awaited::Clients(node));
                 }
             } else if !holds_anything(before, node) {
                 let others = before.members.keys().copied().filter(|&other| other != node);
                 if knowledge.all_acted(others, before.epoch) {
-                    self.layout.members.remove(&node);
+                    self.dismissed(node);
                 } else {
                     self.awaited.insert(Awaited::Acted);
                 }
             }
         }
+    }
+
+    fn dismissed(&mut self, node: Incarnation) {
+        self.layout.members.remove(&node);
+        self.layout.leaving.remove(&node);
     }
 
     /// The machines that may get slices.

@@ -30,6 +30,8 @@ impl Layout {
         ensure(self.lane_next >= before.lane_next, || "lane ids are never reused".into())?;
         let gone: BTreeSet<_> =
             before.members.keys().copied().filter(|node| !self.members.contains_key(node)).collect();
+        let stranger = self.leaving.iter().find(|node| !self.members.contains_key(node));
+        ensure(stranger.is_none(), || format!("{stranger:?} is to leave and is no member"))?;
         self.check_lanes(before, &gone)?;
         for (layer, ours, theirs) in
             [(Layer::Matcher, &self.matcher, &before.matcher), (Layer::ExitPoint, &self.session, &before.session)]

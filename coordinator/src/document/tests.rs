@@ -45,6 +45,7 @@ fn worn(mut layout: Layout) -> Layout {
         }
     }
     layout.lanes.values_mut().next().expect("there are lanes").state = LaneState::Draining;
+    layout.leaving.extend(layout.members.keys().copied().take(2));
     layout.ended.insert(LaneId(1), (LaneEnd::Closed, Epoch(3)));
     layout.ended.insert(LaneId(2), (LaneEnd::Fenced, Epoch(4)));
     layout

@@ -20,7 +20,7 @@ pub struct Knowledge {
     pub acted: BTreeMap<Incarnation, Epoch>,
     /// Draining lanes that every exit point has merged to their end.
     pub drained: BTreeSet<LaneId>,
-    /// Connection points that have no clients any more.
+    /// Connection points that are to leave and have no clients any more.
     pub vacated: BTreeSet<Incarnation>,
 }
 

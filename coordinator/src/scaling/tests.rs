@@ -359,3 +359,21 @@ fn goals_are_reached_from_everywhere_and_nothing_is_lost_to_single_deaths() {
         assert_eq!(world.lost, 0, "seed {seed}");
     }
 }
+
+#[test]
+fn a_connection_point_is_told_to_leave_and_goes_when_it_then_has_no_clients() {
+    let before = start([2, 1, 1, 1], 4, 1);
+    let fewer = goal([1, 1, 1, 1]);
+    let (gone, mut knowledge) = (Incarnation(1), Knowledge::default());
+    // It had none before it was told: some may have come since.
+    knowledge.vacated.insert(gone);
+    let Next::Propose(told) = next(&before, &fewer, &knowledge) else { panic!("it is told first") };
+    assert_eq!(told.layout.leaving, BTreeSet::from([gone]));
+    assert!(told.layout.members.contains_key(&gone));
+    told.layout.check_follows(&before).expect("it may follow");
+    assert_eq!(next(&told.layout, &fewer, &Knowledge::default()), Next::Wait(BTreeSet::from([Awaited::Clients(gone)])));
+    let Next::Propose(called_back) = next(&told.layout, &goal([2, 1, 1, 1]), &knowledge) else { panic!("it stays") };
+    assert!(called_back.layout.leaving.is_empty());
+    let Next::Propose(after) = next(&told.layout, &fewer, &knowledge) else { panic!("it goes") };
+    assert!(!after.layout.members.contains_key(&gone) && after.layout.leaving.is_empty());
+}
