@@ -5,12 +5,14 @@ use std::sync::Arc;
 use gomera_proto::v1;
 use gomera_proto::v1::cluster_client::ClusterClient;
 use tokio::sync::watch;
+use tonic::transport::Channel;
 
 use crate::backoff::Reconnect;
 use crate::connection::Connector;
-use crate::error::{ConnectError, SessionError};
+use crate::error::{ConnectError, SessionError, ShapeError};
 use crate::publisher::PublisherBuilder;
 use crate::session::builder::SessionBuilder;
+use crate::shape::Shape;
 use crate::supervision;
 
 /// A connection to a cluster, shared by the publishers and sessions that are made from it. Cheap to clone.
@@ -64,6 +66,16 @@ impl Client {
     #[must_use]
     pub fn trouble(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.connector.trouble()
+    }
+
+    /// Asks for another shape of the cluster.
+    pub async fn shape(&self) -> Result<Shape, ShapeError> {
+        Shape::of(self).await
+    }
+
+    pub(crate) async fn channel(&self) -> Result<Channel, ShapeError> {
+        let link = self.connector.link(None).await.map_err(|error| ShapeError::Unavailable(error.to_string()))?;
+        Ok(link.channel)
     }
 
     /// What the cluster is made of, as the connection point sees it.

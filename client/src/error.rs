@@ -101,6 +101,22 @@ pub enum OperationError {
     Session(#[from] SessionError),
 }
 
+/// Another shape of the cluster was not asked for, or not told of.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ShapeError {
+    /// It cannot be done; nothing has changed.
+    #[error("{message}")]
+    Refused {
+        /// Its kind.
+        code: tonic::Code,
+        /// Why, and what would be right.
+        message: String,
+    },
+    /// Nobody answers; whether it is done is not known: ask again under the same id.
+    #[error("cluster unavailable: {0}")]
+    Unavailable(String),
+}
+
 /// Bytes are not a publication (of a version this client knows).
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("content of a notification is not a publication this client knows: {0}")]

@@ -13,7 +13,7 @@ pub const SLICES_MAX: u16 = 4096;
 /// Lanes are streams with buffers of their own; more than this per shard only costs.
 const LANES_PER_SHARD_MAX: u16 = 64;
 /// More nodes than this in one layer is a slip of the keyboard.
-const NODES_PER_LAYER_MAX: u16 = 1024;
+pub(crate) const NODES_PER_LAYER_MAX: u16 = 1024;
 
 /// The coordinator's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +24,20 @@ pub struct Config {
     /// How long a node that the layout names may be unregistered before it counts as gone, at least 100 ms. A node whose
     /// session with the coordination service was lost needs some of it to register again.
     pub grace: Duration,
+    /// How long an operation waits for nodes that it counts on and that are not there, at least 1 s; then it has failed.
+    pub node_wait: Duration,
     /// Nodes wanted per layer, written once when the cluster has no such wish yet.
     pub desired: Desired,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { lanes_per_shard: 1, grace: Duration::from_secs(5), desired: Desired::default() }
+        Self {
+            lanes_per_shard: 1,
+            grace: Duration::from_secs(5),
+            node_wait: Duration::from_secs(60),
+            desired: Desired::default(),
+        }
     }
 }
 
@@ -43,6 +50,9 @@ impl Config {
         within("lanes_per_shard", self.lanes_per_shard, 1, LANES_PER_SHARD_MAX)?;
         if self.grace < Duration::from_millis(100) {
             return Err(ConfigError::new("grace", format!("{:?}", self.grace), "at least 100ms"));
+        }
+        if self.node_wait < Duration::from_secs(1) {
+            return Err(ConfigError::new("node_wait", format!("{:?}", self.node_wait), "at least 1s"));
         }
         validate_desired(&self.desired)
     }

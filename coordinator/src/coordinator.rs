@@ -11,7 +11,8 @@ use gomera_cluster::machine::Machine;
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
-use crate::plan::{Absences, Observation, Planner};
+use crate::operations::{Entry, OperationId};
+use crate::plan::{Absences, Observation, Planner, Stall};
 use crate::status::{Phase, Status};
 
 /// What a coordinator can be told.
@@ -40,6 +41,10 @@ pub enum Action {
     Propose(Arc<Layout>),
     /// Put the proposal into force.
     Commit(Arc<Layout>),
+    /// Write an operation into the journal, and the wish for nodes that goes with it.
+    Journal(Box<Entry>),
+    /// Take an old operation, which has this version, out of the journal.
+    Forget(OperationId, i32),
 }
 
 /// Counters since the start and gauges of the last observation, for metrics.
@@ -55,6 +60,8 @@ pub struct Statistics {
     pub proposals: u64,
     /// Commits asked for, repeats included.
     pub commits: u64,
+    /// Writes into the journal of operations asked for, repeats included.
+    pub journal_writes: u64,
     /// Nodes registered.
     pub members_registered: usize,
     /// Nodes that the layout in force names and that are not registered.
@@ -78,7 +85,7 @@ pub struct Coordinator {
 #[derive(Debug)]
 enum Standing {
     Following,
-    Leading(Leading),
+    Leading(Box<Leading>),
 }
 
 #[derive(Debug)]
@@ -86,6 +93,7 @@ struct Leading {
     term: Term,
     observation: Observation,
     absences: Absences,
+    stall: Stall,
     phase: Phase,
     again: Option<Instant>,
 }
@@ -121,11 +129,13 @@ impl Coordinator {
     fn plan(&mut self, now: Instant) {
         let Standing::Leading(leading) = &mut self.standing else { return };
         leading.absences.note(&leading.observation, now);
+        leading.stall.note(&leading.observation, now);
         let plan = Planner {
             config: &self.config,
             settings: &self.settings,
             observation: &leading.observation,
             absences: &leading.absences,
+            stall: &leading.stall,
             now,
         }
         .plan();
@@ -134,9 +144,10 @@ impl Coordinator {
         // One write at a time: what was asked for and not fetched is asked for anew, or not any more.
         self.actions.clear();
         match &plan.write {
-            None => {}
+            None | Some(Action::Forget(..)) => {}
             Some(Action::Propose(_)) => self.statistics.proposals += 1,
             Some(Action::Commit(_)) => self.statistics.commits += 1,
+            Some(Action::Journal(_)) => self.statistics.journal_writes += 1,
         }
         self.actions.extend(plan.write);
         self.statistics.members_registered = leading.observation.members.len();
@@ -161,13 +172,14 @@ impl Machine for Coordinator {
             Event::Elected { term, observation } => {
                 self.statistics.elections += 1;
                 // A new leader knows nothing of who was absent before: everybody's grace starts with it.
-                self.standing = Standing::Leading(Leading {
+                self.standing = Standing::Leading(Box::new(Leading {
                     term,
                     observation,
                     absences: Absences::default(),
+                    stall: Stall::default(),
                     phase: Phase::Gathering { layers: Vec::new() },
                     again: None,
-                });
+                }));
                 self.plan(now);
             }
             Event::Observed(observation) => {

@@ -1,7 +1,8 @@
 //! The coordinator's logic: which nodes make up the cluster, and which layout governs them. Pure: it is told what stands in
 //! the coordination service and asks for writes; `host` does both, and fences every write by the term.
 //!
-//! [`Coordinator`] is the machine; [`scaling`] is the way from one layout to another (for the layers that can follow); [`registration`], [`desired`] and [`document`] say what the znodes contain; [`tree`] is the
+//! [`Coordinator`] is the machine; [`scaling`] is the way from one layout to another (for the layers that can follow);
+//! [`operations`] is the journal of what people ask for; [`registration`], [`desired`] and [`document`] say what the znodes contain; [`tree`] is the
 //! in-process stand-in for ZooKeeper.
 
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
@@ -10,6 +11,7 @@ pub mod config;
 pub mod coordinator;
 pub mod desired;
 pub mod document;
+pub mod operations;
 pub mod plan;
 pub mod registration;
 pub mod scaling;

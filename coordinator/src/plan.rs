@@ -25,6 +25,7 @@ use gomera_cluster::time::Instant;
 use crate::config::Config;
 use crate::coordinator::Action;
 use crate::desired::Desired;
+use crate::operations::{OperationId, Running, Standing, State, Step, Stepping};
 use crate::registration::{NodeState, Registration};
 use crate::scaling::{self, Goal, Knowledge, Next, Proposal};
 use crate::status::{LayerCount, Phase};
@@ -51,6 +52,8 @@ pub struct Observation {
     pub acknowledged: BTreeMap<Incarnation, Epoch>,
     /// What the machines of each node said with that of how far they have come.
     pub reports: BTreeMap<Address, Report>,
+    /// The journal.
+    pub operations: BTreeMap<OperationId, Standing>,
 }
 
 impl Observation {
@@ -64,6 +67,20 @@ impl Observation {
     fn named(&self) -> BTreeSet<Incarnation> {
         let layouts = self.layout.iter().chain(self.outstanding());
         layouts.flat_map(|layout| layout.members.keys().copied()).collect()
+    }
+
+    /// The operation that is under way.
+    pub(crate) fn running(&self) -> Option<(&OperationId, &Running)> {
+        self.operations.iter().find_map(|(id, standing)| match &standing.operation.state {
+            State::Running(running) => Some((id, running)),
+            State::Requested | State::Ended(_) => None,
+        })
+    }
+
+    /// Whether the operation under way has this node leave.
+    fn sends_away(&self, node: Incarnation) -> bool {
+        let leaving = self.running().into_iter().flat_map(|(_, running)| &running.plan.leaving);
+        leaving.into_iter().any(|leaving| leaving.incarnation == node)
     }
 
     fn layouts(&self) -> impl Iterator<Item = &Arc<Layout>> {
@@ -90,6 +107,28 @@ impl Absences {
     /// The next moment at which somebody's grace ends.
     fn next_end(&self, grace: Duration, now: Instant) -> Option<Instant> {
         self.0.values().map(|&since| since + grace).filter(|&end| end > now).min()
+    }
+}
+
+/// Since when the operation under way has come no further, as far as this leader knows.
+#[derive(Debug, Default)]
+pub(crate) struct Stall(Option<(OperationId, usize, Instant)>);
+
+impl Stall {
+    /// Takes note of how far the operation under way has come.
+    pub(crate) fn note(&mut self, observation: &Observation, now: Instant) {
+        let before = self.0.take();
+        self.0 = observation.running().map(|(id, Running { progress, .. })| {
+            let done = progress.joined + progress.left + progress.slices;
+            match before {
+                Some((of, then, since)) if of == *id && then == done => (of, then, since),
+                Some(_) | None => (id.clone(), done, now),
+            }
+        });
+    }
+
+    fn since(&self) -> Option<Instant> {
+        self.0.as_ref().map(|&(_, _, since)| since)
     }
 }
 
@@ -124,13 +163,16 @@ pub(crate) struct Planner<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) observation: &'a Observation,
     pub(crate) absences: &'a Absences,
+    pub(crate) stall: &'a Stall,
     pub(crate) now: Instant,
 }
 
 impl Planner<'_> {
     pub(crate) fn plan(&self) -> Plan {
         let (phase, write) = self.decide();
-        Plan { phase, write, again: self.absences.next_end(self.config.grace, self.now) }
+        let grace = self.absences.next_end(self.config.grace, self.now);
+        let patience = self.stall.since().map(|since| since + self.config.node_wait).filter(|&end| end > self.now);
+        Plan { phase, write, again: grace.into_iter().chain(patience).min() }
     }
 
     fn decide(&self) -> (Phase, Option<Action>) {
@@ -140,7 +182,7 @@ impl Planner<'_> {
             (Some(proposal), _) => self.bring_through(proposal, in_force),
             (None, None) => self.form(),
             (None, Some(layout)) => match in_force {
-                Presence::Present => self.succeed(layout).unwrap_or_else(|| (self.govern(layout), None)),
+                Presence::Present => self.lead(layout),
                 Presence::Absent => (Phase::Expiring { epoch: layout.epoch, members: layout.members.len() }, None),
                 Presence::Gone => self.form(),
             },
@@ -161,7 +203,7 @@ impl Planner<'_> {
             return self.form();
         }
         // What it takes out stays out: the layout that takes its place goes on from it.
-        if hopeless && let Some(next) = self.succeed(proposal) {
+        if hopeless && let Some(next) = Self::proposing(self.next(proposal)) {
             return next;
         }
         let silent = silent.iter().map(|node| proposal.members[node].name.clone()).collect();
@@ -198,8 +240,35 @@ impl Planner<'_> {
         ready
     }
 
-    /// The layout after this one, if the nodes that are there, what is wanted, and what was reported ask for one.
-    fn succeed(&self, layout: &Layout) -> Option<(Phase, Option<Action>)> {
+    /// A layout is in force: first what is asked of it, then what comes after it.
+    fn lead(&self, layout: &Layout) -> (Phase, Option<Action>) {
+        let next = self.next(layout);
+        let stepping = Stepping {
+            observation: self.observation,
+            layout,
+            next: &next,
+            since: self.stall.since(),
+            node_wait: self.config.node_wait,
+            now: self.now,
+        };
+        match stepping.step() {
+            Step::Write(entry) => (self.govern(layout), Some(Action::Journal(entry))),
+            Step::Forget(id, version) => (self.govern(layout), Some(Action::Forget(id, version))),
+            Step::Rest => Self::proposing(next).unwrap_or_else(|| (self.govern(layout), None)),
+        }
+    }
+
+    fn proposing(next: Next) -> Option<(Phase, Option<Action>)> {
+        match next {
+            Next::Propose(Proposal { layout, .. }) => {
+                Some((Phase::Proposing { epoch: layout.epoch }, Some(Action::Propose(Arc::new(layout)))))
+            }
+            Next::Wait(_) | Next::Done => None,
+        }
+    }
+
+    /// What comes after this layout, as the nodes that are there, what is wanted, and what was reported ask.
+    fn next(&self, layout: &Layout) -> Next {
         let mut serving = layout.members.clone();
         let mut dead = BTreeSet::new();
         for &layer in scaling::LAYERS {
@@ -214,16 +283,11 @@ impl Planner<'_> {
             lanes_per_shard: self.config.lanes_per_shard,
             joining_max: JOINING_MAX,
         };
-        match scaling::next(layout, &goal, &Knowledge::gather(layout, &self.observation.reports, dead)) {
-            Next::Propose(Proposal { layout, .. }) => {
-                Some((Phase::Proposing { epoch: layout.epoch }, Some(Action::Propose(Arc::new(layout)))))
-            }
-            Next::Wait(_) | Next::Done => None,
-        }
+        scaling::next(layout, &goal, &Knowledge::gather(layout, &self.observation.reports, dead))
     }
 
-    /// Who of a layer should serve, and who of it is dead. Those that serve and live go on, as many as are wanted; idle nodes take
-    /// the places that are left.
+    /// Who of a layer should serve, and who of it is dead. Those that serve and live go on, as many as are wanted, the first by name;
+    /// idle nodes take the places that are left. If nobody would serve, those that are to leave stay.
     fn staff(&self, layout: &Layout, layer: Layer) -> Staff {
         let of_layout = layout.members.iter().filter(|(_, member)| member.layer == layer);
         let (gone, living): (Vec<_>, Vec<_>) =
@@ -232,18 +296,15 @@ impl Planner<'_> {
         idle.retain(|member| !layout.members.contains_key(&member.incarnation));
         let wanted = usize::from(self.observation.desired.of(layer));
         let leaves = |node: &Incarnation| {
-            self.observation.members.get(node).is_some_and(|member| member.state == NodeState::Draining)
+            let member = self.observation.members.get(node);
+            member.is_some_and(|member| member.state == NodeState::Draining) || self.observation.sends_away(*node)
         };
-        let mut serving: Vec<_> = match layer {
-            // Taken out only when it is dead: its clients would lose their connections.
-            Layer::ConnectionPoint => living.clone(),
-            Layer::AccessPoint | Layer::Matcher | Layer::ExitPoint => {
-                let mut stay: Vec<_> = living.iter().copied().filter(|(node, _)| !leaves(node)).collect();
-                stay.sort_by(|(a, one), (b, other)| (&one.name, a).cmp(&(&other.name, b)));
-                stay.truncate(wanted);
-                stay
-            }
-        };
+        let mut serving: Vec<_> = living.iter().copied().filter(|(node, _)| !leaves(node)).collect();
+        serving.sort_by(|(a, one), (b, other)| (&one.name, a).cmp(&(&other.name, b)));
+        serving.truncate(wanted);
+        if serving.is_empty() && idle.is_empty() {
+            serving = living.clone();
+        }
         let missing = wanted.saturating_sub(serving.len());
         let newcomers: Vec<_> =
             idle.iter().take(missing).map(|member| (member.incarnation, member.to_member())).collect();

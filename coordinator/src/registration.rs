@@ -118,16 +118,16 @@ pub fn parse_incarnation(digits: &str) -> Option<Incarnation> {
 }
 
 /// An incarnation as 16 hexadecimal digits: a JSON number would lose bits in readers that take numbers for doubles.
-mod incarnation_text {
+pub(crate) mod incarnation_text {
     use gomera_cluster::address::Incarnation;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference in")]
-    pub(super) fn serialize<S: Serializer>(incarnation: &Incarnation, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(incarnation: &Incarnation, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(incarnation)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Incarnation, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Incarnation, D::Error> {
         let text = String::deserialize(deserializer)?;
         super::parse_incarnation(&text)
             .ok_or_else(|| D::Error::custom(format!("the incarnation is «{text}», must be 16 hexadecimal digits")))

@@ -22,7 +22,7 @@ mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gomera_cluster::address::{Address, Incarnation, Layer};
+use gomera_cluster::address::{Address, Incarnation, Layer, Shard};
 use gomera_cluster::layout::{Epoch, Layout, Member, Placement};
 use gomera_cluster::position::LaneId;
 
@@ -110,6 +110,32 @@ pub fn next(layout: &Layout, goal: &Goal, knowledge: &Knowledge) -> Next {
         draft.dismiss(layout, goal, knowledge);
     }
     draft.into_next(layout)
+}
+
+/// How many slices of a layer get another active replica on the way to these nodes: those of its members that stay, and others that
+/// come in, with their shards.
+#[must_use]
+pub fn moves(
+    layout: &Layout,
+    layer: Layer,
+    staying: &BTreeSet<Incarnation>,
+    newcomers: &[(Incarnation, u16)],
+) -> usize {
+    let placements = match layer {
+        Layer::Matcher => &layout.matcher,
+        Layer::ExitPoint => &layout.session,
+        Layer::ConnectionPoint | Layer::AccessPoint => return 0,
+    };
+    let staying = layout.machines(layer).filter(|machine| staying.contains(&machine.node));
+    let newcomers = newcomers
+        .iter()
+        .flat_map(|&(node, shards)| (0..shards).map(move |shard| Address { node, shard: Shard(shard) }));
+    let machines: Vec<_> = staying.chain(newcomers).collect();
+    if machines.is_empty() {
+        return 0;
+    }
+    let targets = target::targets(placements, &machines, usize::from(layout.settings.replication).max(1));
+    placements.iter().zip(targets).filter(|(placement, target)| placement.active() != Some(target.active)).count()
 }
 
 struct Draft {

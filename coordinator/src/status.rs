@@ -130,7 +130,8 @@ impl fmt::Display for Phase {
     }
 }
 
-const fn plural(layer: Layer, count: usize) -> &'static str {
+/// A layer's nodes in words.
+pub(crate) const fn plural(layer: Layer, count: usize) -> &'static str {
     match (layer, count) {
         (Layer::ConnectionPoint, 1) => "connection point",
         (Layer::ConnectionPoint, _) => "connection points",

@@ -13,6 +13,7 @@ Exit codes:
   66  a file cannot be read
   69  a service is not there: the cluster, ZooKeeper, a port
   70  a mistake of this program
+  75  it cannot be done as things stand: not so many nodes, another operation is under way
   78  the configuration is wrong";
 
 /// Why the program ends other than well.
@@ -32,6 +33,8 @@ pub enum Reason {
     Unavailable,
     /// Our mistake.
     Internal,
+    /// It cannot be done as things stand.
+    NotNow,
     /// The configuration is wrong.
     Configuration,
 }
@@ -48,6 +51,7 @@ impl Reason {
             Self::Input => 66,
             Self::Unavailable => 69,
             Self::Internal => 70,
+            Self::NotNow => 75,
             Self::Configuration => 78,
         }
     }
@@ -82,6 +86,11 @@ impl Failure {
     /// Input is wrong.
     pub fn data(error: impl Into<anyhow::Error>) -> Self {
         Self::new(Reason::Data, error)
+    }
+
+    /// What is said of it.
+    pub fn words(&self) -> String {
+        format!("{:#}", self.error)
     }
 
     /// Says on standard error what there is to say; gives the exit code.

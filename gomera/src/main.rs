@@ -16,6 +16,7 @@ mod output;
 mod publish;
 mod replay;
 mod runtime;
+mod shape;
 mod signals;
 mod status;
 mod subscribe;
@@ -104,6 +105,36 @@ Examples:
   gomera status --endpoint 10.0.0.1:7411 --json")]
     Status(status::Status),
 
+    /// Change how many nodes a layer has, while it serves
+    ///
+    /// Nodes that wait for work come in; nodes that are to leave give up what they hold first. The coordinator does it and writes down
+    /// how far it has come, so that it goes on whoever dies. One operation runs at a time. Which layers can change, and how many nodes
+    /// there are for it, --dry-run tells.
+    #[command(after_help = "\
+Examples:
+  gomera scale connection-point 2 --wait
+  gomera scale connection-point 1 --dry-run --json")]
+    Scale(shape::Scale),
+
+    /// Let a node give up what it holds and leave
+    ///
+    /// An idle node of its layer takes its place, if there is one. When it has left it ends itself; whoever supervises it may start it
+    /// again: it is let in if it is wanted.
+    #[command(after_help = "\
+Examples:
+  gomera drain connection-point-2 --wait")]
+    Drain(shape::Drain),
+
+    /// Spread slices evenly over the nodes of each layer again
+    Rebalance(shape::Rebalance),
+
+    /// Show the operations that were asked for, and how far they have come
+    #[command(after_help = "\
+Examples:
+  gomera operations --watch
+  gomera operations --cancel cli-5f1c22a903d4e871")]
+    Operations(shape::Operations),
+
     /// Try filters without a cluster
     #[command(subcommand)]
     Filter(filter::FilterCommand),
@@ -173,6 +204,10 @@ fn run(command: Command) -> Outcome {
         Command::Pub(publish) => runtime::run(publish::run(publish)),
         Command::Sub(subscribe) => runtime::run(subscribe::run(subscribe)),
         Command::Status(status) => runtime::run(status::run(status)),
+        Command::Scale(scale) => runtime::run(shape::scale(scale)),
+        Command::Drain(drain) => runtime::run(shape::drain(drain)),
+        Command::Rebalance(rebalance) => runtime::run(shape::rebalance(rebalance)),
+        Command::Operations(operations) => runtime::run(shape::operations(operations)),
         Command::Up(up) => up::run(&up),
         Command::ConnectionPoint(flags) => node::connection_point(&flags),
         Command::AccessPoint(flags) => node::other(Layer::AccessPoint, &flags),

@@ -14,7 +14,7 @@ mod sent;
 mod server;
 mod service;
 mod session;
-mod topology;
+mod shape;
 mod unary;
 
 pub use config::{ClientDoorConfig, ConfigError};
@@ -70,6 +70,13 @@ impl Door {
 
     fn connected(&self) -> std::sync::MutexGuard<'_, BTreeMap<ConnectionId, Arc<Outbound>>> {
         self.connected.lock().expect("nothing that holds this lock panics")
+    }
+
+    /// Whether the layout tells this node to leave: it takes nobody in.
+    fn is_leaving(&self) -> bool {
+        let layout = self.node.layout();
+        let layout = layout.borrow();
+        layout.as_ref().is_some_and(|layout| layout.leaving.contains(&self.node.incarnation()))
     }
 
     fn is_closing(&self) -> bool {

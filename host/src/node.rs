@@ -149,7 +149,8 @@ impl Node {
             link_address = Some(server.address());
             link_server = Some(server);
         }
-        let membership = Membership::start(coordination, registration, Acknowledging::ByMachines(handle.reports()))?;
+        let membership =
+            Membership::start(coordination.clone(), registration, Acknowledging::ByMachines(handle.reports()))?;
         let inboxes = machines.iter().map(|(_, inbox)| inbox.clone()).collect();
         let follow = Follow { handle: handle.clone(), inboxes, links: links.clone(), link_server };
         let pump = tokio::spawn(follow.run(membership.layout(), membership.proposed()));
@@ -157,6 +158,7 @@ impl Node {
             (Some(port), LayerConfig::ConnectionPoint { door: config, .. }) => Some(ClientDoor::open(Parts {
                 listener: port.listener,
                 cluster,
+                coordination,
                 node: handle.clone(),
                 config,
                 machines,

@@ -1,6 +1,7 @@
-//! The one table from our kinds of failure to gRPC status codes.
+//! The one table from our kinds of failure and refusal to gRPC status codes.
 
 use gomera_connection_point::client::{Failure, FailureKind};
+use gomera_coordinator::operations::RefusalKind;
 use tonic::{Code, Status};
 
 /// The code that a client sees.
@@ -16,6 +17,19 @@ pub fn code(kind: FailureKind) -> Code {
         FailureKind::Unavailable => Code::Unavailable,
         FailureKind::Aborted => Code::Aborted,
         FailureKind::Unimplemented => Code::Unimplemented,
+    }
+}
+
+/// The code of an operation that is refused.
+#[must_use]
+pub fn of_refusal(kind: RefusalKind) -> Code {
+    match kind {
+        RefusalKind::Invalid => Code::InvalidArgument,
+        RefusalKind::NotFound => Code::NotFound,
+        RefusalKind::AlreadyExists => Code::AlreadyExists,
+        RefusalKind::Precondition => Code::FailedPrecondition,
+        RefusalKind::Exhausted => Code::ResourceExhausted,
+        RefusalKind::Unavailable => Code::Unavailable,
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`raw`]: the messages of `gomera.v1` that hold publications, with each publication as bytes; what passes publications on
 //!   without looking at them uses this.
 //! - [`publication`]: reads publications straight from their bytes.
+//! - [`operation`]: what is asked of the cluster's shape.
 //! - [`door`]: what clients of a connection point send and get.
 //! - [`link`]: frames between nodes.
 
@@ -13,6 +14,7 @@ pub mod codec;
 pub mod door;
 pub mod filter;
 pub mod link;
+pub mod operation;
 pub mod publication;
 pub mod topology;
 pub mod value;

@@ -24,6 +24,7 @@ pub fn to_topology(cluster: &str, layout: &Layout) -> v1::Topology {
             shards: u32::from(member.shards),
             slices_active,
             slices_other,
+            leaving: layout.leaving.contains(&incarnation),
         }
     });
     let lanes = layout.lanes.iter().map(|(&id, lane)| v1::Lane {

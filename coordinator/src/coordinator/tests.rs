@@ -85,6 +85,7 @@ impl World {
         match action.expect("a write was asked for") {
             Action::Propose(layout) => self.seen.proposed.insert(layout).clone(),
             Action::Commit(layout) => self.seen.layout.insert(layout).clone(),
+            other @ (Action::Journal(_) | Action::Forget(..)) => panic!("no layout: {other:?}"),
         }
     }
 

@@ -9,3 +9,4 @@ mod program;
 mod pub_sub;
 mod python;
 mod reflection;
+mod shape;

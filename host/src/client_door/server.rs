@@ -20,8 +20,9 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::service::PubSubService;
-use super::topology::TopologyService;
+use super::shape::ShapeService;
 use super::{ClientDoorConfig, Door, End, Reply};
+use crate::coordination::Coordination;
 use crate::listening::{
     CONNECTION_WINDOW_BYTES, FRAME_BYTES, HTTP2_PREFACE_BYTES, Incoming, Patience, Purpose, STREAM_WINDOW_BYTES,
 };
@@ -38,6 +39,8 @@ pub struct Parts {
     pub listener: TcpListener,
     /// The name of the cluster.
     pub cluster: Arc<str>,
+    /// Where operations are asked for.
+    pub coordination: Coordination,
     /// The node it belongs to.
     pub node: NodeHandle,
     /// Its settings, valid.
@@ -59,7 +62,7 @@ pub struct ClientDoor {
 impl ClientDoor {
     /// Begins to serve.
     pub fn open(parts: Parts) -> std::io::Result<Self> {
-        let Parts { listener, cluster, node, config, machines } = parts;
+        let Parts { listener, cluster, coordination, node, config, machines } = parts;
         let address = listener.local_addr()?;
         let patience = Patience {
             connections_max: config.sockets_max,
@@ -86,7 +89,7 @@ impl ClientDoor {
         let pub_sub = PubSubServer::new(PubSubService::new(door.clone()))
             .max_decoding_message_size(door.config.message_bytes_max)
             .max_encoding_message_size(usize::MAX);
-        let topology = TopologyService { cluster: door.cluster.clone(), node: door.node.clone() };
+        let shape = ShapeService { cluster: door.cluster.clone(), node: door.node.clone(), coordination };
         let serving = Server::builder()
             .http2_keepalive_interval(Some(door.config.keepalive_interval))
             .http2_keepalive_timeout(Some(door.config.keepalive_timeout))
@@ -99,7 +102,7 @@ impl ClientDoor {
             // What grpcio's client and older grpcurl ask for.
             .add_service(reflection().build_v1alpha().expect("the descriptors are those of our own schema"))
             .add_service(pub_sub)
-            .add_service(ClusterServer::new(topology))
+            .add_service(ClusterServer::new(shape))
             .serve_with_incoming_shutdown(Incoming::new(listener, Purpose::CLIENTS, patience), async move {
                 wait_for(stopped).await
             });
@@ -175,9 +178,9 @@ async fn report_health(door: Arc<Door>, reporter: HealthReporter) {
             .borrow_and_update()
             .as_ref()
             .is_some_and(|layout| layout.members.contains_key(&door.node.incarnation()));
-        let is_serving = is_named && !*closing.borrow_and_update();
+        let is_serving = is_named && !door.is_leaving() && !*closing.borrow_and_update();
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in ["", PubSubServer::<PubSubService>::NAME, ClusterServer::<TopologyService>::NAME] {
+        for service in ["", PubSubServer::<PubSubService>::NAME, ClusterServer::<ShapeService>::NAME] {
             reporter.set_service_status(service, status).await;
         }
         let changed = tokio::select! {

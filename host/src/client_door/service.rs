@@ -27,6 +27,9 @@ impl PubSubService {
                 "this connection point is shutting down: connect to another one, or later",
             ));
         }
+        if self.door.is_leaving() {
+            return Err(Status::unavailable("this connection point is to leave the cluster: connect to another one"));
+        }
         Ok(())
     }
 }

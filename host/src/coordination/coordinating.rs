@@ -22,8 +22,8 @@ use super::{Candidate, Coordination, CoordinationError, Hints, LayoutReader, Rei
 const RETRY: Duration = Duration::from_millis(500);
 /// How long resigning may take when the service does not answer.
 const RESIGN_WITHIN: Duration = Duration::from_secs(2);
-/// Writes after one reading. A first layout takes two; more can only be others interfering, who cause hints.
-const WRITES_MAX: usize = 8;
+/// Writes after one reading. A first layout takes two, an operation a few; more can only be others interfering, who cause hints.
+const WRITES_MAX: usize = 16;
 
 /// How one coordinator stands and what it has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,7 @@ impl Coordinating {
             Topic::Proposed,
             Topic::Acknowledgements,
             Topic::Desired,
+            Topic::Operations,
             Topic::Leadership,
         ];
         let session = coordination.session();
@@ -235,21 +236,27 @@ impl Task {
             proposed: self.proposal_reader.read(&self.coordination).await?,
             acknowledged: said.iter().map(|(&node, said)| (node, said.epoch)).collect(),
             reports: said.iter().flat_map(|(&node, said)| by_shard(node, &said.shards)).collect(),
+            operations: self.coordination.operations().await?,
         })
     }
 
     async fn write(&mut self, reign: &Reign, action: &Action) -> Result<(), CoordinationError> {
-        let (written, layout) = match action {
-            Action::Propose(layout) => (self.coordination.propose(reign, layout).await, layout),
-            Action::Commit(layout) => (self.coordination.commit(reign, layout).await, layout),
-        };
-        let what = match action {
-            Action::Propose(_) => "proposed a layout",
-            Action::Commit(_) => "committed a layout",
+        let (written, what, epoch) = match action {
+            Action::Propose(layout) => {
+                (self.coordination.propose(reign, layout).await, "proposed a layout", layout.epoch.0)
+            }
+            Action::Commit(layout) => {
+                (self.coordination.commit(reign, layout).await, "committed a layout", layout.epoch.0)
+            }
+            Action::Journal(entry) => {
+                tracing::info!(id = %entry.id, request = %entry.operation.request, "an operation comes further");
+                return self.coordination.journal(reign, entry).await;
+            }
+            Action::Forget(id, version) => return self.coordination.forget(reign, id, *version).await,
         };
         match written {
             Ok(()) => {
-                tracing::info!(term = reign.term.0, epoch = layout.epoch.0, members = layout.members.len(), "{what}");
+                tracing::info!(term = reign.term.0, epoch, "{what}");
                 Ok(())
             }
             // What stands there is read next.

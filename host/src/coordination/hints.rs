@@ -19,6 +19,8 @@ pub enum Topic {
     Acknowledgements,
     /// Another number of nodes is wanted.
     Desired,
+    /// The journal of operations.
+    Operations,
     /// Candidates come and go, a term begins.
     Leadership,
 }

@@ -104,7 +104,7 @@ impl Coordination {
     }
 
     /// Those of `paths` that exist.
-    async fn present(&self, paths: Vec<String>) -> Result<Vec<(String, Entry)>, CoordinationError> {
+    pub(super) async fn present(&self, paths: Vec<String>) -> Result<Vec<(String, Entry)>, CoordinationError> {
         if paths.is_empty() {
             return Ok(Vec::new());
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gomera_cluster::address::Layer;
 use gomera_coordinator::Registration;
+use gomera_coordinator::operations::OperationId;
 
 use super::hints::Topic;
 
@@ -39,7 +40,7 @@ impl Paths {
         let mut folders = vec![String::from(ROOT), self.base.clone(), self.below("members")];
         folders.extend(Layer::ALL.map(|layer| self.members(layer)));
         folders.extend([self.below("coordinator"), self.candidates(), self.acks()]);
-        folders.extend([self.below("operations"), self.below("desired")]);
+        folders.extend([self.operations(), self.below("desired")]);
         folders
     }
 
@@ -87,6 +88,14 @@ impl Paths {
         format!("{}/desired/{layer}", self.base)
     }
 
+    pub(super) fn operations(&self) -> String {
+        self.below("operations")
+    }
+
+    pub(super) fn operation(&self, id: &OperationId) -> String {
+        format!("{}/operations/{id}", self.base)
+    }
+
     pub(super) fn of_topic(&self, topic: Topic) -> Vec<String> {
         match topic {
             Topic::Members => vec![self.below("members")],
@@ -94,6 +103,7 @@ impl Paths {
             Topic::Proposed => vec![self.proposed()],
             Topic::Acknowledgements => vec![self.acks()],
             Topic::Desired => vec![self.below("desired")],
+            Topic::Operations => vec![self.operations()],
             Topic::Leadership => vec![self.candidates(), self.term()],
         }
     }

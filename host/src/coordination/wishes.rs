@@ -19,6 +19,11 @@ struct Wish {
     replicas: u16,
 }
 
+/// What a layer's wish contains, as bytes.
+pub(super) fn wish(replicas: u16) -> Vec<u8> {
+    json(&Wish { replicas })
+}
+
 impl Coordination {
     /// Creates the cluster with `settings`, or makes sure that it was created with them.
     ///

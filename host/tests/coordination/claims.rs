@@ -3,5 +3,6 @@
 pub mod handover;
 pub mod leadership;
 pub mod life;
+pub mod operations;
 pub mod standing;
 pub mod wishes;

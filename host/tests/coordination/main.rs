@@ -8,7 +8,7 @@ mod world;
 
 /// The claims over the in-process service.
 mod in_process {
-    use super::claims::{handover, leadership, life, standing, wishes};
+    use super::claims::{handover, leadership, life, operations, standing, wishes};
     use super::world::World;
 
     #[tokio::test]
@@ -72,6 +72,21 @@ mod in_process {
     }
 
     #[tokio::test]
+    async fn an_operation_is_asked_for_once_and_stands_for_one_request() {
+        operations::an_operation_is_asked_for_once_and_stands_for_one_request(World::in_process()).await;
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_dies_while_an_operation_runs_is_continued() {
+        operations::a_leader_that_dies_while_an_operation_runs_is_continued(World::in_process()).await;
+    }
+
+    #[tokio::test]
+    async fn an_operation_is_cancelled_and_undone() {
+        operations::an_operation_is_cancelled_and_undone(World::in_process()).await;
+    }
+
+    #[tokio::test]
     async fn a_cluster_of_many_nodes_comes_up() {
         life::a_cluster_of_many_nodes_comes_up(World::in_process()).await;
     }
@@ -94,7 +109,7 @@ mod in_process {
 
 /// The claims over a real ZooKeeper.
 mod zookeeper {
-    use super::claims::{handover, leadership, life, standing, wishes};
+    use super::claims::{handover, leadership, life, operations, standing, wishes};
     use super::world::World;
 
     #[tokio::test]
@@ -155,6 +170,21 @@ mod zookeeper {
     #[tokio::test]
     async fn a_leader_whose_session_expires_leads_again_in_a_higher_term() {
         handover::a_leader_whose_session_expires_leads_again_in_a_higher_term(World::zookeeper()).await;
+    }
+
+    #[tokio::test]
+    async fn an_operation_is_asked_for_once_and_stands_for_one_request() {
+        operations::an_operation_is_asked_for_once_and_stands_for_one_request(World::zookeeper()).await;
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_dies_while_an_operation_runs_is_continued() {
+        operations::a_leader_that_dies_while_an_operation_runs_is_continued(World::zookeeper()).await;
+    }
+
+    #[tokio::test]
+    async fn an_operation_is_cancelled_and_undone() {
+        operations::an_operation_is_cancelled_and_undone(World::zookeeper()).await;
     }
 
     #[tokio::test]

@@ -1,0 +1,215 @@
+//! What a leader does next about the journal. Level-triggered, as all planning: what it finds there, the layout in force, and
+//! the next layout that would be proposed say it all, so that whoever leads next goes on.
+
+use std::time::Duration;
+
+use gomera_cluster::address::Layer;
+use gomera_cluster::layout::Layout;
+use gomera_cluster::time::Instant;
+
+use super::{
+    Cancel, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, Progress, Request, Running, Standing,
+    State, judge,
+};
+use crate::plan::Observation;
+use crate::scaling::{self, Awaited, Next};
+use crate::status::plural;
+
+/// What is done about the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Something is written.
+    Write(Box<Entry>),
+    /// An old one goes: its id and version.
+    Forget(OperationId, i32),
+    /// Nothing.
+    Rest,
+}
+
+/// What it is decided by.
+pub(crate) struct Stepping<'a> {
+    pub(crate) observation: &'a Observation,
+    /// The layout in force.
+    pub(crate) layout: &'a Layout,
+    /// What comes after it.
+    pub(crate) next: &'a Next,
+    /// Since when the running operation has come no further, if one runs.
+    pub(crate) since: Option<Instant>,
+    /// How long one may wait for nodes.
+    pub(crate) node_wait: Duration,
+    pub(crate) now: Instant,
+}
+
+impl Stepping<'_> {
+    pub(crate) fn step(&self) -> Step {
+        let operations = &self.observation.operations;
+        let running = operations.iter().find(|(_, standing)| matches!(standing.operation.state, State::Running(_)));
+        if let Some((id, standing)) = running
+            && let Some(entry) = self.go_on(id, standing)
+        {
+            return Step::Write(Box::new(entry));
+        }
+        let requested = operations.iter().filter(|(_, standing)| matches!(standing.operation.state, State::Requested));
+        if let Some((id, standing)) = requested.min_by_key(|(id, standing)| (standing.operation.requested_at, *id)) {
+            return Step::Write(Box::new(self.take_up(id, standing)));
+        }
+        let ended = || operations.iter().filter(|(_, standing)| standing.operation.has_ended());
+        if ended().count() > ENDED_MAX
+            && let Some((id, standing)) = ended().min_by_key(|(_, standing)| standing.operation.number())
+        {
+            return Step::Forget(id.clone(), standing.version);
+        }
+        Step::Rest
+    }
+
+    /// A request is judged, and begun or refused.
+    fn take_up(&self, id: &OperationId, standing: &Standing) -> Entry {
+        let last = self.observation.operations.values().map(|standing| standing.operation.number()).max();
+        let number = last.unwrap_or(0) + 1;
+        let end =
+            |outcome| State::Ended(Ended { number, plan: Plan::default(), progress: Progress::default(), outcome });
+        let request = &standing.operation.request;
+        let (state, wish) = match (standing.operation.cancel, judge(self.observation, Some(id), request)) {
+            (Cancel::Asked | Cancel::TooLate, _) => (end(Outcome::Cancelled), None),
+            (Cancel::No, Err(refusal)) => (end(Outcome::Refused(refusal)), None),
+            (Cancel::No, Ok(plan)) => {
+                let wish = match request {
+                    Request::Scale { layer, replicas } => Some((*layer, *replicas)),
+                    Request::Drain { .. } | Request::Rebalance => None,
+                };
+                (State::Running(Running { number, plan, progress: Progress::default() }), wish)
+            }
+        };
+        Self::entry(id, standing, Operation { state, ..standing.operation.clone() }, wish)
+    }
+
+    /// What has become of the operation that runs, if anything has.
+    fn go_on(&self, id: &OperationId, standing: &Standing) -> Option<Entry> {
+        let State::Running(running) = &standing.operation.state else { return None };
+        let progress = self.progress(running);
+        let end = |outcome| {
+            let (number, plan, progress) = (running.number, running.plan.clone(), progress.clone());
+            State::Ended(Ended { number, plan, progress, outcome })
+        };
+        let before = &standing.operation;
+        let missing = self.missing(&running.plan);
+        let is_over = *self.next == Next::Done && progress.left == running.plan.leaving.len();
+        if is_over && missing.is_empty() {
+            let operation = Operation { state: end(Outcome::Succeeded), ..before.clone() };
+            return Some(Self::entry(id, standing, operation, None));
+        }
+        if before.cancel == Cancel::Asked && !progress.activated {
+            // What was wanted before is wanted again; who was to leave is called back by the layout that follows.
+            let wish = match (&before.request, running.plan.changes.first()) {
+                (Request::Scale { .. }, Some(change)) => Some((change.layer, change.wanted)),
+                (Request::Scale { .. } | Request::Drain { .. } | Request::Rebalance, _) => None,
+            };
+            let operation = Operation { state: end(Outcome::Cancelled), ..before.clone() };
+            return Some(Self::entry(id, standing, operation, wish));
+        }
+        if is_over && self.deadline().is_some_and(|deadline| deadline <= self.now) {
+            let wish = missing.first().map(|&(layer, serving, _)| (layer, serving));
+            let reason = missing.iter().map(|&(layer, serving, to)| {
+                format!(
+                    "{serving} of {to} {} serve, and no other came within {:?}",
+                    plural(layer, to.into()),
+                    self.node_wait
+                )
+            });
+            let outcome = Outcome::Failed { reason: reason.collect::<Vec<_>>().join("; ") };
+            let operation = Operation { state: end(outcome), ..before.clone() };
+            // Nobody is to be surprised by a node that comes in days later.
+            return Some(Self::entry(id, standing, operation, wish));
+        }
+        let cancel = if before.cancel == Cancel::Asked { Cancel::TooLate } else { before.cancel };
+        let state = State::Running(Running { progress, ..running.clone() });
+        let operation = Operation { cancel, state, ..before.clone() };
+        (operation != *before).then(|| Self::entry(id, standing, operation, None))
+    }
+
+    /// When the running operation waits no longer for nodes.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.since.map(|since| since + self.node_wait)
+    }
+
+    fn progress(&self, running: &Running) -> Progress {
+        let plan = &running.plan;
+        let members = &self.layout.members;
+        let is_known = |node| plan.members.iter().any(|planned| planned.incarnation == node);
+        let concerns = |layer| plan.changes.iter().any(|change| change.layer == layer);
+        let newcomers = members.iter().filter(|&(&node, member)| concerns(member.layer) && !is_known(node));
+        let joined = newcomers.count();
+        let left = plan.leaving.iter().filter(|node| !members.contains_key(&node.incarnation)).count();
+        let remaining = self.slices_to_move(plan);
+        let slices = plan.slices.saturating_sub(remaining).max(running.progress.slices);
+        // Connection points and access points hold no slices: they count from the layout that names them.
+        let holds_no_slices = plan.changes.iter().any(|change| match change.layer {
+            Layer::ConnectionPoint | Layer::AccessPoint => true,
+            Layer::Matcher | Layer::ExitPoint => false,
+        });
+        let activated = running.progress.activated || left > 0 || slices > 0 || (holds_no_slices && joined > 0);
+        Progress { activated, joined, left, slices, awaits: self.awaits(plan) }
+    }
+
+    fn slices_to_move(&self, plan: &Plan) -> usize {
+        let to_move = |layer| {
+            let members = self.layout.members.iter().filter(|(_, member)| member.layer == layer);
+            let staying = members.map(|(&node, _)| node);
+            let staying = staying.filter(|node| plan.leaving.iter().all(|leaving| leaving.incarnation != *node));
+            let joining = plan.joining.iter().filter(|node| !self.layout.members.contains_key(&node.incarnation));
+            let joining = joining.filter_map(|node| self.observation.members.get(&node.incarnation));
+            let joining = joining.filter(|node| node.layer == layer).map(|node| (node.incarnation, node.shards));
+            scaling::moves(self.layout, layer, &staying.collect(), &joining.collect::<Vec<_>>())
+        };
+        if plan.changes.is_empty() {
+            return scaling::LAYERS.iter().copied().map(to_move).sum();
+        }
+        plan.changes.iter().map(|change| to_move(change.layer)).sum()
+    }
+
+    /// Layers that have fewer nodes than they should get, with how many serve and how many should.
+    fn missing(&self, plan: &Plan) -> Vec<(Layer, u16, u16)> {
+        let grows = !plan.joining.is_empty();
+        let changes = plan.changes.iter().filter(|_| grows);
+        changes
+            .map(|change| {
+                let members = self.layout.members.iter().filter(|(_, member)| member.layer == change.layer);
+                let serving = members.filter(|(node, _)| {
+                    self.observation.members.contains_key(node) && !self.layout.leaving.contains(node)
+                });
+                (change.layer, u16::try_from(serving.count()).unwrap_or(u16::MAX), change.to)
+            })
+            .filter(|&(_, serving, to)| serving < to)
+            .collect()
+    }
+
+    fn awaits(&self, plan: &Plan) -> Vec<String> {
+        let name =
+            |node| self.layout.members.get(&node).map_or_else(|| node.to_string(), |member| member.name.to_string());
+        let mut awaits = match self.next {
+            Next::Propose(_) => vec![String::from("the next layout")],
+            Next::Done => Vec::new(),
+            Next::Wait(awaited) => awaited
+                .iter()
+                .map(|awaited| match awaited {
+                    Awaited::Snapshots(layer, count) => format!("{count} snapshots of slices of the {layer} layer"),
+                    Awaited::Barriers => String::from("the barrier in every lane"),
+                    Awaited::Drained(lane) => format!("the end of lane {lane}"),
+                    Awaited::Acted => String::from("every node to act on the layout"),
+                    Awaited::Clients(node) => format!("clients to leave {}", name(*node)),
+                    Awaited::Node(layer) => format!("a node of the {layer} layer"),
+                })
+                .collect(),
+        };
+        awaits.extend(
+            self.missing(plan).into_iter().map(|(layer, serving, to)| {
+                format!("{} more {}", to - serving, plural(layer, usize::from(to - serving)))
+            }),
+        );
+        awaits
+    }
+
+    fn entry(id: &OperationId, standing: &Standing, operation: Operation, wish: Option<(Layer, u16)>) -> Entry {
+        Entry { id: id.clone(), operation, version: standing.version, wish }
+    }
+}
