@@ -12,6 +12,8 @@
 #![allow(unsafe_code, reason = "SIMD intrinsics; bounds are asserted before every one that reads memory")]
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod scalar;
 
@@ -27,12 +29,23 @@ pub const LANES: usize = 64;
 /// Numbers compared with one at a time.
 pub const GROUP: usize = 16;
 
+/// A publication.
+#[derive(Clone, Copy, Debug)]
+pub struct Coded<'a> {
+    /// Its codes.
+    pub codes: &'a Codes,
+    /// Where within its code each number lies.
+    pub fine: &'a Codes,
+    /// Features in use are below this, at most 256: of others nothing is looked up.
+    pub features: usize,
+}
+
 /// Columns of a block, from the first lane that is to be judged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Columns<'a> {
-    /// Features, lows and highs.
+    /// Features, lows and highs; whatever comes behind them spares copying, because registers can be filled from it.
     pub bytes: &'a [u8],
-    /// The fine codes of lows and highs: two columns a test, or none.
+    /// The fine codes of lows and highs: two columns a test, or none; and whatever comes behind them.
     pub fine: &'a [u8],
     /// Length of each.
     pub capacity: usize,
@@ -90,7 +103,7 @@ pub struct Verdict {
 pub enum Kernel {
     /// For every processor.
     Scalar,
-    /// Compiled for 256-bit vectors.
+    /// 32 lanes at once.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// 64 lanes at once.
@@ -119,7 +132,8 @@ impl Kernel {
     /// # Panics
     /// If columns are shorter than they are said to be, or there are fewer verdicts than columns.
     #[inline]
-    pub fn judge(self, codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
+    pub fn judge(self, of: Coded<'_>, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
+        let Coded { codes, features, .. } = of;
         assert!(all.len() <= verdicts.len(), "a verdict each");
         for &Columns { bytes, capacity, first, tests, lanes, .. } in all {
             assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
@@ -128,7 +142,7 @@ impl Kernel {
             Self::Scalar => scalar::judge(codes, all, verdicts),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions.
-            Self::Avx2 => unsafe { avx2(codes, all, verdicts) },
+            Self::Avx2 => unsafe { avx2::judge(codes, features, all, verdicts) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
             Self::Avx512 => unsafe { avx512::judge(codes, all, verdicts) },
@@ -139,6 +153,10 @@ impl Kernel {
 /// So few lanes that each is taken on its own.
 const FEW: u32 = 4;
 
+/// So few lanes of a block that each is refined on its own.
+#[cfg(target_arch = "x86_64")]
+const REFINED_ALONE: u32 = 8;
+
 impl Kernel {
     /// Judges again the lanes of those columns that are listed, where codes at a bound left something open, by fine codes: where
     /// the codes are the same, a greater fine code is that of a greater number.
@@ -146,7 +164,8 @@ impl Kernel {
     /// # Panics
     /// If one that is listed has no fine columns, or they are too short.
     #[inline]
-    pub fn refine(self, codes: &Codes, fine: &Codes, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
+    pub fn refine(self, of: Coded<'_>, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
+        let Coded { codes, fine, .. } = of;
         for &index in listed {
             let &Columns { bytes, fine, capacity, first, tests, lanes } = &all[usize::from(index)];
             assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
@@ -171,8 +190,8 @@ impl Kernel {
             // SAFETY: made by `detect` alone, which found the instructions.
             Self::Avx512 => unsafe { avx512::count_reached(of, number) },
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 | Self::Scalar => scalar::count_reached(of, number),
-            #[cfg(not(target_arch = "x86_64"))]
+            // SAFETY: made by `detect` alone, which found the instructions.
+            Self::Avx2 => unsafe { avx2::count_reached(of, number) },
             Self::Scalar => scalar::count_reached(of, number),
         }
     }
@@ -183,7 +202,8 @@ impl Kernel {
     /// # Panics
     /// If a column is shorter than the first.
     #[inline]
-    pub fn reach(self, codes: &Codes, code: u8, all: Reaches<'_>, mut found: impl FnMut(usize, u64, u64)) {
+    pub fn reach(self, of: Coded<'_>, code: u8, all: Reaches<'_>, mut found: impl FnMut(usize, u64, u64)) {
+        let Coded { codes, features, .. } = of;
         let Reaches { low, high, low_max, high_min, other, other_low, other_high } = all;
         let shortest = [high, low_max, high_min, other, other_low, other_high].into_iter().map(<[u8]>::len).min();
         assert!(shortest >= Some(low.len()), "as long as the first");
@@ -191,7 +211,8 @@ impl Kernel {
             let (reached, inside) = match self {
                 Self::Scalar => scalar::reach(codes, code, all, first),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx2 => scalar::reach(codes, code, all, first),
+                // SAFETY: made by `detect` alone, which found the instructions.
+                Self::Avx2 => unsafe { avx2::reach(codes, features, code, all, first) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: made by `detect` alone, which found the instructions; columns are as long as the first.
                 Self::Avx512 => unsafe { avx512::reach(codes, code, all, first) },
@@ -240,7 +261,7 @@ impl Kernel {
                 }
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Avx2 => scalar::select(from, lanes, into),
+            Self::Avx512 | Self::Avx2 => select_each(from, lanes, into),
             Self::Scalar => scalar::select(from, lanes, into),
         }
     }
@@ -264,18 +285,37 @@ pub fn prefetch_selected<T>(from: &[T], lanes: u64) {
     }
 }
 
-/// The scalar version, for the compiler to make wider vectors of.
+/// Appends the elements whose bits are set, into room that was reserved.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn avx2(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
-    scalar::judge(codes, all, verdicts);
+#[inline]
+fn select_each<T: Copy>(from: &[T], mut lanes: u64, into: &mut Vec<T>) {
+    assert!(into.capacity() - into.len() >= LANES && lanes >> (from.len().min(LANES) - 1) <= 1, "room and elements");
+    let mut count = 0;
+    while lanes != 0 {
+        // SAFETY: no bit is set beyond the elements, and there is room for as many as there can be bits.
+        unsafe {
+            let element = *from.get_unchecked(lanes.trailing_zeros() as usize);
+            into.as_mut_ptr().add(into.len() + count).write(element);
+        }
+        count += 1;
+        lanes &= lanes - 1;
+    }
+    // SAFETY: so many were written.
+    unsafe { into.set_len(into.len() + count) };
 }
 
-/// The scalar version, for the compiler to make wider vectors of.
+/// The scalar version: of the few lanes that are open each on its own, of many as wide as the compiler can.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn avx2_refine(codes: &Codes, fine: &Codes, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
-    scalar::refine(codes, fine, all, listed, verdicts);
+    for &index in listed {
+        let verdict = &mut verdicts[usize::from(index)];
+        if (verdict.may & !verdict.surely).count_ones() <= REFINED_ALONE {
+            *verdict = scalar::refine_open(codes, fine, all[usize::from(index)], *verdict);
+        } else {
+            scalar::refine(codes, fine, all, &[index], verdicts);
+        }
+    }
 }
 
 /// Asks for the memory behind a reference, because it will be read soon.

@@ -237,8 +237,13 @@ impl Blocks {
         if tests <= skipped {
             return Columns { bytes: &[], fine: &[], capacity, first, tests: 0, lanes };
         }
-        let (bytes, fine) = self.codes.get(block.codes, block.codes_len()).split_at(3 * tests * capacity);
-        let (bytes, fine) = (&bytes[3 * skipped * capacity..], fine.get(2 * skipped * capacity..).unwrap_or(&[]));
+        // With what lies behind them in their page.
+        let all = self.codes.from(block.codes);
+        let fine = match block.grain {
+            Grain::Coarse => &[],
+            Grain::Fine => &all[(3 * tests + 2 * skipped) * capacity..],
+        };
+        let bytes = &all[3 * skipped * capacity..];
         Columns { bytes, fine, capacity, first, tests: tests - skipped, lanes }
     }
 

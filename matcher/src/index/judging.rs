@@ -19,7 +19,7 @@ use super::schema::Schema;
 use super::scratch::{Found, Guess, Scratch, Sought, Trust};
 use super::store::{Record, Store};
 use super::{Contexts, Output, RowId, Slices};
-use crate::kernel::{Codes, Columns, Kernel, LANES, Verdict, prefetch, prefetch_selected};
+use crate::kernel::{Coded, Columns, Kernel, LANES, Verdict, prefetch, prefetch_selected};
 
 /// Times that a key is found before it is asked whether it was a good choice, and then whenever they have doubled.
 const SUSPICIOUS_HITS: u32 = 4;
@@ -68,8 +68,7 @@ struct Judging<'a, O> {
     kernel: Kernel,
     epoch: u32,
     slices: Slices<'a>,
-    codes: &'a Codes,
-    fine: &'a Codes,
+    coded: Coded<'a>,
     blocks: &'a Blocks,
     programs: &'a super::arena::Arena<u32>,
     clusters: &'a mut Clusters,
@@ -132,8 +131,7 @@ pub fn judge(
         kernel,
         epoch,
         slices,
-        codes,
-        fine,
+        coded: Coded { codes, fine, features: schema.features_end() },
         blocks,
         programs,
         clusters,
@@ -198,7 +196,7 @@ pub fn judge(
     judging.find(schema);
     for &id in &*present {
         for &ladder in &schema.slot(id).ladders {
-            judging.ladders.get(ladder).reach(kernel, judging.codes, judging.reached);
+            judging.ladders.get(ladder).reach(kernel, judging.coded, judging.reached);
         }
     }
     judging.go_through();
@@ -311,14 +309,14 @@ impl<'a, O: Output> Judging<'a, O> {
         let count = std::mem::take(&mut self.batch.count);
         let mut verdicts = [Verdict::default(); BATCH];
         let columns = &self.batch.columns[..count];
-        self.kernel.judge(self.codes, columns, &mut verdicts);
+        self.kernel.judge(self.coded, columns, &mut verdicts);
         let (mut listed, mut open) = ([0; BATCH], 0);
         for (index, (verdict, columns)) in (0..).zip(verdicts.iter().zip(columns)) {
             listed[open] = index;
             open += usize::from(verdict.may != verdict.surely && !columns.fine.is_empty());
         }
         if open > 0 {
-            self.kernel.refine(self.codes, self.fine, columns, &listed[..open], &mut verdicts);
+            self.kernel.refine(self.coded, columns, &listed[..open], &mut verdicts);
         }
         self.sort_out();
         let Batch { chunks, left, left_count, .. } = &mut self.batch;

@@ -11,7 +11,7 @@ use super::blocks::{Blocks, Coded, Grain, Lane, NO_BLOCK, Place};
 use super::clusters::TenantId;
 use super::quantiser::{OPEN_HIGH, OPEN_LOW};
 use super::schema::{ALWAYS, SlotId};
-use crate::kernel::{Codes, Kernel, LANES, Reaches};
+use crate::kernel::{self, Kernel, LANES, Reaches};
 
 /// Set in owners of blocks that are ladders.
 pub const LADDER: u32 = 1 << 31;
@@ -284,10 +284,10 @@ impl Steps {
 
     /// The blocks that a publication may match: those whose ranges reach the code, and apart those whose ranges all lie around it.
     #[inline]
-    fn reach(&self, kernel: Kernel, codes: &Codes, code: u8, found: &mut Reached) {
+    fn reach(&self, kernel: Kernel, of: kernel::Coded<'_>, code: u8, found: &mut Reached) {
         let Self { low, high, low_max, high_min, other, other_low, other_high, .. } = self;
         let reaches = Reaches { low, high, low_max, high_min, other, other_low, other_high };
-        kernel.reach(codes, code, reaches, |first, reached, inside| {
+        kernel.reach(of, code, reaches, |first, reached, inside| {
             let blocks = &self.blocks[first..];
             let blocks = blocks.get(..LANES).unwrap_or(blocks);
             kernel.select(blocks, reached & !inside, &mut found.among);
@@ -319,17 +319,17 @@ pub struct Ladder {
 impl Ladder {
     /// The blocks that a publication may match.
     #[inline]
-    pub fn reach(&self, kernel: Kernel, codes: &Codes, found: &mut Reached) {
-        let code = codes[usize::from(self.rail.feature)];
+    pub fn reach(&self, kernel: Kernel, of: kernel::Coded<'_>, found: &mut Reached) {
+        let code = of.codes[usize::from(self.rail.feature)];
         // What is no number is in no range.
         if code > OPEN_HIGH {
             return;
         }
         if !self.flat.blocks.is_empty() {
-            self.flat.reach(kernel, codes, code, found);
+            self.flat.reach(kernel, of, code, found);
         }
         if let Some(paired) = &self.paired {
-            paired.reach(kernel, codes, code, found);
+            paired.reach(kernel, of, code, found);
         }
     }
 

@@ -243,6 +243,11 @@ impl Schema {
         Some(id)
     }
 
+    /// Features in use are below this.
+    pub fn features_end(&self) -> usize {
+        self.features.len()
+    }
+
     /// A feature in use.
     pub fn quantiser(&self, feature: u8) -> &Quantiser {
         &self.features[usize::from(feature)].as_ref().expect("a feature in use").quantiser

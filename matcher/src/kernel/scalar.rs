@@ -76,6 +76,40 @@ fn refine_one(codes: &Codes, fine_codes: &Codes, columns: Columns<'_>, verdict: 
     Verdict { may, surely: may & bits(&surely) }
 }
 
+/// The same, looking at no other lanes than those that are open: what surely passes is at no bound.
+#[inline]
+pub(super) fn refine_open(codes: &Codes, fine_codes: &Codes, columns: Columns<'_>, verdict: Verdict) -> Verdict {
+    let Columns { bytes, fine, capacity, first, tests, .. } = columns;
+    let Verdict { mut may, mut surely } = verdict;
+    let mut open = may & !surely;
+    while open != 0 {
+        let lane = open.trailing_zeros() as usize;
+        let bit = open & open.wrapping_neg();
+        open &= open - 1;
+        let (mut fails, mut is_open) = (false, false);
+        for test in 0..tests {
+            let byte = |index: usize| bytes[(3 * test + index) * capacity + first + lane];
+            let bound = |index: usize| fine[(2 * test + index) * capacity + first + lane];
+            let feature = usize::from(byte(0));
+            let code = codes[feature];
+            if code == byte(1) {
+                fails |= fine_codes[feature] < bound(0);
+                is_open |= fine_codes[feature] <= bound(0);
+            }
+            if code == byte(2) {
+                fails |= fine_codes[feature] > bound(1);
+                is_open |= fine_codes[feature] >= bound(1);
+            }
+        }
+        if fails {
+            may &= !bit;
+        } else if !is_open {
+            surely |= bit;
+        }
+    }
+    Verdict { may, surely }
+}
+
 #[inline(always)]
 pub(super) fn reach(codes: &Codes, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
     let (mut reached, mut inside) = (0, 0);

@@ -7,9 +7,14 @@ fn random(state: &mut u64) -> u8 {
     (*state >> 56).to_le_bytes()[0]
 }
 
+/// A publication that any feature may be asked of.
+fn coded<'a>(codes: &'a Codes, fine: &'a Codes) -> Coded<'a> {
+    Coded { codes, fine, features: 256 }
+}
+
 fn one(kernel: Kernel, codes: &Codes, columns: Columns<'_>) -> Verdict {
     let mut verdicts = [Verdict::default(); 3];
-    kernel.judge(codes, &[columns; 3], &mut verdicts);
+    kernel.judge(coded(codes, codes), &[columns; 3], &mut verdicts);
     assert!(verdicts[0] == verdicts[1] && verdicts[1] == verdicts[2]);
     verdicts[0]
 }
@@ -100,7 +105,7 @@ fn all_versions_agree() {
         fine_codes.fill_with(|| random(&mut state) % 4);
         let refined = |kernel: Kernel| {
             let mut verdicts = [Verdict::default(), meant];
-            kernel.refine(&codes, &fine_codes, &[columns; 2], &[1], &mut verdicts);
+            kernel.refine(coded(&codes, &fine_codes), &[columns; 2], &[1], &mut verdicts);
             assert_eq!(verdicts[0], Verdict::default());
             verdicts[1]
         };
@@ -127,9 +132,9 @@ fn fine_codes_decide_at_bounds_alone() {
     let columns = Columns { bytes: &bytes, fine: &fines, capacity: 7, first: 0, tests: 1, lanes: 7 };
     for kernel in [Kernel::Scalar, Kernel::detect()] {
         let mut verdicts = [Verdict::default()];
-        kernel.judge(&codes, &[columns], &mut verdicts);
+        kernel.judge(coded(&codes, &fine), &[columns], &mut verdicts);
         assert_eq!(verdicts[0], Verdict { may: 0b111_1111, surely: 0b010_0000 });
-        kernel.refine(&codes, &fine, &[columns], &[0], &mut verdicts);
+        kernel.refine(coded(&codes, &fine), &[columns], &[0], &mut verdicts);
         assert_eq!(verdicts[0], Verdict { may: 0b110_1011, surely: 0b110_1001 });
     }
 }
@@ -155,7 +160,7 @@ fn all_versions_reach_the_same_blocks() {
         let code = random(&mut state);
         let reached = |kernel: Kernel| {
             let mut found = Vec::new();
-            kernel.reach(&codes, code, all, |first, reached, inside| found.push((first, reached, reached & inside)));
+            kernel.reach(coded(&codes, &codes), code, all, |first, reached, inside| found.push((first, reached, reached & inside)));
             found
         };
         let meant = reached(Kernel::Scalar);
