@@ -73,7 +73,7 @@ fn main() {
         for _ in 0..rounds {
             for publication in &publications {
                 hits.clear();
-                index.matches(&tenant, publication, &None, Slices::All, &mut hits);
+                index.matches(&tenant, &[publication], &None, Slices::All, usize::MAX, &mut hits);
                 matched += black_box(&hits).len();
                 evaluated += index.evaluated();
             }

@@ -60,6 +60,7 @@ pub use charge::{Charge, Condition};
 pub use explain::{Branch, Explanation};
 pub use holdings::Holdings;
 pub use merge::{Merge, Snapshot};
+pub use scratch::TOGETHER;
 
 /// The place of a subscription in the tables of its matcher: small, below 2^31, reused after removal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,14 +104,24 @@ impl Slices<'_> {
 /// Where satisfied rows go: one at a time, or, where many come together (identical filters, a range that holds for a whole
 /// block), as a list that is not copied before this.
 pub trait Output {
-    /// These rows are satisfied. No row is given twice for one publication.
-    fn rows(&mut self, rows: &[RowId]);
+    /// These rows are satisfied by a publication: its place among those that were asked for. No row is given twice for one.
+    fn rows(&mut self, publication: usize, rows: &[RowId]);
 }
 
+/// Of one publication.
 impl Output for Vec<RowId> {
     #[inline]
-    fn rows(&mut self, rows: &[RowId]) {
+    fn rows(&mut self, publication: usize, rows: &[RowId]) {
+        debug_assert!(publication == 0, "a list for each publication");
         self.extend_from_slice(rows);
+    }
+}
+
+/// A list for each.
+impl Output for [Vec<RowId>] {
+    #[inline]
+    fn rows(&mut self, publication: usize, rows: &[RowId]) {
+        self[publication].extend_from_slice(rows);
     }
 }
 
@@ -258,28 +269,39 @@ impl Index {
         self.sweep.is_some()
     }
 
-    /// Gives the rows that a publication satisfies, in no particular but always the same order. Allocates nothing once its
-    /// buffers have grown.
+    /// Gives the rows that publications satisfy, in no particular but always the same order. Several together cost less than one
+    /// after the other. Allocates nothing once its buffers have grown.
+    ///
+    /// Says how many publications it judged: at least the first, and no more once so many filters, or parts of filters, had to be
+    /// looked at one by one. What was given for those behind them does not count.
+    ///
+    /// # Panics
+    /// If there are more than [`TOGETHER`] publications.
     pub fn matches(
         &mut self,
         tenant: &Tenant,
-        attributes: &Attributes,
+        publications: &[&Attributes],
         contexts: &impl Contexts,
         slices: Slices<'_>,
-        output: &mut impl Output,
-    ) {
+        effort_max: usize,
+        output: &mut (impl Output + ?Sized),
+    ) -> usize {
+        assert!(publications.len() <= TOGETHER, "{} publications together", publications.len());
         self.looked_at = 0;
-        let Some(&id) = self.tenants.get(tenant) else { return };
-        let epoch = self.next_epoch();
+        let Some(&id) = self.tenants.get(tenant) else { return publications.len() };
+        let count = u32::try_from(publications.len()).expect("few publications");
+        let epoch = self.next_epochs(count);
         let schema = self.schemas[id as usize].as_mut().expect("a tenant has a schema");
-        let question = Question { tenant: id, attributes, contexts, slices, epoch };
+        let question = Question { tenant: id, publications, contexts, slices, effort_max, epoch };
         let Self { kernel, store, scratch, .. } = self;
-        self.looked_at = judging::judge(*kernel, store, schema, scratch, &question, output);
-        self.judged += 1;
+        let judged = judging::judge(*kernel, store, schema, scratch, &question, output);
+        self.looked_at = judged.looked_at;
+        self.judged += u64::from(count);
         if std::mem::take(&mut schema.is_suspicious) && self.sweep.is_none() && self.judged >= self.calm_until {
             (self.sweep, self.swept) = (Some(0), 0);
         }
-        self.sweep_some(settling::SWEPT_PER_PUBLICATION);
+        self.sweep_some(settling::SWEPT_PER_PUBLICATION * publications.len());
+        judged.publications
     }
 
     /// How many filters, or parts of filters, the last [`Index::matches`] had to look at one by one.
@@ -320,13 +342,16 @@ impl Index {
         self.schemas[id as usize].as_mut().expect("a tenant has a schema")
     }
 
-    /// Other than every stamp.
-    fn next_epoch(&mut self) -> u32 {
-        self.epoch = self.epoch.checked_add(1).unwrap_or_else(|| {
+    /// The first of so many numbers that are other than every stamp.
+    fn next_epochs(&mut self, count: u32) -> u32 {
+        if self.epoch.checked_add(count + 1).is_none() {
             self.store.reset_stamps();
-            1
-        });
-        self.epoch
+            self.schemas.iter_mut().flatten().for_each(Schema::reset_stamps);
+            self.epoch = 0;
+        }
+        let first = self.epoch + 1;
+        self.epoch += count;
+        first
     }
 }
 

@@ -26,18 +26,38 @@ pub const MISSING: u8 = u8::MAX;
 /// Lanes judged at a time.
 pub const LANES: usize = 64;
 
+/// Tests that most lanes have. Whether any lane that is left has a further one is asked before it is compared.
+const MOST_HAVE: usize = 2;
+
 /// Numbers compared with one at a time.
 pub const GROUP: usize = 16;
 
 /// A publication.
-#[derive(Clone, Copy, Debug)]
-pub struct Coded<'a> {
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub struct Coded {
     /// Its codes.
-    pub codes: &'a Codes,
+    pub codes: Codes,
     /// Where within its code each number lies.
-    pub fine: &'a Codes,
+    pub fine: Codes,
+}
+
+/// Publications that are judged together.
+#[derive(Clone, Copy, Debug)]
+pub struct Publications<'a> {
+    /// Each.
+    pub coded: &'a [Coded],
     /// Features in use are below this, at most 256: of others nothing is looked up.
     pub features: usize,
+}
+
+/// A question: do lanes pass for some publication?
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask {
+    /// Which publication.
+    pub publication: u8,
+    /// So many of the first tests are known to be passed.
+    pub skipped: u8,
 }
 
 /// Columns of a block, from the first lane that is to be judged.
@@ -62,7 +82,8 @@ impl Columns<'_> {
     #[inline]
     pub fn prefetch(&self) {
         let &Columns { bytes, capacity, first, tests, .. } = self;
-        let length = 3 * tests * capacity;
+        // Whether more are looked at is seen only then.
+        let length = 3 * tests.min(MOST_HAVE + 1) * capacity;
         // Short columns share lines; of long ones only some are read.
         let (step, all) =
             if capacity <= LANES { (LANES, &bytes[..length]) } else { (capacity, &bytes[first.min(length)..length]) };
@@ -127,25 +148,24 @@ impl Kernel {
         Self::Scalar
     }
 
-    /// Judges the lanes of each of the columns; a verdict each. One call for many, because tables stay in registers.
+    /// Answers each question about the lanes of some columns with a verdict.
     ///
     /// # Panics
-    /// If columns are shorter than they are said to be, or there are fewer verdicts than columns.
+    /// If columns are shorter than they are said to be, if there are fewer verdicts than questions, or if a question is about no
+    /// publication.
     #[inline]
-    pub fn judge(self, of: Coded<'_>, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
-        let Coded { codes, features, .. } = of;
-        assert!(all.len() <= verdicts.len(), "a verdict each");
-        for &Columns { bytes, capacity, first, tests, lanes, .. } in all {
-            assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
-        }
+    pub fn judge(self, of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
+        let &Columns { bytes, capacity, first, tests, lanes, .. } = columns;
+        assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
+        let verdicts = &mut verdicts[..asks.len()];
         match self {
-            Self::Scalar => scalar::judge(codes, all, verdicts),
+            Self::Scalar => scalar::judge(of, columns, asks, verdicts),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions.
-            Self::Avx2 => unsafe { avx2::judge(codes, features, all, verdicts) },
+            Self::Avx2 => unsafe { avx2::judge(of, columns, asks, verdicts) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
-            Self::Avx512 => unsafe { avx512::judge(codes, all, verdicts) },
+            Self::Avx512 => unsafe { avx512::judge(of, columns, asks, verdicts) },
         }
     }
 }
@@ -154,31 +174,31 @@ impl Kernel {
 const FEW: u32 = 4;
 
 /// So few lanes of a block that each is refined on its own.
-#[cfg(target_arch = "x86_64")]
 const REFINED_ALONE: u32 = 8;
 
 impl Kernel {
-    /// Judges again the lanes of those columns that are listed, where codes at a bound left something open, by fine codes: where
-    /// the codes are the same, a greater fine code is that of a greater number.
+    /// Answers a question again where codes at a bound left something open, by fine codes: where the codes are the same, a greater
+    /// fine code is that of a greater number.
     ///
     /// # Panics
-    /// If one that is listed has no fine columns, or they are too short.
+    /// If there are no fine columns, or they are too short.
     #[inline]
-    pub fn refine(self, of: Coded<'_>, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
-        let Coded { codes, fine, .. } = of;
-        for &index in listed {
-            let &Columns { bytes, fine, capacity, first, tests, lanes } = &all[usize::from(index)];
-            assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
-            assert!(2 * tests * capacity <= fine.len() && usize::from(index) < verdicts.len(), "fine columns");
+    pub fn refine(self, of: Publications<'_>, columns: &Columns<'_>, ask: Ask, verdict: Verdict) -> Verdict {
+        let &Columns { bytes, fine, capacity, first, tests, lanes } = columns;
+        assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
+        assert!(2 * tests * capacity <= fine.len(), "fine columns");
+        let (coded, skipped) = (&of.coded[usize::from(ask.publication)], usize::from(ask.skipped));
+        if (verdict.may & !verdict.surely).count_ones() <= REFINED_ALONE {
+            return scalar::refine_open(coded, columns, skipped, verdict);
         }
         match self {
-            Self::Scalar => scalar::refine(codes, fine, all, listed, verdicts),
+            Self::Scalar => scalar::refine(coded, columns, skipped, verdict),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions.
-            Self::Avx2 => unsafe { avx2_refine(codes, fine, all, listed, verdicts) },
+            Self::Avx2 => unsafe { avx2_refine(coded, columns, skipped, verdict) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
-            Self::Avx512 => unsafe { avx512::refine(codes, fine, all, listed, verdicts) },
+            Self::Avx512 => unsafe { avx512::refine(coded, columns, skipped, verdict) },
         }
     }
 
@@ -196,31 +216,27 @@ impl Kernel {
         }
     }
 
-    /// For each 64 blocks, or what is left of them: the first, which of them a publication may match whose first code this is, and
-    /// which of those hold only lanes that surely pass the first test.
+    /// Of the 64 blocks from `first` on, or what is left of them: which a publication may match whose first code this is, and which
+    /// of those hold only lanes that surely pass the first test.
     ///
     /// # Panics
-    /// If a column is shorter than the first.
+    /// If a column is shorter than the first, or `first` is beyond them.
     #[inline]
-    pub fn reach(self, of: Coded<'_>, code: u8, all: Reaches<'_>, mut found: impl FnMut(usize, u64, u64)) {
-        let Coded { codes, features, .. } = of;
+    pub fn reach(self, coded: &Coded, features: usize, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
         let Reaches { low, high, low_max, high_min, other, other_low, other_high } = all;
         let shortest = [high, low_max, high_min, other, other_low, other_high].into_iter().map(<[u8]>::len).min();
-        assert!(shortest >= Some(low.len()), "as long as the first");
-        for first in (0..low.len()).step_by(LANES) {
-            let (reached, inside) = match self {
-                Self::Scalar => scalar::reach(codes, code, all, first),
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: made by `detect` alone, which found the instructions.
-                Self::Avx2 => unsafe { avx2::reach(codes, features, code, all, first) },
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: made by `detect` alone, which found the instructions; columns are as long as the first.
-                Self::Avx512 => unsafe { avx512::reach(codes, code, all, first) },
-            };
-            if reached != 0 {
-                found(first, reached, inside);
-            }
-        }
+        assert!(shortest >= Some(low.len()) && first < low.len(), "as long as the first");
+        let codes = &coded.codes;
+        let (reached, inside) = match self {
+            Self::Scalar => scalar::reach(codes, code, all, first),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: made by `detect` alone, which found the instructions.
+            Self::Avx2 => unsafe { avx2::reach(codes, features, code, all, first) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: made by `detect` alone, which found the instructions; columns are as long as the first.
+            Self::Avx512 => unsafe { avx512::reach(codes, code, all, first) },
+        };
+        (reached, reached & inside)
     }
 
     /// Appends those of up to 64 elements of four bytes whose bits are set, in order.
@@ -235,6 +251,16 @@ impl Kernel {
         }
         assert!(from.len() > (63 - lanes.leading_zeros()) as usize, "an element a bit");
         into.reserve(LANES);
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx2 && from.len() >= LANES {
+            // SAFETY: made by `detect` alone, which found the instructions; 64 elements can be read, and there is room for 64 more.
+            unsafe {
+                let end = into.as_mut_ptr().add(into.len());
+                let count = avx2::select(from.as_ptr().cast(), lanes, end.cast());
+                into.set_len(into.len() + count);
+            }
+            return;
+        }
         let count = lanes.count_ones();
         if count <= FEW {
             // Always so many, because how many cannot be foreseen; those beyond are not counted.
@@ -304,18 +330,11 @@ fn select_each<T: Copy>(from: &[T], mut lanes: u64, into: &mut Vec<T>) {
     unsafe { into.set_len(into.len() + count) };
 }
 
-/// The scalar version: of the few lanes that are open each on its own, of many as wide as the compiler can.
+/// The scalar version, for the compiler to make wider vectors of.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn avx2_refine(codes: &Codes, fine: &Codes, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
-    for &index in listed {
-        let verdict = &mut verdicts[usize::from(index)];
-        if (verdict.may & !verdict.surely).count_ones() <= REFINED_ALONE {
-            *verdict = scalar::refine_open(codes, fine, all[usize::from(index)], *verdict);
-        } else {
-            scalar::refine(codes, fine, all, &[index], verdicts);
-        }
-    }
+fn avx2_refine(coded: &Coded, columns: &Columns<'_>, skipped: usize, verdict: Verdict) -> Verdict {
+    scalar::refine(coded, columns, skipped, verdict)
 }
 
 /// Asks for the memory behind a reference, because it will be read soon.

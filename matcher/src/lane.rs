@@ -184,6 +184,18 @@ impl Lane {
         None
     }
 
+    /// Publications that come next, with nothing else between them, of the tenant of the one in hand: up to so many, from the run in
+    /// hand. They stay to be worked off.
+    pub fn foresee(&self, envelope: &Arc<Envelope>, more_max: usize, into: &mut Vec<Arc<Envelope>>) {
+        into.push(envelope.clone());
+        let entries = self.queue.front().map_or(&[][..], |run| run.entries.as_slice());
+        let publications = entries.iter().map_while(|(_, entry)| match entry {
+            Entry::Publication(next) if next.tenant == envelope.tenant => Some(next.clone()),
+            Entry::Publication(_) | Entry::Operation(_) | Entry::Barrier(_) | Entry::Close => None,
+        });
+        into.extend(publications.take(more_max));
+    }
+
     /// Adds what came of the operation at `number`.
     pub fn report(&mut self, number: Number, outcome: Outcome) {
         self.outcome_bytes = self.outcome_bytes.saturating_add(outcome.bytes());

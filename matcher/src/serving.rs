@@ -1,16 +1,17 @@
 //! A matcher shard that has a layout: works lanes off, entry by entry, and adds what comes of it to their outputs.
 
+mod together;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::layout::{Epoch, Layout, MatcherSlice};
 use gomera_cluster::machine::Send;
-use gomera_cluster::message::exit_point::{Handles, Mark, Target};
+use gomera_cluster::message::exit_point::Mark;
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::operation::Operation;
 use gomera_cluster::position::{LaneId, Number, Vector};
-use gomera_cluster::publication::{AttributeBlock, Envelope};
 use gomera_cluster::time::Instant;
 use gomera_model::timestamp::Timestamp;
 
@@ -18,7 +19,8 @@ use crate::config::Config;
 use crate::lane::Lane;
 use crate::ownership::{Ownership, Standing};
 use crate::statistics::Statistics;
-use crate::subscriptions::{Hits, Subscriptions, removable_until};
+use crate::subscriptions::{Subscriptions, removable_until};
+use together::Together;
 
 /// A shard at work.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub struct Serving {
     /// Per lane, the last number worked off; the lane in hand may be further.
     judged: Vector,
     subscriptions: Subscriptions,
-    hits: Hits,
+    together: Together,
 }
 
 impl Serving {
@@ -44,7 +46,7 @@ impl Serving {
             lanes: BTreeMap::new(),
             judged: Vector::default(),
             subscriptions: Subscriptions::new(config),
-            hits: Hits::default(),
+            together: Together::new(),
             config: config.clone(),
         };
         serving.open_lanes();
@@ -131,22 +133,26 @@ impl Serving {
     pub fn work(&mut self, now: Instant, wall: Option<Timestamp>, statistics: &mut Statistics) {
         /// Filters evaluated and satisfied after which a step of a lane ends, whatever is left of it: half a millisecond.
         const EFFORT_MAX: usize = 4096;
-        let Self { config, coming, lanes, judged, subscriptions, hits, .. } = self;
+        let Self { config, coming, lanes, judged, subscriptions, together, .. } = self;
         let mut has_passed_barrier = false;
         'lanes: for (&id, lane) in lanes {
             let mut effort = 0;
-            for _ in 0..config.step_entries_max {
-                if effort >= EFFORT_MAX {
+            for more_max in (0..config.step_entries_max).rev() {
+                if effort >= EFFORT_MAX && !together.has_more() {
                     break;
                 }
                 let Some((number, entry)) = lane.next_entry() else { break };
                 match entry {
                     Entry::Publication(envelope) => {
-                        judge(subscriptions, hits, lane, number, &envelope);
-                        effort += subscriptions.evaluated() + hits.len();
+                        if !together.has_more() {
+                            let evaluated = together.judge(subscriptions, lane, &envelope, index(more_max), EFFORT_MAX);
+                            effort += evaluated;
+                            statistics.evaluations += count(evaluated);
+                        }
+                        let matches = together.give_next(subscriptions, lane, number, &envelope);
+                        effort += matches;
                         statistics.publications += 1;
-                        statistics.evaluations += count(subscriptions.evaluated());
-                        statistics.matches += count(hits.len());
+                        statistics.matches += count(matches);
                     }
                     Entry::Operation(operation) => {
                         let in_force_after = || {
@@ -164,6 +170,7 @@ impl Serving {
                             lane.govern(ownership.clone());
                             has_passed_barrier = true;
                             judged.raise(id, number);
+                            together.end(EFFORT_MAX);
                             // What is judged next may be judged by other slices, which the subscriptions must know of.
                             break 'lanes;
                         }
@@ -171,6 +178,7 @@ impl Serving {
                     Entry::Close => lane.mark(number, Mark::Close),
                 }
             }
+            together.end(EFFORT_MAX);
             judged.raise(id, lane.processed());
         }
         if has_passed_barrier {
@@ -220,28 +228,6 @@ impl Serving {
     }
 }
 
-/// Judges one publication and adds its targets, one a session, to the outputs of the session's exit points.
-fn judge(
-    subscriptions: &mut Subscriptions,
-    hits: &mut Hits,
-    lane: &mut Lane,
-    number: Number,
-    envelope: &Arc<Envelope>,
-) {
-    let attributes = match &envelope.attributes {
-        AttributeBlock::Decoded(attributes) => attributes,
-        AttributeBlock::Encoded => panic!("the driver of a matcher decodes attributes before its machine sees them"),
-    };
-    subscriptions.judge(envelope, attributes, &lane.governed().active, hits);
-    for (session, handles) in hits.sessions() {
-        let handles = match handles {
-            &[(generation, handle)] => Handles::One(generation, handle),
-            several => Handles::Many(several.into()),
-        };
-        lane.push(number, envelope, Target { session, handles });
-    }
-}
-
 /// Applies one operation; says what came of it if that is ours to say.
 fn apply(
     subscriptions: &mut Subscriptions,
@@ -264,6 +250,10 @@ fn apply(
         }
     };
     lane.report(number, outcome);
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).expect("32 bits fit a usize")
 }
 
 fn count(length: usize) -> u64 {

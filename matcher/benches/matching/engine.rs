@@ -45,6 +45,11 @@ pub trait Engine {
     /// Appends the ids of the satisfied subscriptions, each once, in any order.
     fn matches(&mut self, event: &Self::Event, into: &mut Vec<u32>);
 
+    /// The same for several events; those of each go into a list of its own.
+    fn match_together(&mut self, events: &[Self::Event], into: &mut [Vec<u32>]) {
+        events.iter().zip(into).for_each(|(event, into)| self.matches(event, into));
+    }
+
     /// Bytes that it says it holds, if it keeps accounts.
     fn accounted_bytes(&self) -> Option<usize> {
         None

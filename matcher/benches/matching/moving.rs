@@ -178,7 +178,7 @@ pub fn measure(name: Name, subscriptions: u32) -> Row {
     let mut publish = |holdings: &mut Holdings, slices: &SliceSet, clock: &mut Clock| {
         found.clear();
         let publication = &publications[numbers.next().expect("a cycle")];
-        clock.time(|| holdings.matches(&tenant, publication, &contexts, slices, &mut found));
+        clock.time(|| holdings.matches(&tenant, &[publication], &contexts, slices, usize::MAX, &mut found));
     };
     while holdings.is_unsettled() {
         holdings.step(STEP, filter_of);

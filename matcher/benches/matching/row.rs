@@ -33,6 +33,9 @@ const CHURN_MAX: Duration = Duration::from_millis(1_500);
 /// Windows of which the median counts.
 const WINDOWS: usize = 5;
 
+/// Events that are handed over together, as frames between machines carry many.
+const TOGETHER: usize = 32;
+
 /// Events that take less are timed by the wall's clock: asking for processor time takes a tenth of a microsecond.
 const SHORT: Duration = Duration::from_micros(10);
 
@@ -50,6 +53,9 @@ pub struct Row {
     pub engine: String,
     /// `null` where nothing was measured; `note` says why.
     pub events_per_second: Option<f64>,
+    /// The same for events that are handed over one at a time.
+    pub alone_per_second: Option<f64>,
+    /// Of single events.
     pub p99_us: Option<f64>,
     pub inserts_per_second: Option<f64>,
     pub deletes_per_second: Option<f64>,
@@ -77,6 +83,7 @@ impl Row {
             subscriptions,
             engine: engine.text().to_owned(),
             events_per_second: None,
+            alone_per_second: None,
             p99_us: None,
             inserts_per_second: None,
             deletes_per_second: None,
@@ -240,38 +247,56 @@ fn run<E: Engine, S>(
     row
 }
 
-/// Events a second: the median of windows; then the time of single events.
+/// Events a second: the median of windows, of events that are handed over some together and of single ones in turn; then the time of
+/// single events.
 fn throughput<E: Engine>(engine: &mut E, events: &[E::Event], window: Duration, row: &mut Row) {
-    let mut ids = Vec::new();
-    let mut next = (0..events.len()).cycle();
-    let mut rates = Vec::new();
+    let mut ids = vec![Vec::new(); TOGETHER];
+    let (mut together, mut alone) = (Vec::new(), Vec::new());
     let mut stride = 1;
-    // The first window warms up and says how many events lie between two looks at the clock.
-    for round in 0..=WINDOWS {
+    let mut next = (0..events.len()).cycle();
+    let mut parts = (0..events.len() / TOGETHER).cycle();
+    // The first two windows warm up; the first of them says how many events lie between two looks at the clock.
+    for round in 0..2 * WINDOWS + 2 {
+        let is_together = round % 2 == 1;
         let (begun, wall) = (processor_time(), Instant::now());
         let (mut judged, mut matched) = (0_u32, 0_usize);
         while wall.elapsed() < window {
+            if is_together {
+                let from = TOGETHER * parts.next().expect("a cycle");
+                ids.iter_mut().for_each(Vec::clear);
+                engine.match_together(&events[from..from + TOGETHER], &mut ids);
+                matched += std::hint::black_box(&ids).iter().map(Vec::len).sum::<usize>();
+                judged += u32::try_from(TOGETHER).expect("few");
+                continue;
+            }
             for _ in 0..stride {
-                ids.clear();
-                engine.matches(&events[next.next().expect("a cycle")], &mut ids);
-                matched += std::hint::black_box(&ids).len();
+                ids[0].clear();
+                engine.matches(&events[next.next().expect("a cycle")], &mut ids[0]);
+                matched += std::hint::black_box(&ids[0]).len();
                 judged += 1;
             }
         }
         let rate = f64::from(judged) / (processor_time() - begun).as_secs_f64();
-        if round == 0 {
-            stride = (1..=256).rev().find(|&count| f64::from(count) / rate < 2e-4).unwrap_or(1);
+        if round < 2 {
+            if round == 0 {
+                stride = (1..=256).rev().find(|&count| f64::from(count) / rate < 2e-4).unwrap_or(1);
+            }
             // What it has learnt from these events it may put to use.
             engine.settle();
             continue;
         }
-        rates.push(rate);
         let matched = i128::try_from(matched).expect("fits");
         row.matches_per_event = Some(float(matched) / f64::from(judged));
+        if is_together { together.push(rate) } else { alone.push(rate) }
     }
-    rates.sort_unstable_by(f64::total_cmp);
-    let rate = rates[WINDOWS / 2];
-    row.events_per_second = Some(rate);
+    let median = |rates: &mut Vec<f64>| {
+        rates.sort_unstable_by(f64::total_cmp);
+        rates[WINDOWS / 2]
+    };
+    row.events_per_second = Some(median(&mut together));
+    let rate = median(&mut alone);
+    row.alone_per_second = Some(rate);
+    let mut ids = Vec::new();
     let is_short = rate * SHORT.as_secs_f64() > 1.0;
 
     let begun = Instant::now();

@@ -230,21 +230,19 @@ impl Blocks {
         }
     }
 
-    /// Columns from a lane on, at most 64 lanes, without so many of the first tests.
+    /// Columns from a lane on, at most 64 lanes, with what lies behind them in their page.
     #[inline]
-    pub fn columns(&self, block: &Block, first: usize, skipped: usize, lanes: usize) -> Columns<'_> {
+    pub fn columns(&self, block: &Block, first: usize, lanes: usize) -> Columns<'_> {
         let (capacity, tests) = (usize::from(block.capacity), block.tests());
-        if tests <= skipped {
-            return Columns { bytes: &[], fine: &[], capacity, first, tests: 0, lanes };
+        if tests == 0 {
+            return Columns { bytes: &[], fine: &[], capacity, first, tests, lanes };
         }
-        // With what lies behind them in their page.
-        let all = self.codes.from(block.codes);
+        let bytes = self.codes.from(block.codes);
         let fine = match block.grain {
             Grain::Coarse => &[],
-            Grain::Fine => &all[(3 * tests + 2 * skipped) * capacity..],
+            Grain::Fine => &bytes[3 * tests * capacity..],
         };
-        let bytes = &all[3 * skipped * capacity..];
-        Columns { bytes, fine, capacity, first, tests: tests - skipped, lanes }
+        Columns { bytes, fine, capacity, first, tests, lanes }
     }
 
     /// The features of one test of all lanes.
@@ -296,7 +294,7 @@ impl Blocks {
         let block = &self.blocks[place.block];
         let (lane, capacity) = (place.lane as usize, usize::from(block.capacity));
         let mut coded = [PASS; TESTS_MAX];
-        let columns = self.columns(block, 0, 0, 0);
+        let columns = self.columns(block, 0, 0);
         for (test, coded) in coded.iter_mut().enumerate().take(block.tests()) {
             let byte = |column: usize| columns.bytes[(3 * test + column) * capacity + lane];
             let fine = |column: usize| columns.fine.get((2 * test + column) * capacity + lane).copied().unwrap_or(0);
@@ -314,7 +312,7 @@ impl Blocks {
     pub fn features(&self, place: Place) -> impl Iterator<Item = u8> + '_ {
         let block = &self.blocks[place.block];
         let capacity = usize::from(block.capacity);
-        let columns = self.columns(block, 0, 0, 0);
+        let columns = self.columns(block, 0, 0);
         (0..block.tests()).map(move |test| columns.bytes[3 * test * capacity + place.lane as usize])
     }
 

@@ -88,24 +88,29 @@ impl Holdings {
         self.keeping.remove(row, tenant);
     }
 
-    /// Gives the rows of some of the judged slices that a publication satisfies.
+    /// Gives the rows of some of the judged slices that publications satisfy; says how many of these were judged, as
+    /// [`Index::matches`] does.
     pub fn matches(
         &mut self,
         tenant: &Tenant,
-        attributes: &Attributes,
+        publications: &[&Attributes],
         contexts: &impl Contexts,
         slices: &SliceSet,
-        output: &mut impl Output,
-    ) {
+        effort_max: usize,
+        output: &mut (impl Output + ?Sized),
+    ) -> usize {
         debug_assert!(slices.iter().all(|slice| self.judged.contains(slice)), "lanes are judged by judged slices");
         let is_all = self.sinking.is_none() && slices.len() == self.judged.len();
         let mask = if is_all { Slices::All } else { Slices::Only(slices) };
-        self.judging.matches(tenant, attributes, contexts, mask, output);
+        let mut judged = self.judging.matches(tenant, publications, contexts, mask, effort_max, output);
         self.evaluated = self.judging.evaluated();
         if self.rising.is_some() {
-            self.keeping.matches(tenant, attributes, contexts, Slices::Only(slices), output);
+            let mask = Slices::Only(slices);
+            let publications = &publications[..judged];
+            judged = self.keeping.matches(tenant, publications, contexts, mask, effort_max, output);
             self.evaluated += self.keeping.evaluated();
         }
+        judged
     }
 
     /// How many filters, or parts of filters, the last [`Holdings::matches`] had to look at one by one.

@@ -1,171 +1,161 @@
-//! One publication against the lanes of its tenant.
+//! Publications against the lanes of their tenant, several at a time: what one of them brought into the caches the others use too,
+//! and while memory answers one of them, another one goes on.
 //!
-//! Its attributes are read once: slots, symbols, codes. Each key and each ladder that it finds gives blocks; the kernel tells of
-//! their lanes which cannot match, which surely do, and which are to be looked at. The programs of these are asked for
-//! together, so that memory answers meanwhile, and then run.
+//! Attributes are read once: slots, symbols, codes. Each key and each ladder that a publication finds gives blocks; the kernel tells of
+//! their lanes which cannot match, which surely do, and which are to be looked at ([`comparing`]). The programs of these are asked for
+//! together, so that memory answers meanwhile, and then run ([`verifying`]), publication by publication.
+
+mod comparing;
+mod verifying;
 
 use gomera_model::attributes::Attributes;
 use gomera_model::value::Value;
 
-use super::blocks::{Block, Blocks, NO_BLOCK, Role, Target};
+use super::blocks::NO_BLOCK;
 use super::cells::Cell;
 use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, TenantId, scan_key};
-use super::crowds::Crowd;
-use super::ladders::{Ladders, Reached};
-use super::pages::Pages;
+use super::ladders::Ladders;
 use super::program::{NO_SLOT, View};
 use super::reading::{Kind, Reading, read};
 use super::schema::Schema;
-use super::scratch::{Found, Guess, Scratch, Sought, Trust};
-use super::store::{Record, Store};
-use super::{Contexts, Output, RowId, Slices};
-use crate::kernel::{Coded, Columns, Kernel, LANES, Verdict, prefetch, prefetch_selected};
+use super::scratch::{Chain, Found, Guess, Lookers, Looking, Paper, Scratch, Sought, Trust};
+use super::store::Store;
+use super::{Contexts, Output, Slices};
+use crate::kernel::{Kernel, Publications, prefetch};
+use comparing::Comparing;
+use verifying::Verifying;
 
 /// Times that a key is found before it is asked whether it was a good choice, and then whenever they have doubled.
 const SUSPICIOUS_HITS: u32 = 4;
 
-/// Lanes to be compared together, up to 64 of each block.
-const BATCH: usize = 16;
-
-/// Programs whose words are asked for before they run.
+/// What is asked for before its turn.
 const AHEAD: usize = 8;
 
-struct Batch<'a> {
-    columns: [Columns<'a>; BATCH],
-    chunks: [Chunk<'a>; BATCH],
-    count: usize,
-    /// Those of the batch before of which some lanes are left, while memory brings what they lead to.
-    left: [(Chunk<'a>, Verdict); BATCH],
-    left_count: usize,
-}
-
-impl Batch<'_> {
-    const EMPTY: Self = Self {
-        columns: [Columns { bytes: &[], fine: &[], capacity: 0, first: 0, tests: 0, lanes: 0 }; BATCH],
-        chunks: [Chunk::NONE; BATCH],
-        count: 0,
-        left: [(Chunk::NONE, Verdict { may: 0, surely: 0 }); BATCH],
-        left_count: 0,
-    };
-}
-
-/// Where a batch's lanes are. Fields of one size, so that copying it does not wait for what was just written.
-#[derive(Clone, Copy)]
-struct Chunk<'a> {
-    block: Option<&'a Block>,
-    first: usize,
-    lanes: usize,
-    /// Lanes that may be believed to have passed the test of their key.
-    trusted: u64,
-}
-
-impl Chunk<'_> {
-    const NONE: Self = Self { block: None, first: 0, lanes: 0, trusted: 0 };
-}
-
-/// A publication at work.
-struct Judging<'a, O> {
-    kernel: Kernel,
-    epoch: u32,
-    slices: Slices<'a>,
-    coded: Coded<'a>,
-    blocks: &'a Blocks,
-    programs: &'a super::arena::Arena<u32>,
-    clusters: &'a mut Clusters,
-    ladders: &'a Ladders,
-    crowds: &'a mut Pages<Crowd>,
-    records: &'a Pages<Record>,
-    sought: &'a mut Vec<Sought>,
-    guesses: &'a mut Vec<Guess>,
-    found: &'a mut Vec<Found>,
-    reached: &'a mut Reached,
-    pending: &'a mut Vec<RowId>,
-    pending_programs: &'a mut Vec<u32>,
-    marked: &'a mut Vec<RowId>,
-    singles: &'a mut Vec<RowId>,
-    satisfied: &'a mut Vec<u64>,
-    several: &'a mut Vec<u32>,
-    output: &'a mut O,
-    /// Publications of the tenant.
-    events: u64,
-    /// Whether a key was found that many rows stand under and many publications have.
-    is_suspicious: bool,
-    batch: Batch<'a>,
-}
-
-/// What it was asked with.
+/// What was asked.
 pub struct Question<'a, C> {
-    /// Whose publication.
+    /// Whose publications.
     pub tenant: TenantId,
-    /// Its attributes.
-    pub attributes: &'a Attributes,
+    /// Their attributes: at most [`TOGETHER`](super::TOGETHER).
+    pub publications: &'a [&'a Attributes],
     /// Of rows.
     pub contexts: &'a C,
     /// Which rows count.
     pub slices: Slices<'a>,
-    /// Other than of the publication before.
+    /// Lanes looked at after which no further publication is judged.
+    pub effort_max: usize,
+    /// Other than of any publication before; each of these has one more.
     pub epoch: u32,
 }
 
-/// Gives the rows that a publication satisfies; says how many lanes had to be looked at.
+/// What came of it.
+pub struct Judged {
+    /// How many publications are judged; what was given for others does not count.
+    pub publications: usize,
+    /// Lanes that had to be looked at.
+    pub looked_at: usize,
+}
+
+/// Gives the rows that publications satisfy.
 pub fn judge(
     kernel: Kernel,
     store: &mut Store,
     schema: &mut Schema,
     scratch: &mut Scratch,
     question: &Question<'_, impl Contexts>,
-    output: &mut impl Output,
-) -> usize {
-    let &Question { tenant, attributes, contexts, slices, epoch } = question;
-    let Scratch { codes, fine, elements, present, sought, guesses, found, reached, .. } = scratch;
-    let Scratch { pending, programs: pending_programs, marked, singles, satisfied, several, .. } = scratch;
-    read(kernel, schema, &store.symbols, attributes, codes, elements, present);
-    if present.iter().any(|&id| !schema.slot(id).ladders.is_empty()) {
-        for &id in &*present {
-            schema.code_finely(schema.slot(id), &schema.readings[id as usize], codes, fine);
+    output: &mut (impl Output + ?Sized),
+) -> Judged {
+    let &Question { tenant, publications, contexts, slices, effort_max, epoch } = question;
+    scratch.reach(publications.len());
+    let Scratch { coded, papers, sought, guesses, found, looking, chains, lookers, laddered, satisfied, several } =
+        scratch;
+    let (coded, papers) = (&mut coded[..publications.len()], &mut papers[..publications.len()]);
+    for (number, &attributes) in (0..).zip(publications) {
+        let index = usize::from(number);
+        let (coded, paper) = (&mut coded[index], &mut papers[index]);
+        read(kernel, schema, &store.symbols, attributes, &mut coded.codes, paper);
+        let ladders = laddered.len();
+        for &(id, _) in &paper.present {
+            let slot = schema.slot_mut(id);
+            if !slot.ladders.is_empty() && slot.stamp != epoch {
+                slot.stamp = epoch;
+                laddered.push(id);
+            }
+        }
+        if ladders > 0 || !laddered.is_empty() {
+            for (id, reading) in &paper.present {
+                schema.code_finely(schema.slot(*id), reading, &coded.codes, &mut coded.fine);
+            }
+        }
+        let mut seek = |key, trust| {
+            sought.push(Sought { key, hash: store.clusters.prefetch(key), publication: number, trust });
+        };
+        seek_keys(store, schema, tenant, paper, attributes, &mut seek);
+    }
+    schema.is_suspicious |= find(&mut store.clusters, &store.blocks, schema, sought, guesses, found, epoch);
+    let of = Publications { coded, features: schema.features_end() };
+    let mut comparing = Comparing::new(kernel, slices, of, &store.blocks, papers, output);
+    go_through_keys(&mut comparing, &store.clusters, found, looking, chains);
+    go_through_ladders(&mut comparing, &store.ladders, schema, laddered, lookers);
+    comparing.finish();
+    laddered.clear();
+
+    let Store { programs, symbols, residuals, records, crowds, .. } = store;
+    let mut verifying = Verifying { programs, records, crowds, satisfied, several, slices, epoch };
+    let mut judged = Judged { publications: 0, looked_at: 0 };
+    for (index, (paper, attributes)) in papers.iter_mut().zip(publications).enumerate() {
+        verifying.epoch = epoch + u32::try_from(index).expect("few publications");
+        verifying.give_marked(index, paper, output);
+        if !paper.pending.is_empty() {
+            // Programs know attributes by their slots.
+            for &(id, reading) in &paper.present {
+                schema.readings[id as usize] = reading;
+            }
+            let elements = paper.elements.as_slice();
+            let view =
+                View { readings: &schema.readings, elements, attributes, symbols, residuals, epoch: verifying.epoch };
+            let lists = (paper.pending.as_slice(), paper.programs.as_slice());
+            judged.looked_at += verifying.verify(index, lists, &mut paper.singles, &view, contexts, output);
+            for &(id, _) in &paper.present {
+                schema.readings[id as usize] = Reading::MISSING;
+            }
+        }
+        verifying.finish(index, paper, output);
+        judged.publications += 1;
+        if judged.looked_at >= effort_max {
+            break;
         }
     }
-    let Store { hashing, blocks, programs, symbols, residuals, clusters, ladders, records, crowds, .. } = store;
-    let (records, ladders, blocks, programs) = (&*records, &*ladders, &*blocks, &*programs);
-    let mut judging = Judging {
-        kernel,
-        epoch,
-        slices,
-        coded: Coded { codes, fine, features: schema.features_end() },
-        blocks,
-        programs,
-        clusters,
-        ladders,
-        crowds,
-        records,
-        sought,
-        guesses,
-        found,
-        reached,
-        pending,
-        pending_programs,
-        marked,
-        singles,
-        satisfied,
-        several,
-        output,
-        events: schema.events,
-        is_suspicious: false,
-        batch: Batch::EMPTY,
-    };
-    for &id in &*present {
+    for (coded, paper) in coded.iter_mut().zip(papers) {
+        for (id, _) in paper.present.drain(..) {
+            Schema::uncode(schema.slot(id), &mut coded.codes);
+        }
+        paper.elements.clear();
+        paper.clear();
+    }
+    judged
+}
+
+/// Takes note of the keys that a publication has and filters ask for.
+fn seek_keys(
+    store: &Store,
+    schema: &Schema,
+    tenant: TenantId,
+    paper: &Paper,
+    attributes: &Attributes,
+    seek: &mut impl FnMut(Key, Trust),
+) {
+    for &(id, ref reading) in &paper.present {
         let slot = schema.slot(id);
-        let reading = &schema.readings[id as usize];
+        let key = |atom| Key { tenant, slot: id, atom };
         if slot.keys > 0 {
-            let key = |atom| Key { tenant, slot: id, atom };
             match reading.kind {
                 Kind::Number | Kind::Text | Kind::Bool if reading.symbol != 0 => {
-                    judging.cluster(key(Atom::symbol(reading.symbol)), Trust::Full);
+                    seek(key(Atom::symbol(reading.symbol)), Trust::Full);
                 }
                 Kind::Array => {
-                    for &element in reading.elements(elements) {
+                    for &element in reading.elements(&paper.elements) {
                         if element != 0 {
-                            judging.cluster(key(Atom::symbol(element)), Trust::None);
+                            seek(key(Atom::symbol(element)), Trust::None);
                         }
                     }
                 }
@@ -176,289 +166,108 @@ pub fn judge(
             {
                 for (index, _) in lengths.iter().enumerate().filter(|&(_, &keys)| keys > 0) {
                     if PREFIX_LENGTHS[index] <= text.len() {
-                        judging.cluster(key(Atom::prefix(*hashing, index, text.as_bytes())), Trust::Full);
+                        seek(key(Atom::prefix(store.hashing, index, text.as_bytes())), Trust::Full);
                     }
                 }
             }
             if let (Some(levels), Kind::Point) = (&slot.levels, reading.kind) {
                 for (level, _) in (0..).zip(levels.iter()).filter(|&(_, &keys)| keys > 0) {
-                    judging.cluster(key(Atom::cell(Cell::of(reading.down, reading.up, level))), Trust::Full);
+                    seek(key(Atom::cell(Cell::of(reading.down, reading.up, level))), Trust::Full);
                 }
             }
         }
         if slot.presences > 0 {
-            judging.cluster(Key { tenant, slot: id, atom: Atom::PRESENT }, Trust::Full);
+            seek(key(Atom::PRESENT), Trust::Full);
         }
     }
     if schema.scanned > 0 {
-        judging.cluster(scan_key(tenant), Trust::Full);
+        seek(scan_key(tenant), Trust::Full);
     }
-    judging.find(schema);
-    for &id in &*present {
-        for &ladder in &schema.slot(id).ladders {
-            judging.ladders.get(ladder).reach(kernel, judging.coded, judging.reached);
-        }
-    }
-    judging.go_through();
-    judging.give_marked();
-    let view = View { readings: &schema.readings, elements, attributes, symbols, residuals, epoch };
-    let looked_at = judging.verify(&view, contexts);
-    judging.finish();
-    schema.is_suspicious |= judging.is_suspicious;
-    for id in present.drain(..) {
-        schema.readings[id as usize] = Reading::MISSING;
-        Schema::uncode(schema.slot(id), codes);
-    }
-    elements.clear();
-    looked_at
 }
 
-impl<'a, O: Output> Judging<'a, O> {
-    /// Takes note of a key.
-    fn cluster(&mut self, key: Key, trust: Trust) {
-        let hash = self.clusters.prefetch(key);
-        self.sought.push(Sought { key, hash, trust });
-    }
-
-    /// Looks the keys up. Each step of it waits for memory, so each is done for all of them together.
-    fn find(&mut self, schema: &Schema) {
-        for Sought { key, hash, trust } in self.sought.drain(..) {
-            if let Some(cluster) = self.clusters.guess(hash) {
-                self.guesses.push(Guess { key, cluster, trust });
-            }
-        }
-        for Guess { key, cluster, trust } in self.guesses.drain(..) {
-            let Some(id) = self.clusters.confirm(key, cluster) else { continue };
-            let cluster = self.clusters.get_mut(id);
-            if cluster.stamp == self.epoch {
-                continue;
-            }
-            cluster.stamp = self.epoch;
-            cluster.hits = cluster.hits.saturating_add(1);
-            if cluster.hits >= SUSPICIOUS_HITS && cluster.hits.is_power_of_two() {
-                let keys = if key.slot == NO_SLOT { 0 } else { schema.slot(key.slot).keys };
-                self.is_suspicious |= cluster.is_frequent(self.events, keys);
-            }
-            prefetch(self.blocks.get(cluster.head));
-            self.found.push(Found { block: cluster.head, trust });
+/// Looks keys up. Each step of it waits for memory, so each is done for all of them together. What is found is in order of cluster.
+/// Says whether a key was found that many rows stand under and many publications have.
+fn find(
+    clusters: &mut Clusters,
+    blocks: &super::blocks::Blocks,
+    schema: &Schema,
+    sought: &mut Vec<Sought>,
+    guesses: &mut Vec<Guess>,
+    found: &mut Vec<Found>,
+    epoch: u32,
+) -> bool {
+    for Sought { key, hash, publication, trust } in sought.drain(..) {
+        if let Some(cluster) = clusters.guess(hash) {
+            guesses.push(Guess { key, cluster, publication, trust });
         }
     }
-
-    /// Goes through the blocks.
-    fn go_through(&mut self) {
-        let mut index = 0;
-        while let Some(&Found { block, trust }) = self.found.get(index) {
-            let block = self.blocks.get(block);
-            if block.next != NO_BLOCK {
-                prefetch(self.blocks.get(block.next));
-                self.found.push(Found { block: block.next, trust });
-            }
-            if block.tests() == 0 && block.is_plain() && trust == Trust::Full {
-                self.many(self.blocks.targets(block));
-            } else {
-                self.block(block, 0, trust);
-            }
-            index += 1;
+    let mut is_suspicious = false;
+    let mut is_ordered = true;
+    for Guess { key, cluster, publication, trust } in guesses.drain(..) {
+        let Some(id) = clusters.confirm(key, cluster) else { continue };
+        let cluster = clusters.get_mut(id);
+        let stamp = epoch + u32::from(publication);
+        if cluster.stamp == stamp {
+            continue;
         }
-        self.found.clear();
-        let Reached { among, inside } = std::mem::take(self.reached);
-        for (list, skipped) in [(&among, 0), (&inside, 1)] {
-            for (index, &block) in list.iter().enumerate() {
-                if let Some(&next) = list.get(index + AHEAD) {
-                    prefetch(self.blocks.get(next));
-                }
-                let block = self.blocks.get(block);
-                if block.tests() <= skipped && block.is_plain() {
-                    self.many(self.blocks.targets(block));
-                } else {
-                    self.block(block, skipped, Trust::Full);
-                }
-            }
+        cluster.stamp = stamp;
+        cluster.hits = cluster.hits.saturating_add(1);
+        if cluster.hits >= SUSPICIOUS_HITS && cluster.hits.is_power_of_two() {
+            let keys = if key.slot == NO_SLOT { 0 } else { schema.slot(key.slot).keys };
+            is_suspicious |= cluster.is_frequent(schema.events, keys);
         }
-        *self.reached = Reached { among, inside };
-        self.reached.among.clear();
-        self.reached.inside.clear();
-        self.compare();
-        self.sort_out();
+        prefetch(blocks.get(cluster.head));
+        is_ordered &= publication == 0;
+        found.push(Found { cluster: id, looking: Looking { publication, skipped: 0, trust } });
     }
-
-    /// Adds a block to the batch, without so many of its first tests.
-    #[inline]
-    fn block(&mut self, block: &'a Block, skipped: usize, trust: Trust) {
-        let length = block.len();
-        let trusted = match trust {
-            Trust::Full => u64::MAX,
-            Trust::None => 0,
-        };
-        for first in (0..length).step_by(LANES) {
-            if self.batch.count == BATCH {
-                self.compare();
-            }
-            let lanes = LANES.min(length - first);
-            let at = self.batch.count;
-            let columns = self.blocks.columns(block, first, skipped, lanes);
-            columns.prefetch();
-            self.batch.columns[at] = columns;
-            self.batch.chunks[at] = Chunk { block: Some(block), first, lanes, trusted };
-            self.batch.count += 1;
-        }
+    if !is_ordered {
+        found.sort_unstable_by_key(|found| (found.cluster, found.looking.publication));
     }
+    is_suspicious
+}
 
-    /// Compares the batch, and sorts the one before out.
-    fn compare(&mut self) {
-        let count = std::mem::take(&mut self.batch.count);
-        let mut verdicts = [Verdict::default(); BATCH];
-        let columns = &self.batch.columns[..count];
-        self.kernel.judge(self.coded, columns, &mut verdicts);
-        let (mut listed, mut open) = ([0; BATCH], 0);
-        for (index, (verdict, columns)) in (0..).zip(verdicts.iter().zip(columns)) {
-            listed[open] = index;
-            open += usize::from(verdict.may != verdict.surely && !columns.fine.is_empty());
-        }
-        if open > 0 {
-            self.kernel.refine(self.coded, columns, &listed[..open], &mut verdicts);
-        }
-        self.sort_out();
-        let Batch { chunks, left, left_count, .. } = &mut self.batch;
-        for (&chunk, &verdict) in chunks.iter().zip(&verdicts).take(count) {
-            // Whether any lane is left cannot be foreseen, so there is no branch for it.
-            left[*left_count] = (chunk, verdict);
-            *left_count += usize::from(verdict.may != 0);
-        }
-        for &(Chunk { block, first, .. }, verdict) in left.iter().take(*left_count) {
-            let Some(block) = block else { continue };
-            prefetch_selected(self.blocks.targets_from(block, first), verdict.may);
-            if verdict.may != verdict.surely || block.has_unsure() {
-                prefetch_selected(self.blocks.programs_from(block, first), verdict.may);
-            }
-        }
+/// Goes through the blocks of the clusters that were found.
+fn go_through_keys<O: Output + ?Sized>(
+    comparing: &mut Comparing<'_, '_, O>,
+    clusters: &Clusters,
+    found: &mut Vec<Found>,
+    looking: &mut Vec<Looking>,
+    chains: &mut Vec<Chain>,
+) {
+    let blocks = comparing.blocks();
+    for group in found.chunk_by(|one, other| one.cluster == other.cluster) {
+        let place = |looking: &Vec<Looking>| u32::try_from(looking.len()).expect("few publications");
+        let from = place(looking);
+        looking.extend(group.iter().map(|found| found.looking));
+        chains.push(Chain { block: clusters.get(group[0].cluster).head, from, to: place(looking) });
     }
-
-    /// Lanes that match go out, lanes that may are to be looked at.
-    fn sort_out(&mut self) {
-        let blocks = self.blocks;
-        for index in 0..std::mem::take(&mut self.batch.left_count) {
-            let (Chunk { block, first, lanes, trusted }, verdict) = self.batch.left[index];
-            let Some(block) = block else { continue };
-            let surely = verdict.surely & trusted & !blocks.unsure(block, first);
-            let targets = blocks.targets_from(block, first);
-            let look = verdict.may & !surely;
-            if look != 0 {
-                self.kernel.select(targets, look, self.pending);
-                self.kernel.select(blocks.programs_from(block, first), look, self.pending_programs);
-            }
-            if !block.has_rows_only() {
-                self.kernel.select(targets, surely, self.marked);
-            } else if surely.count_ones() as usize == lanes {
-                self.many(&targets[..lanes]);
-            } else {
-                self.kernel.select(targets, surely, self.singles);
-            }
+    let mut index = 0;
+    while let Some(&Chain { block, from, to }) = chains.get(index) {
+        let block = blocks.get(block);
+        if block.next != NO_BLOCK {
+            prefetch(blocks.get(block.next));
+            chains.push(Chain { block: block.next, from, to });
         }
+        comparing.block(block, &looking[from as usize..to as usize]);
+        index += 1;
     }
+    chains.clear();
+    looking.clear();
+    found.clear();
+}
 
-    /// Gives targets out that are not simply rows.
-    fn give_marked(&mut self) {
-        if self.marked.is_empty() {
-            return;
-        }
-        let marked = std::mem::take(self.marked);
-        for (index, &target) in marked.iter().enumerate() {
-            if let Some(next) = marked.get(index + AHEAD)
-                && let Role::Crowd(number) = Target(next.0).role()
-            {
-                prefetch(&self.crowds[number]);
-            }
-            self.satisfied(Target(target.0));
-        }
-        *self.marked = marked;
-        self.marked.clear();
-    }
-
-    /// Many rows at once.
-    #[inline]
-    fn many(&mut self, rows: &[RowId]) {
-        match self.slices {
-            Slices::All => self.output.rows(rows),
-            Slices::Only(_) => self.singles.extend_from_slice(rows),
-        }
-    }
-
-    #[inline]
-    fn satisfied(&mut self, target: Target) {
-        match target.role() {
-            Role::Row(row) => self.singles.push(row),
-            Role::RowOfSeveral(row) => {
-                let (word, bit) = (row.index() / 64, 1 << (row.0 % 64));
-                if word >= self.satisfied.len() {
-                    self.satisfied.resize(self.records.len().div_ceil(64), 0);
-                }
-                if self.satisfied[word] & bit == 0 {
-                    self.satisfied[word] |= bit;
-                    self.several.push(row.0);
-                    self.singles.push(row);
-                }
-            }
-            Role::Crowd(number) => {
-                let crowd = &mut self.crowds[number];
-                if crowd.stamp == self.epoch {
-                    return;
-                }
-                crowd.stamp = self.epoch;
-                match (self.slices, crowd.rows.as_slice()) {
-                    (Slices::Only(_), rows) => self.singles.extend_from_slice(rows),
-                    (Slices::All, &[row]) => self.singles.push(row),
-                    (Slices::All, rows) => self.output.rows(rows),
-                }
-            }
-        }
-    }
-
-    /// Runs the programs of what is pending.
-    fn verify(&mut self, view: &View<'_>, contexts: &impl Contexts) -> usize {
-        let looked_at = self.pending.len();
-        let programs = self.programs;
-        for &program in self.pending_programs.iter().take(AHEAD) {
-            prefetch(&programs.from(program)[0]);
-        }
-        for index in 0..looked_at {
-            if let Some(&next) = self.pending_programs.get(index + AHEAD) {
-                prefetch(&programs.from(next)[0]);
-            }
-            let (target, program) = (Target(self.pending[index].0), self.pending_programs[index]);
-            let row = match target.role() {
-                Role::Row(row) => row,
-                Role::RowOfSeveral(row) => {
-                    let word = self.satisfied.get(row.index() / 64).copied().unwrap_or(0);
-                    if word >> (row.0 % 64) & 1 == 1 {
-                        continue;
-                    }
-                    row
-                }
-                Role::Crowd(number) if self.crowds[number].stamp == self.epoch => continue,
-                Role::Crowd(number) => self.crowds[number].rows[0],
-            };
-            if view.satisfies(programs.from(program), || contexts.context(row)) {
-                self.satisfied(target);
-            }
-        }
-        self.pending.clear();
-        self.pending_programs.clear();
-        looked_at
-    }
-
-    /// Gives out what was collected.
-    fn finish(&mut self) {
-        if let Slices::Only(_) = self.slices {
-            let (records, slices) = (self.records, self.slices);
-            self.singles.retain(|row| slices.contains(records[row.0].slice()));
-        }
-        if !self.singles.is_empty() {
-            self.output.rows(self.singles);
-        }
-        self.singles.clear();
-        for row in self.several.drain(..) {
-            self.satisfied[row as usize / 64] = 0;
+/// Goes through the blocks of ladders that publications reach.
+fn go_through_ladders<O: Output + ?Sized>(
+    comparing: &mut Comparing<'_, '_, O>,
+    ladders: &Ladders,
+    schema: &Schema,
+    laddered: &[super::schema::SlotId],
+    lookers: &mut Lookers,
+) {
+    let (kernel, of, blocks) = (comparing.kernel(), comparing.publications(), comparing.blocks());
+    for &slot in laddered {
+        for &ladder in &schema.slot(slot).ladders {
+            ladders.get(ladder).reach(kernel, of, blocks, lookers, |block, who| comparing.block(block, who));
         }
     }
 }

@@ -7,11 +7,12 @@
 //! of the bound that they have. Where there are enough lanes with the same pair of attributes, these stand together, in the
 //! order of both numbers along Hilbert's curve (Kamel and Faloutsos, VLDB 1994), so that a block is a small patch of the plane.
 
-use super::blocks::{Blocks, Coded, Grain, Lane, NO_BLOCK, Place};
+use super::blocks::{Block, Blocks, Coded, Grain, Lane, NO_BLOCK, Place};
 use super::clusters::TenantId;
 use super::quantiser::{OPEN_HIGH, OPEN_LOW};
 use super::schema::{ALWAYS, SlotId};
-use crate::kernel::{self, Kernel, LANES, Reaches};
+use super::scratch::{Lookers, Looking, Trust};
+use crate::kernel::{Kernel, LANES, Publications, Reaches, prefetch};
 
 /// Set in owners of blocks that are ladders.
 pub const LADDER: u32 = 1 << 31;
@@ -282,27 +283,46 @@ impl Steps {
         near.filter(ends).min_by_key(|&index| index.abs_diff(middle)).unwrap_or(middle)
     }
 
-    /// The blocks that a publication may match: those whose ranges reach the code, and apart those whose ranges all lie around it.
+    /// Gives the blocks that publications may match, each with who may.
     #[inline]
-    fn reach(&self, kernel: Kernel, of: kernel::Coded<'_>, code: u8, found: &mut Reached) {
+    fn reach<'a>(
+        &self,
+        kernel: Kernel,
+        of: Publications<'_>,
+        feature: u8,
+        blocks: &'a Blocks,
+        lookers: &mut Lookers,
+        found: &mut impl FnMut(&'a Block, &[Looking]),
+    ) {
         let Self { low, high, low_max, high_min, other, other_low, other_high, .. } = self;
-        let reaches = Reaches { low, high, low_max, high_min, other, other_low, other_high };
-        kernel.reach(of, code, reaches, |first, reached, inside| {
-            let blocks = &self.blocks[first..];
-            let blocks = blocks.get(..LANES).unwrap_or(blocks);
-            kernel.select(blocks, reached & !inside, &mut found.among);
-            kernel.select(blocks, reached & inside, &mut found.inside);
-        });
+        let all = Reaches { low, high, low_max, high_min, other, other_low, other_high };
+        for first in (0..low.len()).step_by(LANES) {
+            let mut any = 0;
+            lookers.clear();
+            for (publication, coded) in (0..).zip(of.coded) {
+                let code = coded.codes[usize::from(feature)];
+                // What is no number is in no range.
+                if code > OPEN_HIGH {
+                    continue;
+                }
+                let (mut reached, inside) = kernel.reach(coded, of.features, code, all, first);
+                any |= reached;
+                while reached != 0 {
+                    let at = reached.trailing_zeros();
+                    reached &= reached - 1;
+                    // All lanes of a block that lies around the number pass their first test.
+                    let skipped = if inside >> at & 1 == 1 { 1 } else { 0 };
+                    lookers.push(at as usize, Looking { publication, skipped, trust: Trust::Full });
+                }
+            }
+            let blocks_here = self.blocks[first..].iter().take(LANES).enumerate();
+            let reached = blocks_here.filter(|&(at, _)| any >> at & 1 == 1);
+            reached.clone().for_each(|(_, &block)| prefetch(blocks.get(block)));
+            for (at, &block) in reached {
+                found(blocks.get(block), lookers.of(at));
+            }
+        }
     }
-}
-
-/// Blocks that a publication may match.
-#[derive(Debug, Default)]
-pub struct Reached {
-    /// The first test of these is to be compared.
-    pub among: Vec<u32>,
-    /// All lanes of these pass their first test.
-    pub inside: Vec<u32>,
 }
 
 /// A ladder.
@@ -317,19 +337,17 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// The blocks that a publication may match.
-    #[inline]
-    pub fn reach(&self, kernel: Kernel, of: kernel::Coded<'_>, found: &mut Reached) {
-        let code = of.codes[usize::from(self.rail.feature)];
-        // What is no number is in no range.
-        if code > OPEN_HIGH {
-            return;
-        }
-        if !self.flat.blocks.is_empty() {
-            self.flat.reach(kernel, of, code, found);
-        }
-        if let Some(paired) = &self.paired {
-            paired.reach(kernel, of, code, found);
+    /// Gives the blocks that publications may match, each with who may.
+    pub fn reach<'a>(
+        &self,
+        kernel: Kernel,
+        of: Publications<'_>,
+        blocks: &'a Blocks,
+        lookers: &mut Lookers,
+        mut found: impl FnMut(&'a Block, &[Looking]),
+    ) {
+        for steps in [Some(&self.flat), self.paired.as_ref()].into_iter().flatten() {
+            steps.reach(kernel, of, self.rail.feature, blocks, lookers, &mut found);
         }
     }
 

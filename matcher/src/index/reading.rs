@@ -3,7 +3,8 @@
 use gomera_model::attributes::Attributes;
 use gomera_model::value::{Value, compare_integer_with_float};
 
-use super::schema::{Schema, SlotId};
+use super::schema::Schema;
+use super::scratch::Paper;
 use super::symbols::{Symbol, Symbols};
 use crate::kernel::{Codes, Kernel, prefetch};
 
@@ -117,8 +118,7 @@ pub fn read(
     symbols: &Symbols,
     attributes: &Attributes,
     codes: &mut Codes,
-    elements: &mut Vec<u32>,
-    present: &mut Vec<SlotId>,
+    paper: &mut Paper,
 ) {
     schema.events += 1;
     for (name, value) in attributes.iter() {
@@ -137,9 +137,8 @@ pub fn read(
         before = id;
         let slot = schema.slot_mut(id);
         slot.seen += 1;
-        let reading = Reading::of(value, position, slot.symbols > 0, symbols, elements);
-        schema.readings[id as usize] = reading;
+        let reading = Reading::of(value, position, slot.symbols > 0, symbols, &mut paper.elements);
         schema.code(kernel, schema.slot(id), &reading, codes);
-        present.push(id);
+        paper.present.push((id, reading));
     }
 }

@@ -72,6 +72,8 @@ pub struct Slot {
     pub seen: u64,
     /// The slot whose name came after it in the last of them.
     follower: SlotId,
+    /// Of the publications in hand that had it.
+    pub stamp: u32,
 }
 
 /// All of a tenant.
@@ -83,7 +85,7 @@ pub struct Schema {
     free: Vec<SlotId>,
     features: Vec<Option<Feature>>,
     features_free: Vec<u8>,
-    /// What the publication in hand has, by slot.
+    /// What the publication has whose programs run, by slot.
     pub readings: Vec<Reading>,
     pub rows: u32,
     /// Publications judged.
@@ -160,6 +162,7 @@ impl Schema {
             samples: [None, None, None, None],
             seen: 0,
             follower: 0,
+            stamp: 0,
         };
         self.name_bytes += text_bytes(name);
         let id = match self.free.pop() {
@@ -227,8 +230,10 @@ impl Schema {
     /// A new current feature.
     fn succeed(&mut self, slot: SlotId, what: Trait, quantiser: Quantiser) -> Option<u8> {
         let feature = Feature { slot, what, quantiser, labels: Labels::default(), uses: 0 };
-        let id = match self.features_free.pop() {
-            Some(id) => id,
+        // Low numbers first: looking features up costs the more, the higher the highest.
+        let lowest = (0..self.features_free.len()).min_by_key(|&at| self.features_free[at]);
+        let id = match lowest {
+            Some(at) => self.features_free.swap_remove(at),
             None => {
                 let id = u8::try_from(self.features.len()).ok()?;
                 self.features.push(None);
@@ -246,6 +251,13 @@ impl Schema {
     /// Features in use are below this.
     pub fn features_end(&self) -> usize {
         self.features.len()
+    }
+
+    /// As if no publication had been judged.
+    pub fn reset_stamps(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.stamp = 0;
+        }
     }
 
     /// A feature in use.
@@ -293,6 +305,13 @@ impl Schema {
     fn drop_feature(&mut self, id: u8) {
         let feature = self.features[usize::from(id)].take().expect("a feature in use");
         self.features_free.push(id);
+        while let Some(None) = self.features.last()
+            && self.features.len() > 1
+        {
+            self.features.pop();
+            let length = self.features.len();
+            self.features_free.retain(|&free| usize::from(free) < length);
+        }
         self.stale[usize::from(id / 64)] &= !(1 << (id % 64));
         let slot = self.slot_mut(feature.slot);
         slot.coded.retain(|&other| other != id);

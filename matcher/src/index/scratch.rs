@@ -1,66 +1,111 @@
-//! What judging a publication works in, kept from one to the next for its room.
+//! What judging publications works in, kept from some to the next for its room.
 
 use super::RowId;
 use super::clusters::Key;
-use super::ladders::Reached;
+use super::reading::Reading;
 use super::schema::{ALWAYS, SlotId};
-use crate::kernel::{Codes, MISSING};
+use crate::kernel::{Coded, LANES, MISSING};
 
-/// Kept from publication to publication for its room.
+/// Publications that are judged together at most.
+pub const TOGETHER: usize = 32;
+
+/// Rows of one publication whose room is kept.
+const ROWS_KEPT: usize = 1 << 16;
+
+/// Kept from publications to publications for its room.
 #[derive(Debug)]
 pub struct Scratch {
-    pub codes: Codes,
-    pub fine: Codes,
-    pub elements: Vec<u32>,
-    pub present: Vec<SlotId>,
+    /// The publications in hand, as the kernel sees them.
+    pub coded: Vec<Coded>,
+    /// The same as filters see them, and what came of them.
+    pub papers: Vec<Paper>,
     pub sought: Vec<Sought>,
     pub guesses: Vec<Guess>,
     pub found: Vec<Found>,
-    pub reached: Reached,
+    /// Of what was found.
+    pub looking: Vec<Looking>,
+    pub chains: Vec<Chain>,
+    pub lookers: Lookers,
+    /// Attributes that some of them have and that have ladders, each once.
+    pub laddered: Vec<SlotId>,
+    /// Rows with several lanes that are satisfied, as bits.
+    pub satisfied: Vec<u64>,
+    pub several: Vec<u32>,
+}
+
+/// One of the publications in hand.
+#[derive(Debug, Default)]
+pub struct Paper {
+    /// What it has that filters ask for.
+    pub present: Vec<(SlotId, Reading)>,
+    /// Symbols of arrays' elements.
+    pub elements: Vec<u32>,
     /// Lanes whose programs decide: who they are for, and where the programs begin.
     pub pending: Vec<RowId>,
     pub programs: Vec<u32>,
     /// Targets of satisfied lanes, of blocks that hold others than rows alone.
     pub marked: Vec<RowId>,
     pub singles: Vec<RowId>,
-    /// Rows with several lanes that are satisfied, as bits.
-    pub satisfied: Vec<u64>,
-    pub several: Vec<u32>,
+}
+
+impl Paper {
+    /// Forgets what came of it, and keeps the room that most need.
+    pub fn clear(&mut self) {
+        for list in [&mut self.pending, &mut self.marked, &mut self.singles] {
+            list.clear();
+            list.shrink_to(ROWS_KEPT);
+        }
+        self.programs.clear();
+        self.programs.shrink_to(ROWS_KEPT);
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<(SlotId, Reading)>() * self.present.capacity()
+            + 4 * (self.elements.capacity() + self.pending.capacity() + self.programs.capacity())
+            + 4 * (self.marked.capacity() + self.singles.capacity())
+    }
 }
 
 impl Scratch {
     /// Nothing in hand.
     pub fn new() -> Self {
-        let mut codes = [MISSING; 256];
-        codes[usize::from(ALWAYS)] = 1;
         Self {
-            codes,
-            fine: [0; 256],
-            elements: Vec::new(),
-            present: Vec::new(),
+            coded: Vec::new(),
+            papers: Vec::new(),
             sought: Vec::new(),
             guesses: Vec::new(),
             found: Vec::new(),
-            reached: Reached::default(),
-            pending: Vec::new(),
-            programs: Vec::new(),
-            marked: Vec::new(),
-            singles: Vec::new(),
+            looking: Vec::new(),
+            chains: Vec::new(),
+            lookers: Lookers::new(),
+            laddered: Vec::new(),
             satisfied: Vec::new(),
             several: Vec::new(),
         }
     }
 
+    /// Makes room for so many publications.
+    pub fn reach(&mut self, publications: usize) {
+        if self.coded.len() < publications {
+            let mut codes = [MISSING; 256];
+            codes[usize::from(ALWAYS)] = 1;
+            self.coded.resize(publications, Coded { codes, fine: [0; 256] });
+            self.papers.resize_with(publications, Paper::default);
+        }
+    }
+
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
-        4 * (self.elements.capacity() + self.present.capacity() + self.singles.capacity())
-            + 4 * (self.pending.capacity() + self.programs.capacity() + self.marked.capacity())
-            + 4 * (self.reached.among.capacity() + self.reached.inside.capacity())
+        size_of::<Coded>() * self.coded.capacity()
+            + size_of::<Paper>() * self.papers.capacity()
+            + self.papers.iter().map(Paper::bytes).sum::<usize>()
             + 8 * self.satisfied.capacity()
-            + 4 * self.several.capacity()
+            + 4 * (self.several.capacity() + self.laddered.capacity())
             + size_of::<Sought>() * self.sought.capacity()
             + size_of::<Guess>() * self.guesses.capacity()
             + size_of::<Found>() * self.found.capacity()
+            + size_of::<Looking>() * (self.looking.capacity() + TOGETHER * self.lookers.who.capacity())
+            + size_of::<Chain>() * self.chains.capacity()
     }
 }
 
@@ -69,13 +114,7 @@ impl Scratch {
 pub struct Sought {
     pub key: Key,
     pub hash: u64,
-    pub trust: Trust,
-}
-
-/// A block to go through.
-#[derive(Clone, Copy, Debug)]
-pub struct Found {
-    pub block: u32,
+    pub publication: u8,
     pub trust: Trust,
 }
 
@@ -84,7 +123,70 @@ pub struct Found {
 pub struct Guess {
     pub key: Key,
     pub cluster: u32,
+    pub publication: u8,
     pub trust: Trust,
+}
+
+/// A cluster that a publication found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub cluster: u32,
+    pub looking: Looking,
+}
+
+/// A block to go through, and the first and the end of those who look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain {
+    pub block: u32,
+    pub from: u32,
+    pub to: u32,
+}
+
+/// Who looks at the lanes of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Looking {
+    pub publication: u8,
+    /// So many of the first tests are known to be passed.
+    pub skipped: u8,
+    pub trust: Trust,
+}
+
+impl Looking {
+    const NOBODY: Self = Self { publication: 0, skipped: 0, trust: Trust::None };
+}
+
+/// Who looks at which of some blocks.
+#[derive(Debug)]
+pub struct Lookers {
+    /// By block; none before the first is looked at.
+    who: Vec<[Looking; TOGETHER]>,
+    counts: [u8; LANES],
+}
+
+impl Lookers {
+    fn new() -> Self {
+        Self { who: Vec::new(), counts: [0; LANES] }
+    }
+
+    /// Nobody.
+    pub fn clear(&mut self) {
+        self.who.resize(LANES, [Looking::NOBODY; TOGETHER]);
+        self.counts = [0; LANES];
+    }
+
+    /// One more looks at a block.
+    #[inline]
+    pub fn push(&mut self, block: usize, looking: Looking) {
+        let count = &mut self.counts[block];
+        self.who[block][usize::from(*count)] = looking;
+        *count += 1;
+    }
+
+    /// Who looks at a block.
+    #[inline]
+    pub fn of(&self, block: usize) -> &[Looking] {
+        &self.who[block][..usize::from(self.counts[block])]
+    }
 }
 
 /// Whether lanes of a key may be believed to have passed its test.

@@ -210,7 +210,7 @@ fn run(seed: u64, steps: usize, force: &mut [u64; 3]) {
                 }
             }
             let mut got = Vec::new();
-            index.matches(tenant, &attributes, &context, slices, &mut got);
+            index.matches(tenant, &[&attributes], &context, slices, usize::MAX, &mut got);
             got.sort_unstable();
             let differ = |row: &RowId| got.contains(row) != expected.contains(row);
             let wrong = (0..rows_max).map(RowId).find(differ).map(|row| (row, rows.get(&row.0)));
@@ -279,7 +279,7 @@ fn rows_leave_a_key_that_proves_to_be_frequent() {
     assert!(under(&index) > 64, "{} rows chose the key that will be frequent", under(&index));
     for number in 0..5_000 {
         let mut rows = Vec::new();
-        index.matches(&tenant, &publication(number), &context, Slices::All, &mut rows);
+        index.matches(&tenant, &[&publication(number)], &context, Slices::All, usize::MAX, &mut rows);
         let expected = if number.is_multiple_of(500) { (0..10_000).filter(|row| row % 440 == 3).count() } else { 0 };
         assert_eq!(rows.len(), expected, "publication {number}");
     }

@@ -3,13 +3,14 @@
 //! for is the number of features in use, so it is asked for.
 
 use std::arch::x86_64::{
-    __m256i, _CMP_LE_OQ, _mm_loadu_si128, _mm256_adds_epu8, _mm256_and_si256, _mm256_andnot_si256,
-    _mm256_broadcastsi128_si256, _mm256_cmp_pd, _mm256_cmpeq_epi8, _mm256_loadu_pd, _mm256_loadu_si256,
-    _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_movemask_pd, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_set1_pd, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_sub_epi8, _mm256_xor_si256,
+    __m256i, _CMP_LE_OQ, _mm_loadl_epi64, _mm_loadu_si128, _mm256_adds_epu8, _mm256_and_si256, _mm256_andnot_si256,
+    _mm256_broadcastsi128_si256, _mm256_cmp_pd, _mm256_cmpeq_epi8, _mm256_cvtepu8_epi32, _mm256_loadu_pd,
+    _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_movemask_pd, _mm256_or_si256,
+    _mm256_permutevar8x32_epi32, _mm256_set1_epi8, _mm256_set1_pd, _mm256_setzero_si256, _mm256_shuffle_epi8,
+    _mm256_storeu_si256, _mm256_sub_epi8, _mm256_xor_si256,
 };
 
-use super::{Codes, Columns, GROUP, LANES, Reaches, Verdict, low_bits};
+use super::{Ask, Codes, Columns, GROUP, LANES, MOST_HAVE, Publications, Reaches, Verdict, low_bits};
 
 /// Lanes of a register.
 const HALF: usize = 32;
@@ -92,68 +93,87 @@ macro_rules! with_sixteens {
     };
 }
 
-/// Judges by features below `features`.
+/// Answers questions about the lanes of some columns.
 #[target_feature(enable = "avx2")]
-pub(super) fn judge(codes: &Codes, features: usize, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
-    with_sixteens!(features, judge_by(codes, all, verdicts));
+pub(super) fn judge(of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
+    with_sixteens!(of.features, judge_by(of, columns, asks, verdicts));
 }
 
 #[target_feature(enable = "avx2")]
-fn judge_by<const SIXTEENS: usize>(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
-    let table = Table::<SIXTEENS>::of(codes);
-    for (&columns, verdict) in all.iter().zip(verdicts) {
-        let Columns { bytes, capacity, first, tests, lanes, .. } = columns;
-        let reach = if lanes > HALF { LANES } else { HALF };
-        // Where the last column ends, if registers are filled.
-        let end = (3 * tests).saturating_sub(1) * capacity + first + reach;
-        // SAFETY: every column begins at or before the last one, so 32 or 64 bytes can be read from each.
-        *verdict = unsafe {
-            match (lanes > HALF, tests == 0 || end <= bytes.len()) {
-                (false, true) => judge_one::<SIXTEENS, 1, true>(&table, columns),
-                (false, false) => judge_one::<SIXTEENS, 1, false>(&table, columns),
-                (true, true) => judge_one::<SIXTEENS, 2, true>(&table, columns),
-                (true, false) => judge_one::<SIXTEENS, 2, false>(&table, columns),
-            }
-        };
+fn judge_by<const SIXTEENS: usize>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    asks: &[Ask],
+    verdicts: &mut [Verdict],
+) {
+    let &Columns { bytes, capacity, first, tests, lanes, .. } = columns;
+    let reach = if lanes > HALF { LANES } else { HALF };
+    // Where the last column ends, if registers are filled.
+    let end = (3 * tests).saturating_sub(1) * capacity + first + reach;
+    // SAFETY: every column begins at or before the last one, so 32 or 64 bytes can be read from each.
+    unsafe {
+        match (lanes > HALF, tests == 0 || end <= bytes.len()) {
+            (false, true) => judge_all::<SIXTEENS, 1, true>(of, columns, asks, verdicts),
+            (false, false) => judge_all::<SIXTEENS, 1, false>(of, columns, asks, verdicts),
+            (true, true) => judge_all::<SIXTEENS, 2, true>(of, columns, asks, verdicts),
+            (true, false) => judge_all::<SIXTEENS, 2, false>(of, columns, asks, verdicts),
+        }
     }
 }
 
 /// # Safety
 /// If `ROOMY`, `32 * HALVES` bytes can be read from the first lane of every column.
-#[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn judge_one<const SIXTEENS: usize, const HALVES: usize, const ROOMY: bool>(
-    table: &Table<SIXTEENS>,
-    columns: Columns<'_>,
-) -> Verdict {
-    let Columns { bytes, capacity, first, tests, lanes, .. } = columns;
+unsafe fn judge_all<const SIXTEENS: usize, const HALVES: usize, const ROOMY: bool>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    asks: &[Ask],
+    verdicts: &mut [Verdict],
+) {
+    let &Columns { bytes, capacity, first, tests, lanes, .. } = columns;
     let (zero, ones) = (_mm256_setzero_si256(), _mm256_set1_epi8(-1));
     let mask = low_bits(lanes);
-    let (mut within, mut nearest, mut highest) = ([ones; HALVES], [ones; HALVES], [zero; HALVES]);
-    for test in 0..tests {
-        for half in 0..HALVES {
-            let at = first + HALF * half + 3 * test * capacity;
+    'asks: for (&Ask { publication, skipped }, verdict) in asks.iter().zip(verdicts) {
+        let table = Table::<SIXTEENS>::of(&of.coded[usize::from(publication)].codes);
+        let (mut within, mut nearest, mut highest) = ([ones; HALVES], [ones; HALVES], [zero; HALVES]);
+        let mut at = first + 3 * usize::from(skipped) * capacity;
+        for test in usize::from(skipped)..tests {
             // SAFETY: the caller's promise.
-            let [feature, low, high] =
-                unsafe { [0, 1, 2].map(|column| load::<ROOMY>(bytes, at + column * capacity)) };
-            let code = table.look_up(feature);
-            let (distance, width) = (_mm256_sub_epi8(code, low), _mm256_sub_epi8(high, low));
-            let nearer = _mm256_min_epu8(distance, width);
-            within[half] = _mm256_and_si256(within[half], _mm256_cmpeq_epi8(nearer, distance));
-            let nearer = _mm256_min_epu8(distance, _mm256_sub_epi8(width, distance));
-            nearest[half] = _mm256_min_epu8(nearest[half], nearer);
-            highest[half] = _mm256_max_epu8(highest[half], code);
+            let load =
+                |column: usize, half: usize| unsafe { load::<ROOMY>(bytes, at + column * capacity + HALF * half) };
+            if test >= MOST_HAVE {
+                // Lanes that have fewer tests than others have ones that always pass.
+                let mut go_on = [zero; HALVES];
+                for half in 0..HALVES {
+                    go_on[half] = _mm256_andnot_si256(_mm256_cmpeq_epi8(load(0, half), zero), within[half]);
+                }
+                if all_bits(&go_on) & mask == 0 {
+                    break;
+                }
+            }
+            for half in 0..HALVES {
+                let (feature, low, high) = (load(0, half), load(1, half), load(2, half));
+                let code = table.look_up(feature);
+                let (distance, width) = (_mm256_sub_epi8(code, low), _mm256_sub_epi8(high, low));
+                let nearer = _mm256_min_epu8(distance, width);
+                within[half] = _mm256_and_si256(within[half], _mm256_cmpeq_epi8(nearer, distance));
+                let nearer = _mm256_min_epu8(distance, _mm256_sub_epi8(width, distance));
+                nearest[half] = _mm256_min_epu8(nearest[half], nearer);
+                highest[half] = _mm256_max_epu8(highest[half], code);
+            }
+            if all_bits(&within) & mask == 0 {
+                *verdict = Verdict::default();
+                continue 'asks;
+            }
+            at += 3 * capacity;
         }
-        if all_bits(&within) & mask == 0 {
-            return Verdict::default();
+        let mut surely = [zero; HALVES];
+        for half in 0..HALVES {
+            within[half] = _mm256_andnot_si256(_mm256_cmpeq_epi8(highest[half], ones), within[half]);
+            surely[half] = _mm256_andnot_si256(_mm256_cmpeq_epi8(nearest[half], zero), within[half]);
         }
+        *verdict = Verdict { may: all_bits(&within) & mask, surely: all_bits(&surely) & mask };
     }
-    let mut surely = [zero; HALVES];
-    for half in 0..HALVES {
-        within[half] = _mm256_andnot_si256(_mm256_cmpeq_epi8(highest[half], ones), within[half]);
-        surely[half] = _mm256_andnot_si256(_mm256_cmpeq_epi8(nearest[half], zero), within[half]);
-    }
-    Verdict { may: all_bits(&within) & mask, surely: all_bits(&surely) & mask }
 }
 
 #[inline]
@@ -163,6 +183,47 @@ fn all_bits<const HALVES: usize>(halves: &[__m256i; HALVES]) -> u64 {
         [low, high] => bits(*low) | bits(*high) << HALF,
         halves => halves.iter().fold(0, |all, &half| all | bits(half)),
     }
+}
+
+/// For each byte of eight lanes, the places of the lanes that are set, in order; what stands behind them is not looked at.
+static PLACES: [[u8; 8]; 256] = {
+    let mut all = [[0; 8]; 256];
+    let mut lanes = 0;
+    while lanes < 256 {
+        let (mut lane, mut count) = (0_u8, 0);
+        while lane < 8 {
+            if lanes >> lane & 1 == 1 {
+                all[lanes][count] = lane;
+                count += 1;
+            }
+            lane += 1;
+        }
+        lanes += 1;
+    }
+    all
+};
+
+/// Writes those of 64 elements of four bytes whose bits are set; says how many.
+///
+/// # Safety
+/// 64 elements can be read, and 64 written.
+#[inline]
+#[target_feature(enable = "avx2,popcnt")]
+pub(super) unsafe fn select(from: *const u32, lanes: u64, into: *mut u32) -> usize {
+    let (mut rest, mut line, mut count) = (lanes, 0, 0);
+    while rest != 0 {
+        let eight = (rest & 0xff) as usize;
+        // SAFETY: the caller's promise: after `8 * line` elements at most as many were written.
+        unsafe {
+            let places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(PLACES[eight].as_ptr().cast()));
+            let elements = _mm256_loadu_si256(from.add(8 * line).cast());
+            _mm256_storeu_si256(into.add(count).cast(), _mm256_permutevar8x32_epi32(elements, places));
+        }
+        count += eight.count_ones() as usize;
+        rest >>= 8;
+        line += 1;
+    }
+    count
 }
 
 /// Of 64 blocks from the first on: which are reached, and which of them inside.

@@ -10,7 +10,7 @@ use std::arch::x86_64::{
     _mm512_sub_epi8,
 };
 
-use super::{Codes, Columns, GROUP, LANES, Reaches, Verdict, low_bits};
+use super::{Ask, Coded, Codes, Columns, GROUP, LANES, MOST_HAVE, Publications, Reaches, Verdict, low_bits};
 
 /// A table of 256 bytes in registers.
 #[derive(Clone, Copy)]
@@ -39,12 +39,17 @@ impl Table {
 /// # Safety
 /// Each of the `3 * tests` columns has at least `first + lanes` bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn judge(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
-    let table = Table::of(codes);
-    for (&columns, verdict) in all.iter().zip(verdicts) {
+pub(super) unsafe fn judge(of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
+    for (&Ask { publication, skipped }, verdict) in asks.iter().zip(verdicts) {
+        let table = Table::of(&of.coded[usize::from(publication)].codes);
+        let skipped = usize::from(skipped);
         // SAFETY: the caller's promise.
         *verdict = unsafe {
-            if columns.lanes == LANES { judge_one::<true>(table, columns) } else { judge_one::<false>(table, columns) }
+            if columns.lanes == LANES {
+                judge_one::<true>(table, columns, skipped)
+            } else {
+                judge_one::<false>(table, columns, skipped)
+            }
         };
     }
 }
@@ -53,20 +58,24 @@ pub(super) unsafe fn judge(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [V
 /// As above; `WHOLE` only of 64 lanes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn judge_one<const WHOLE: bool>(table: Table, columns: Columns<'_>) -> Verdict {
-    let Columns { bytes, capacity, first, tests, lanes, .. } = columns;
+unsafe fn judge_one<const WHOLE: bool>(table: Table, columns: &Columns<'_>, skipped: usize) -> Verdict {
+    let &Columns { bytes, capacity, first, tests, lanes, .. } = columns;
     let missing = _mm512_set1_epi8(-1);
     let mask = low_bits(lanes);
     let (mut may, mut nearest, mut highest) = (mask, missing, _mm512_setzero_si512());
     // SAFETY: within the columns, or not used.
-    let mut at = unsafe { bytes.as_ptr().add(if tests == 0 { 0 } else { first }) };
-    for _ in 0..tests {
+    let mut at = unsafe { bytes.as_ptr().add(if tests <= skipped { 0 } else { first + 3 * skipped * capacity }) };
+    for test in skipped..tests {
         // SAFETY: the caller's promise; masked lanes are not read. Loading without a mask takes fewer operations.
         let load = |column: usize| unsafe {
             let column = at.add(column * capacity);
             if WHOLE { _mm512_loadu_si512(column.cast()) } else { _mm512_maskz_loadu_epi8(mask, column.cast()) }
         };
         let (feature, low, high) = (load(0), load(1), load(2));
+        if test >= MOST_HAVE && _mm512_mask_test_epi8_mask(may, feature, feature) == 0 {
+            // Lanes that have fewer tests than others have ones that always pass.
+            break;
+        }
         at = at.wrapping_add(3 * capacity);
         let code = table.look_up(feature);
         let (distance, width) = (_mm512_sub_epi8(code, low), _mm512_sub_epi8(high, low));
@@ -82,33 +91,30 @@ unsafe fn judge_one<const WHOLE: bool>(table: Table, columns: Columns<'_>) -> Ve
 }
 
 /// # Safety
-/// Each of the `3 * tests` columns and the `2 * tests` fine ones of those listed has at least `first + lanes` bytes.
+/// Each of the `3 * tests` columns and the `2 * tests` fine ones has at least `first + lanes` bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn refine(codes: &Codes, fine: &Codes, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
-    let (table, fine_table) = (Table::of(codes), Table::of(fine));
-    for &index in listed {
-        let Columns { bytes, fine, capacity, first, tests, lanes } = all[usize::from(index)];
-        let verdict = &mut verdicts[usize::from(index)];
-        let mask = low_bits(lanes);
-        let (mut fails, mut open) = (0, 0);
-        for test in 0..tests {
-            // SAFETY: the caller's promise; masked lanes are not read.
-            let load = |bytes: &[u8], column: usize| unsafe {
-                _mm512_maskz_loadu_epi8(mask, bytes.as_ptr().add(column * capacity + first).cast())
-            };
-            let (feature, low, high) = (load(bytes, 3 * test), load(bytes, 3 * test + 1), load(bytes, 3 * test + 2));
-            let (fine_low, fine_high) = (load(fine, 2 * test), load(fine, 2 * test + 1));
-            let (code, fine_code) = (table.look_up(feature), fine_table.look_up(feature));
-            let at_low = _mm512_cmpeq_epi8_mask(code, low);
-            let at_high = _mm512_cmpeq_epi8_mask(code, high);
-            fails |= _mm512_mask_cmpgt_epu8_mask(at_low, fine_low, fine_code);
-            fails |= _mm512_mask_cmpgt_epu8_mask(at_high, fine_code, fine_high);
-            open |= _mm512_mask_cmpge_epu8_mask(at_low, fine_low, fine_code);
-            open |= _mm512_mask_cmpge_epu8_mask(at_high, fine_code, fine_high);
-        }
-        let may = verdict.may & !fails;
-        *verdict = Verdict { may, surely: may & !open };
+pub(super) unsafe fn refine(coded: &Coded, columns: &Columns<'_>, skipped: usize, verdict: Verdict) -> Verdict {
+    let (table, fine_table) = (Table::of(&coded.codes), Table::of(&coded.fine));
+    let &Columns { bytes, fine, capacity, first, tests, lanes } = columns;
+    let mask = low_bits(lanes);
+    let (mut fails, mut open) = (0, 0);
+    for test in skipped..tests {
+        // SAFETY: the caller's promise; masked lanes are not read.
+        let load = |bytes: &[u8], column: usize| unsafe {
+            _mm512_maskz_loadu_epi8(mask, bytes.as_ptr().add(column * capacity + first).cast())
+        };
+        let (feature, low, high) = (load(bytes, 3 * test), load(bytes, 3 * test + 1), load(bytes, 3 * test + 2));
+        let (fine_low, fine_high) = (load(fine, 2 * test), load(fine, 2 * test + 1));
+        let (code, fine_code) = (table.look_up(feature), fine_table.look_up(feature));
+        let at_low = _mm512_cmpeq_epi8_mask(code, low);
+        let at_high = _mm512_cmpeq_epi8_mask(code, high);
+        fails |= _mm512_mask_cmpgt_epu8_mask(at_low, fine_low, fine_code);
+        fails |= _mm512_mask_cmpgt_epu8_mask(at_high, fine_code, fine_high);
+        open |= _mm512_mask_cmpge_epu8_mask(at_low, fine_low, fine_code);
+        open |= _mm512_mask_cmpge_epu8_mask(at_high, fine_code, fine_high);
     }
+    let may = verdict.may & !fails;
+    Verdict { may, surely: may & !open }
 }
 
 /// # Safety

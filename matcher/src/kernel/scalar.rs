@@ -1,19 +1,18 @@
 //! What the kernel means, without instructions that a processor may lack.
 
-use super::{Codes, Columns, GROUP, LANES, MISSING, Reaches, Verdict, low_bits};
+use super::{Ask, Coded, Codes, Columns, GROUP, LANES, MISSING, Publications, Reaches, Verdict, low_bits};
 
-#[inline(always)]
-pub(super) fn judge(codes: &Codes, all: &[Columns<'_>], verdicts: &mut [Verdict]) {
-    for (&columns, verdict) in all.iter().zip(verdicts) {
-        *verdict = judge_one(codes, columns);
+pub(super) fn judge(of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
+    for (&Ask { publication, skipped }, verdict) in asks.iter().zip(verdicts) {
+        *verdict = judge_one(&of.coded[usize::from(publication)].codes, columns, usize::from(skipped));
     }
 }
 
 #[inline(always)]
-fn judge_one(codes: &Codes, columns: Columns<'_>) -> Verdict {
-    let Columns { bytes, capacity, first, tests, lanes, .. } = columns;
+fn judge_one(codes: &Codes, columns: &Columns<'_>, skipped: usize) -> Verdict {
+    let &Columns { bytes, capacity, first, tests, lanes, .. } = columns;
     let (mut may, mut surely) = ([1_u8; LANES], [1_u8; LANES]);
-    for test in bytes.chunks_exact((3 * capacity).max(1)).take(tests) {
+    for test in bytes.chunks_exact((3 * capacity).max(1)).take(tests).skip(skipped) {
         let column = |index: usize| &test[index * capacity + first..][..lanes];
         let mut found = [0_u8; LANES];
         for (code, &feature) in found.iter_mut().zip(column(0)) {
@@ -49,18 +48,11 @@ pub(super) fn select<T: Copy>(from: &[T], mut lanes: u64, into: &mut Vec<T>) {
 }
 
 #[inline(always)]
-pub(super) fn refine(codes: &Codes, fine: &Codes, all: &[Columns<'_>], listed: &[u8], verdicts: &mut [Verdict]) {
-    for &index in listed {
-        let index = usize::from(index);
-        verdicts[index] = refine_one(codes, fine, all[index], verdicts[index]);
-    }
-}
-
-#[inline(always)]
-fn refine_one(codes: &Codes, fine_codes: &Codes, columns: Columns<'_>, verdict: Verdict) -> Verdict {
-    let Columns { bytes, fine, capacity, first, tests, lanes } = columns;
+pub(super) fn refine(coded: &Coded, columns: &Columns<'_>, skipped: usize, verdict: Verdict) -> Verdict {
+    let (codes, fine_codes) = (&coded.codes, &coded.fine);
+    let &Columns { bytes, fine, capacity, first, tests, lanes } = columns;
     let (mut may, mut surely) = ([1_u8; LANES], [1_u8; LANES]);
-    for test in 0..tests {
+    for test in skipped..tests {
         let column = |index: usize| &bytes[(3 * test + index) * capacity + first..][..lanes];
         let fine_column = |index: usize| &fine[(2 * test + index) * capacity + first..][..lanes];
         for lane in 0..lanes {
@@ -78,8 +70,9 @@ fn refine_one(codes: &Codes, fine_codes: &Codes, columns: Columns<'_>, verdict: 
 
 /// The same, looking at no other lanes than those that are open: what surely passes is at no bound.
 #[inline]
-pub(super) fn refine_open(codes: &Codes, fine_codes: &Codes, columns: Columns<'_>, verdict: Verdict) -> Verdict {
-    let Columns { bytes, fine, capacity, first, tests, .. } = columns;
+pub(super) fn refine_open(coded: &Coded, columns: &Columns<'_>, skipped: usize, verdict: Verdict) -> Verdict {
+    let (codes, fine_codes) = (&coded.codes, &coded.fine);
+    let &Columns { bytes, fine, capacity, first, tests, .. } = columns;
     let Verdict { mut may, mut surely } = verdict;
     let mut open = may & !surely;
     while open != 0 {
@@ -87,19 +80,24 @@ pub(super) fn refine_open(codes: &Codes, fine_codes: &Codes, columns: Columns<'_
         let bit = open & open.wrapping_neg();
         open &= open - 1;
         let (mut fails, mut is_open) = (false, false);
-        for test in 0..tests {
-            let byte = |index: usize| bytes[(3 * test + index) * capacity + first + lane];
-            let bound = |index: usize| fine[(2 * test + index) * capacity + first + lane];
-            let feature = usize::from(byte(0));
+        // Of the lane alone, a column apart.
+        let (mut bytes, mut fine) =
+            (&bytes[(first + lane).min(bytes.len())..], &fine[(first + lane).min(fine.len())..]);
+        bytes = bytes.get(3 * skipped * capacity..).unwrap_or(&[]);
+        fine = fine.get(2 * skipped * capacity..).unwrap_or(&[]);
+        for _ in skipped..tests {
+            let (feature, low, high) = (usize::from(bytes[0]), bytes[capacity], bytes[2 * capacity]);
             let code = codes[feature];
-            if code == byte(1) {
-                fails |= fine_codes[feature] < bound(0);
-                is_open |= fine_codes[feature] <= bound(0);
+            if code == low {
+                fails |= fine_codes[feature] < fine[0];
+                is_open |= fine_codes[feature] <= fine[0];
             }
-            if code == byte(2) {
-                fails |= fine_codes[feature] > bound(1);
-                is_open |= fine_codes[feature] >= bound(1);
+            if code == high {
+                fails |= fine_codes[feature] > fine[capacity];
+                is_open |= fine_codes[feature] >= fine[capacity];
             }
+            bytes = bytes.get(3 * capacity..).unwrap_or(&[]);
+            fine = fine.get(2 * capacity..).unwrap_or(&[]);
         }
         if fails {
             may &= !bit;

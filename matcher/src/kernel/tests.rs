@@ -7,16 +7,31 @@ fn random(state: &mut u64) -> u8 {
     (*state >> 56).to_le_bytes()[0]
 }
 
-/// A publication that any feature may be asked of.
-fn coded<'a>(codes: &'a Codes, fine: &'a Codes) -> Coded<'a> {
-    Coded { codes, fine, features: 256 }
+fn coded(codes: &Codes, fine: &Codes) -> Coded {
+    Coded { codes: *codes, fine: *fine }
 }
 
+/// Any feature may be asked for.
+const FEATURES: usize = 256;
+
 fn one(kernel: Kernel, codes: &Codes, columns: Columns<'_>) -> Verdict {
-    let mut verdicts = [Verdict::default(); 3];
-    kernel.judge(coded(codes, codes), &[columns; 3], &mut verdicts);
-    assert!(verdicts[0] == verdicts[1] && verdicts[1] == verdicts[2]);
-    verdicts[0]
+    asked(kernel, &coded(codes, codes), FEATURES, columns, 0)
+}
+
+/// Asked of the second of two publications, twice.
+fn asked(kernel: Kernel, coded: &Coded, features: usize, columns: Columns<'_>, skipped: u8) -> Verdict {
+    let all = [Coded { codes: [MISSING; 256], fine: [0; 256] }, coded.clone()];
+    let mut verdicts = [Verdict::default(); 4];
+    let asks = [0, 1, 1].map(|publication| Ask { publication, skipped });
+    kernel.judge(Publications { coded: &all, features }, &columns, &asks, &mut verdicts);
+    assert!(verdicts[1] == verdicts[2] && verdicts[3] == Verdict::default());
+    verdicts[1]
+}
+
+/// Asked once more, of one that was answered.
+fn refined(kernel: Kernel, coded: &Coded, columns: Columns<'_>, skipped: u8, answered: Verdict) -> Verdict {
+    let of = Publications { coded: std::slice::from_ref(coded), features: FEATURES };
+    kernel.refine(of, &columns, Ask { publication: 0, skipped }, answered)
 }
 
 #[test]
@@ -61,7 +76,7 @@ fn all_versions_select_what_is_asked() {
         for count in [64, 1 + round % 64] {
             let lanes = lanes & low_bits(count);
             let meant: Vec<u32> = (0..64).filter(|bit| lanes >> bit & 1 == 1).collect();
-            for kernel in [Kernel::Scalar, Kernel::detect()] {
+            for kernel in versions() {
                 let mut into = vec![7];
                 kernel.select(&elements[..count], lanes, &mut into);
                 assert_eq!((into[0], &into[1..]), (7, &meant[..]), "round {round}");
@@ -70,47 +85,59 @@ fn all_versions_select_what_is_asked() {
     }
 }
 
+/// Those that this processor can run.
+fn versions() -> Vec<Kernel> {
+    #[allow(unused_mut, reason = "where there is but one")]
+    let mut all = vec![Kernel::Scalar, Kernel::detect()];
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        all.push(Kernel::Avx2);
+    }
+    all
+}
+
 #[test]
 fn all_versions_agree() {
     let mut state = 1;
-    let detected = Kernel::detect();
     let (mut may, mut surely, mut decided) = (0, 0, 0);
     for round in 0..20_000_usize {
+        let features = [7, 16, 20, 40, 60, 100, 256][round % 7];
         let mut codes = [0; 256];
         codes.fill_with(|| random(&mut state));
-        let capacity = [4, 8, 16, 64, 128, 256][round % 6];
-        let tests = round % 5;
-        let mut bytes = vec![0; 3 * tests * capacity];
-        for test in 0..tests {
-            for lane in 0..capacity {
+        codes[0] = 1;
+        let capacity = [4, 8, 16, 32, 64, 128, 256][round / 3 % 7];
+        let tests = round % 6;
+        // Registers may be filled from what lies behind.
+        let behind = [0, 20, 300][round / 6 % 3];
+        let mut bytes = vec![0; 3 * tests * capacity + behind];
+        for lane in 0..capacity {
+            let own = usize::from(random(&mut state)) % (2 * tests + 1);
+            for test in 0..tests {
                 let (low, width) = (random(&mut state) % 128, random(&mut state));
-                bytes[3 * test * capacity + lane] = random(&mut state);
-                bytes[(3 * test + 1) * capacity + lane] = low;
                 let high = if width < 200 { low.saturating_add(width) } else { low.wrapping_add(width) };
+                let feature = 1 + usize::from(random(&mut state)) % (features - 1);
+                let (feature, low, high) = if test < own { (feature, low, high) } else { (0, 0, u8::MAX) };
+                bytes[3 * test * capacity + lane] = u8::try_from(feature).expect("below 256");
+                bytes[(3 * test + 1) * capacity + lane] = low;
                 bytes[(3 * test + 2) * capacity + lane] = high;
             }
         }
         let lanes = 1 + round % capacity.min(LANES);
         let first = if capacity > LANES { LANES * (round % (capacity / LANES)) } else { 0 };
-        let mut fine = vec![0; 2 * tests * capacity];
+        let mut fine = vec![0; 2 * tests * capacity + behind];
         fine.fill_with(|| random(&mut state) % 4);
         let columns = Columns { bytes: &bytes, fine: &fine, capacity, first, tests, lanes };
-        let meant = one(Kernel::Scalar, &codes, columns);
-        assert_eq!(one(detected, &codes, columns), meant, "round {round}");
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            assert_eq!(one(Kernel::Avx2, &codes, columns), meant, "round {round}");
-        }
+        let skipped = u8::from(round % 11 == 0);
         let mut fine_codes = [0; 256];
         fine_codes.fill_with(|| random(&mut state) % 4);
-        let refined = |kernel: Kernel| {
-            let mut verdicts = [Verdict::default(), meant];
-            kernel.refine(coded(&codes, &fine_codes), &[columns; 2], &[1], &mut verdicts);
-            assert_eq!(verdicts[0], Verdict::default());
-            verdicts[1]
-        };
-        let finer = refined(Kernel::Scalar);
-        assert_eq!(refined(detected), finer, "round {round}");
+        let coded = coded(&codes, &fine_codes);
+        let meant = asked(Kernel::Scalar, &coded, features, columns, skipped);
+        let finer = refined(Kernel::Scalar, &coded, columns, skipped, meant);
+        assert_eq!(scalar::refine_open(&coded, &columns, usize::from(skipped), meant), finer, "round {round}");
+        for kernel in versions() {
+            assert_eq!(asked(kernel, &coded, features, columns, skipped), meant, "round {round}, {kernel:?}");
+            assert_eq!(refined(kernel, &coded, columns, skipped, meant), finer, "round {round}, {kernel:?}");
+        }
         assert!(meant.surely & !finer.surely == 0 && finer.surely & !finer.may == 0 && finer.may & !meant.may == 0);
         decided += (meant.may & !meant.surely).count_ones() - (finer.may & !finer.surely).count_ones();
         may += meant.may.count_ones();
@@ -130,12 +157,12 @@ fn fine_codes_decide_at_bounds_alone() {
     let bytes = [[7; 7], lanes.map(|lane| lane.0), lanes.map(|lane| lane.1)].concat();
     let fines = [lanes.map(|lane| lane.2), lanes.map(|lane| lane.3)].concat();
     let columns = Columns { bytes: &bytes, fine: &fines, capacity: 7, first: 0, tests: 1, lanes: 7 };
-    for kernel in [Kernel::Scalar, Kernel::detect()] {
-        let mut verdicts = [Verdict::default()];
-        kernel.judge(coded(&codes, &fine), &[columns], &mut verdicts);
-        assert_eq!(verdicts[0], Verdict { may: 0b111_1111, surely: 0b010_0000 });
-        kernel.refine(coded(&codes, &fine), &[columns], &[0], &mut verdicts);
-        assert_eq!(verdicts[0], Verdict { may: 0b110_1011, surely: 0b110_1001 });
+    let coded = coded(&codes, &fine);
+    for kernel in versions() {
+        let coarse = asked(kernel, &coded, FEATURES, columns, 0);
+        assert_eq!(coarse, Verdict { may: 0b111_1111, surely: 0b010_0000 });
+        let finer = refined(kernel, &coded, columns, 0, coarse);
+        assert_eq!(finer, Verdict { may: 0b110_1011, surely: 0b110_1001 });
     }
 }
 
@@ -158,16 +185,14 @@ fn all_versions_reach_the_same_blocks() {
             other_high: &other_high,
         };
         let code = random(&mut state);
-        let reached = |kernel: Kernel| {
-            let mut found = Vec::new();
-            kernel.reach(coded(&codes, &codes), code, all, |first, reached, inside| found.push((first, reached, reached & inside)));
-            found
-        };
-        let meant = reached(Kernel::Scalar);
-        assert_eq!(reached(Kernel::detect()), meant, "round {round}");
-        for (_, reached, inside) in meant {
-            some += reached.count_ones();
-            within += inside.count_ones();
+        let coded = coded(&codes, &codes);
+        for first in (0..low.len()).step_by(LANES) {
+            let meant = Kernel::Scalar.reach(&coded, FEATURES, code, all, first);
+            for kernel in versions() {
+                assert_eq!(kernel.reach(&coded, FEATURES, code, all, first), meant, "round {round}, {kernel:?}");
+            }
+            some += meant.0.count_ones();
+            within += meant.1.count_ones();
         }
     }
     assert!(some > within && within > 500, "{some} blocks were reached, {within} of them inside");
@@ -183,7 +208,7 @@ fn all_versions_count_what_is_reached() {
     of[3] = -0.0;
     for number in [f64::NEG_INFINITY, -3.5, -2.0, -0.0, 0.0, 0.5, 9.0, 1e300, f64::INFINITY, f64::NAN] {
         let meant = of.iter().filter(|&&boundary| boundary <= number).count();
-        for kernel in [Kernel::Scalar, Kernel::detect()] {
+        for kernel in versions() {
             assert_eq!(usize::from(kernel.count_reached(&of, number)), meant, "{number}");
         }
     }

@@ -38,7 +38,9 @@ fn handles(subscriptions: &mut Subscriptions, entries: &[(&str, Value)]) -> Vec<
 
 fn handles_at(subscriptions: &mut Subscriptions, accepted_at: i64, entries: &[(&str, Value)]) -> Vec<u64> {
     let mut hits = Hits::default();
-    subscriptions.judge(&envelope(1, accepted_at, entries), &attributes(entries), &judged(), &mut hits);
+    let envelope = std::sync::Arc::new(envelope(1, accepted_at, entries));
+    assert_eq!(subscriptions.judge(std::slice::from_ref(&envelope), &judged(), usize::MAX), 1);
+    subscriptions.hits(0, &envelope, &mut hits);
     let handles = hits.sessions().flat_map(|(_, handles)| handles);
     handles.map(|&(_, handle)| handle.0).collect()
 }

@@ -3,7 +3,7 @@
 
 use gomera_cluster::identity::Tenant;
 use gomera_cluster::layout::MatcherSlice;
-use gomera_matcher::index::RowId;
+use gomera_matcher::index::{RowId, TOGETHER};
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::{Filter, Truth, evaluate};
 
@@ -177,26 +177,39 @@ impl<C: Choices> Scenario<C> {
 
     fn publish(&mut self) -> Result<(), String> {
         let of = usize::from(self.choices.percent(20));
-        let publication = self.schemas[of].publication(&mut self.choices);
+        let more = match self.choices.below(20) {
+            0..16 => 0,
+            16..19 => 3,
+            _ => TOGETHER - 1,
+        };
+        let count = 1 + self.choices.below(more + 1);
+        let publications = (0..count).map(|_| self.schemas[of].publication(&mut self.choices)).collect::<Vec<_>>();
         let hidden = self.choices.percent(10).then(|| self.choices.below(usize::from(SLICES)));
         let hidden = hidden.map(|slice| u16::try_from(slice).expect("small"));
+        let effort_max = if self.choices.percent(10) { self.choices.below(100) } else { usize::MAX };
         let tenant = tenant(of);
-        let mut expected = Vec::new();
-        for (id, row) in &self.rows.rows {
-            if row.tenant != tenant || !self.subject.counts(row.slice) || Some(row.slice.0) == hidden {
-                continue;
-            }
-            match self.truth(row, &publication) {
-                Truth::True => {
-                    self.force.yes += 1;
-                    expected.push(*id);
+        let all = publications.iter().collect::<Vec<_>>();
+        let found = self.subject.matches(&tenant, &all, &self.rows, hidden, effort_max);
+        for (publication, found) in publications.iter().zip(found) {
+            let mut expected = Vec::new();
+            for (id, row) in &self.rows.rows {
+                if row.tenant != tenant || !self.subject.counts(row.slice) || Some(row.slice.0) == hidden {
+                    continue;
                 }
-                Truth::False => self.force.no += 1,
-                Truth::Unknown => self.force.unknown += 1,
+                match self.truth(row, publication) {
+                    Truth::True => {
+                        self.force.yes += 1;
+                        expected.push(*id);
+                    }
+                    Truth::False => self.force.no += 1,
+                    Truth::Unknown => self.force.unknown += 1,
+                }
+            }
+            if found != expected {
+                return Err(self.complaint(publication, &expected, &found));
             }
         }
-        let found = self.subject.matches(&tenant, &publication, &self.rows, hidden);
-        if found == expected { Ok(()) } else { Err(self.complaint(&publication, &expected, &found)) }
+        Ok(())
     }
 
     fn truth(&self, row: &Row, publication: &Attributes) -> Truth {

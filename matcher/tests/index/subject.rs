@@ -94,21 +94,29 @@ impl Subject {
         self.holdings.step(rows_max, |id: RowId| (&rows.rows[&id].tenant, &rows.rows[&id].filter));
     }
 
-    /// The rows that a publication satisfies, ascending; a row given twice is in twice. A lane that has not come so far is not
-    /// judged by the slice that is hidden.
+    /// The rows that each of some publications satisfies, ascending; a row given twice is in twice. A lane that has not come so far is
+    /// not judged by the slice that is hidden. Looks at `effort_max` lanes before it asks again for what is left.
     pub fn matches(
         &mut self,
         tenant: &Tenant,
-        publication: &Attributes,
+        publications: &[&Attributes],
         rows: &Rows,
         hidden: Option<u16>,
-    ) -> Vec<RowId> {
-        let mut found = Vec::new();
+        effort_max: usize,
+    ) -> Vec<Vec<RowId>> {
         let counting = (0..SLICES).filter(|&slice| self.is_active[usize::from(slice)] && Some(slice) != hidden);
         let counting = set(counting.map(MatcherSlice));
-        self.holdings.matches(tenant, publication, rows, &counting, &mut found);
-        found.sort_unstable();
-        found
+        let mut all = Vec::new();
+        while all.len() < publications.len() {
+            let rest = &publications[all.len()..];
+            let mut found = vec![Vec::new(); rest.len()];
+            let output = found.as_mut_slice();
+            let judged = self.holdings.matches(tenant, rest, rows, &counting, effort_max, output);
+            assert!((1..=rest.len()).contains(&judged), "{judged} of {} publications were judged", rest.len());
+            all.extend(found.into_iter().take(judged));
+        }
+        all.iter_mut().for_each(|found| found.sort_unstable());
+        all
     }
 
     fn judge(&mut self) {

@@ -5,7 +5,7 @@
 
 use gomera_cluster::identity::Tenant;
 use gomera_cluster::layout::MatcherSlice;
-use gomera_matcher::index::{Contexts, Index, Output, RowId, Slices};
+use gomera_matcher::index::{Contexts, Index, Output, RowId, Slices, TOGETHER};
 use gomera_model::attributes::Attributes;
 
 use super::{Engine, Offered};
@@ -25,13 +25,13 @@ impl Contexts for Without {
     }
 }
 
-/// Writes ids, whole lists at a time.
-struct Ids<'a>(&'a mut Vec<u32>);
+/// Writes ids, whole lists at a time, those of each event apart.
+struct Ids<'a>(&'a mut [Vec<u32>]);
 
 impl Output for Ids<'_> {
     #[inline]
-    fn rows(&mut self, rows: &[RowId]) {
-        self.0.extend(rows.iter().map(|row| row.0));
+    fn rows(&mut self, publication: usize, rows: &[RowId]) {
+        self.0[publication].extend(rows.iter().map(|row| row.0));
     }
 }
 
@@ -77,7 +77,18 @@ impl Engine for Gomera {
     }
 
     fn matches(&mut self, event: &Attributes, into: &mut Vec<u32>) {
-        self.index.matches(&self.tenant, event, &Without, Slices::All, &mut Ids(into));
+        let into = std::slice::from_mut(into);
+        self.index.matches(&self.tenant, &[event], &Without, Slices::All, usize::MAX, &mut Ids(into));
+    }
+
+    fn match_together(&mut self, events: &[Attributes], into: &mut [Vec<u32>]) {
+        for (events, into) in events.chunks(TOGETHER).zip(into.chunks_mut(TOGETHER)) {
+            let Some(first) = events.first() else { return };
+            let mut publications = [first; TOGETHER];
+            publications.iter_mut().zip(events).for_each(|(place, event)| *place = event);
+            let publications = &publications[..events.len()];
+            self.index.matches(&self.tenant, publications, &Without, Slices::All, usize::MAX, &mut Ids(into));
+        }
     }
 
     fn accounted_bytes(&self) -> Option<usize> {

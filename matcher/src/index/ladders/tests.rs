@@ -71,7 +71,7 @@ fn pairs_of_ranges_come_to_stand_together_and_nothing_is_lost() {
             })
             .collect();
         let mut rows = Vec::new();
-        index.matches(&tenant, &publication, &Nothing, Slices::All, &mut rows);
+        index.matches(&tenant, &[&publication], &Nothing, Slices::All, usize::MAX, &mut rows);
         looked_at += index.evaluated();
         rows.sort_unstable();
         let satisfied = |filter: &Filter| evaluate(filter, &publication, &Attributes::default()).is_match();

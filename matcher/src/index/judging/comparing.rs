@@ -1,0 +1,211 @@
+//! Lanes that publications look at, some blocks and questions at a time: columns are asked for when they are noted, compared when
+//! enough have come, and what is left of them is sorted out one round later, when memory has brought what it leads to.
+
+use super::super::blocks::{Block, Blocks};
+use super::super::scratch::{Looking, Paper, TOGETHER, Trust};
+use super::super::{Output, RowId, Slices};
+use crate::kernel::{Ask, Columns, Kernel, LANES, Publications, Verdict, prefetch_selected};
+
+/// Columns to be compared together, up to 64 lanes of each block.
+const CHUNKS: usize = 16;
+
+/// Questions about them: at least one for each publication in hand.
+const ASKS: usize = 2 * TOGETHER;
+
+/// Lanes that somebody looks at, and from which to which question.
+#[derive(Clone, Copy)]
+struct Chunk<'a> {
+    columns: Columns<'a>,
+    block: Option<&'a Block>,
+    from: usize,
+    to: usize,
+}
+
+/// Questions that are answered together.
+struct Round<'a> {
+    chunks: [Chunk<'a>; CHUNKS],
+    chunk_count: usize,
+    asks: [Ask; ASKS],
+    trusts: [Trust; ASKS],
+    verdicts: [Verdict; ASKS],
+    ask_count: usize,
+}
+
+impl Round<'_> {
+    const EMPTY: Self = Self {
+        chunks: [Chunk {
+            columns: Columns { bytes: &[], fine: &[], capacity: 0, first: 0, tests: 0, lanes: 0 },
+            block: None,
+            from: 0,
+            to: 0,
+        }; CHUNKS],
+        chunk_count: 0,
+        asks: [Ask { publication: 0, skipped: 0 }; ASKS],
+        trusts: [Trust::None; ASKS],
+        verdicts: [Verdict { may: 0, surely: 0 }; ASKS],
+        ask_count: 0,
+    };
+}
+
+/// Questions on their way.
+pub struct Comparing<'a, 'o, O: ?Sized> {
+    kernel: Kernel,
+    slices: Slices<'a>,
+    of: Publications<'a>,
+    blocks: &'a Blocks,
+    papers: &'o mut [Paper],
+    output: &'o mut O,
+    /// What is asked now, and what was asked before.
+    rounds: [Round<'a>; 2],
+}
+
+impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
+    /// Nothing asked yet.
+    pub fn new(
+        kernel: Kernel,
+        slices: Slices<'a>,
+        of: Publications<'a>,
+        blocks: &'a Blocks,
+        papers: &'o mut [Paper],
+        output: &'o mut O,
+    ) -> Self {
+        Self { kernel, slices, of, blocks, papers, output, rounds: [Round::EMPTY; 2] }
+    }
+
+    /// Where the lanes are.
+    pub fn blocks(&self) -> &'a Blocks {
+        self.blocks
+    }
+
+    /// What compares.
+    pub fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
+    /// What is compared with.
+    pub fn publications(&self) -> Publications<'a> {
+        self.of
+    }
+
+    /// Publications look at a block.
+    #[inline]
+    pub fn block(&mut self, block: &'a Block, who: &[Looking]) {
+        if block.tests() > 1 || !block.is_plain() {
+            self.ask(block, who);
+            return;
+        }
+        // Whoever is known to have passed the only test takes all.
+        for looking in who {
+            if block.tests() <= usize::from(looking.skipped) && looking.trust == Trust::Full {
+                self.many(usize::from(looking.publication), self.blocks.targets(block));
+            } else {
+                self.ask(block, std::slice::from_ref(looking));
+            }
+        }
+    }
+
+    #[inline]
+    fn ask(&mut self, block: &'a Block, who: &[Looking]) {
+        let length = block.len();
+        for first in (0..length).step_by(LANES) {
+            if self.rounds[0].chunk_count == CHUNKS || self.rounds[0].ask_count + who.len() > ASKS {
+                self.compare();
+            }
+            let round = &mut self.rounds[0];
+            let columns = self.blocks.columns(block, first, LANES.min(length - first));
+            columns.prefetch();
+            let (from, to) = (round.ask_count, round.ask_count + who.len());
+            round.chunks[round.chunk_count] = Chunk { columns, block: Some(block), from, to };
+            round.chunk_count += 1;
+            let places = round.asks[from..to].iter_mut().zip(&mut round.trusts[from..to]);
+            for ((ask, trust), looking) in places.zip(who) {
+                *ask = Ask { publication: looking.publication, skipped: looking.skipped };
+                *trust = looking.trust;
+            }
+            round.ask_count = to;
+        }
+    }
+
+    /// Answers what was asked.
+    pub fn finish(&mut self) {
+        self.compare();
+        self.compare();
+    }
+
+    /// Compares what is asked now, and sorts out what is left of what was asked before.
+    fn compare(&mut self) {
+        let Self { kernel, of, blocks, rounds: [now, _], .. } = self;
+        for &Chunk { ref columns, block, from, to } in &now.chunks[..now.chunk_count] {
+            let Some(block) = block else { continue };
+            let (asks, verdicts) = (&now.asks[from..to], &mut now.verdicts[from..to]);
+            kernel.judge(*of, columns, asks, verdicts);
+            if !columns.fine.is_empty() {
+                for (verdict, &ask) in verdicts.iter_mut().zip(asks) {
+                    if verdict.may != verdict.surely {
+                        *verdict = kernel.refine(*of, columns, ask, *verdict);
+                    }
+                }
+            }
+            let (mut any, mut open) = (0, 0);
+            for verdict in verdicts {
+                any |= verdict.may;
+                open |= verdict.may & !verdict.surely;
+            }
+            if any != 0 {
+                prefetch_selected(blocks.targets_from(block, columns.first), any);
+                if open != 0 || block.has_unsure() {
+                    let open = if block.has_unsure() { any } else { open };
+                    prefetch_selected(blocks.programs_from(block, columns.first), open);
+                }
+            }
+        }
+        self.sort_out();
+        self.rounds.swap(0, 1);
+        let [now, _] = &mut self.rounds;
+        (now.chunk_count, now.ask_count) = (0, 0);
+    }
+
+    /// Lanes that match go out, lanes that may are to be looked at.
+    fn sort_out(&mut self) {
+        let Self { kernel, slices, blocks, papers, output, rounds: [_, before], .. } = self;
+        for &Chunk { ref columns, block, from, to } in &before.chunks[..before.chunk_count] {
+            let Some(block) = block else { continue };
+            let first = columns.first;
+            let targets = blocks.targets_from(block, first);
+            let unsure = if block.has_unsure() { blocks.unsure(block, first) } else { 0 };
+            for at in from..to {
+                let (verdict, trust) = (before.verdicts[at], before.trusts[at]);
+                if verdict.may == 0 {
+                    continue;
+                }
+                let surely = match trust {
+                    Trust::Full => verdict.surely & !unsure,
+                    Trust::None => 0,
+                };
+                let publication = usize::from(before.asks[at].publication);
+                let paper = &mut papers[publication];
+                let look = verdict.may & !surely;
+                if look != 0 {
+                    kernel.select(targets, look, &mut paper.pending);
+                    kernel.select(blocks.programs_from(block, first), look, &mut paper.programs);
+                }
+                if !block.has_rows_only() {
+                    kernel.select(targets, surely, &mut paper.marked);
+                } else if surely.count_ones() as usize == columns.lanes && matches!(slices, Slices::All) {
+                    output.rows(publication, &targets[..columns.lanes]);
+                } else {
+                    kernel.select(targets, surely, &mut paper.singles);
+                }
+            }
+        }
+    }
+
+    /// Many rows at once.
+    #[inline]
+    fn many(&mut self, publication: usize, rows: &[RowId]) {
+        match self.slices {
+            Slices::All => self.output.rows(publication, rows),
+            Slices::Only(_) => self.papers[publication].singles.extend_from_slice(rows),
+        }
+    }
+}
