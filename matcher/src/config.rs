@@ -28,8 +28,8 @@ pub struct Config {
     /// What the filters of one tenant may cost a publication at worst, all together: each is charged with what its parts take on
     /// the publication that is worst for it, by a table that depends on nothing but the filter (`gomera filter explain` tells it).
     /// Parts that several of the tenant's filters have count once.
-    /// A filter beyond it is `LimitExceeded`. The default admits three million filters of an equality and two ranges, 200
-    /// regular expressions, or 1,600 `LIKE '%…%'`, all different; more of them is for who trusts the tenants, or keeps texts short. At least 1 us.
+    /// A filter beyond it is `LimitExceeded`. The default admits four million filters of an equality and two ranges, a million of ranges alone, 500
+    /// regular expressions, or 4,000 `LIKE '%…%'`, all different; more of them is for who trusts the tenants, or keeps texts short. At least 1 us.
     pub filter_cost_per_tenant_max: Duration,
     /// Bytes of all subscriptions: filters, rows and their part of the index, as charged beforehand, which is up to three times
     /// what they take. Further ones are `LimitExceeded`. At least 1.
@@ -63,7 +63,7 @@ impl Default for Config {
             subscriptions_max: 4_000_000,
             subscriptions_per_tenant_max: 4_000_000,
             subscriptions_per_session_max: 200_000,
-            filter_cost_per_tenant_max: Duration::from_millis(10),
+            filter_cost_per_tenant_max: Duration::from_millis(25),
             subscription_bytes_max: 12 << 30,
             subscription_bytes_per_tenant_max: 6 << 30,
             sessions_max: 2_000_000,
