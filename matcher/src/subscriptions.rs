@@ -19,6 +19,7 @@
 
 mod doomed;
 mod hits;
+mod judging;
 mod limits;
 mod reads;
 mod rows;
@@ -26,7 +27,6 @@ mod sessions;
 mod weights;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::coverage::SliceSet;
@@ -34,14 +34,12 @@ use gomera_cluster::identity::{Handle, SubscriptionKey, Tenant};
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::operation::{Change, Existing, Operation, Outcome, Subscription, Version};
 use gomera_cluster::position::Vector;
-use gomera_cluster::publication::{AttributeBlock, Envelope};
 use gomera_cluster::table::Seeded;
 use gomera_cluster::time::Instant;
-use gomera_model::attributes::Attributes;
 use gomera_model::timestamp::Timestamp;
 
 use crate::config::Config;
-use crate::index::{Contexts, Holdings, RowId, TOGETHER};
+use crate::index::{Holdings, RowId};
 use doomed::{Doomed, Step};
 pub use hits::Hits;
 use rows::{Row, Rows};
@@ -70,18 +68,6 @@ pub struct Subscriptions {
 struct GivenUp {
     slices: SliceSet,
     next: RowId,
-}
-
-/// The contexts of rows, for the index.
-struct ContextsOf<'a> {
-    rows: &'a Rows,
-    sessions: &'a Sessions,
-}
-
-impl Contexts for ContextsOf<'_> {
-    fn context(&self, row: RowId) -> Option<&Attributes> {
-        self.sessions.get(self.rows.get(row).session).context()
-    }
 }
 
 impl Subscriptions {
@@ -141,49 +127,6 @@ impl Subscriptions {
     /// Filters that the last [`Subscriptions::judge`] evaluated.
     pub fn evaluated(&self) -> usize {
         self.index.evaluated()
-    }
-
-    /// Judges publications of one tenant, at most [`TOGETHER`], by these slices; says how many of them it did before so many
-    /// filters had to be evaluated, at least one.
-    ///
-    /// # Panics
-    /// If attributes of a publication are not decoded.
-    pub fn judge(&mut self, envelopes: &[Arc<Envelope>], slices: &SliceSet, effort_max: usize) -> usize {
-        /// Rows of a publication whose room is kept.
-        const ROWS_KEPT: usize = 1 << 16;
-        let Some(first) = envelopes.first() else { return 0 };
-        if self.satisfied.len() < envelopes.len() {
-            self.satisfied.resize_with(envelopes.len(), Vec::new);
-        }
-        for rows in &mut self.satisfied {
-            rows.clear();
-            rows.shrink_to(ROWS_KEPT);
-        }
-        let mut publications = [decoded(first); TOGETHER];
-        for (place, envelope) in publications.iter_mut().zip(envelopes) {
-            debug_assert!(envelope.tenant == first.tenant, "of one tenant");
-            *place = decoded(envelope);
-        }
-        let publications = &publications[..envelopes.len()];
-        let contexts = ContextsOf { rows: &self.rows, sessions: &self.sessions };
-        let output = self.satisfied.as_mut_slice();
-        self.index.matches(&first.tenant, publications, &contexts, slices, effort_max, output)
-    }
-
-    /// What one of the publications judged last satisfied, in order of session and handle.
-    pub fn hits(&self, index: usize, envelope: &Envelope, hits: &mut Hits) {
-        hits.begin();
-        for &row in &self.satisfied[index] {
-            let row = self.rows.get(row);
-            if row.options.expires_at.is_some_and(|expires_at| envelope.accepted_at >= expires_at) {
-                continue;
-            }
-            let session = self.sessions.get(row.session);
-            if !session.has_forgotten(row.generation) {
-                hits.push(row.session, session.key, row.generation, row.handle);
-            }
-        }
-        hits.finish();
     }
 
     /// Applies an operation on one subscription.
@@ -483,13 +426,6 @@ impl Subscriptions {
         self.note_expiry(id, row.options.expires_at, None);
         self.sessions.remove_row(row.session, row.handle, row.key);
         self.weights.take(&tenant, &row.weight);
-    }
-}
-
-fn decoded(envelope: &Envelope) -> &Attributes {
-    match &envelope.attributes {
-        AttributeBlock::Decoded(attributes) => attributes,
-        AttributeBlock::Encoded => panic!("the driver of a matcher decodes attributes before its machine sees them"),
     }
 }
 

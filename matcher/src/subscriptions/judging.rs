@@ -1,0 +1,76 @@
+//! What publications satisfy: the rows that the index gives, without those that have expired or whose session has ended.
+
+use std::sync::Arc;
+
+use gomera_cluster::coverage::SliceSet;
+use gomera_cluster::publication::{AttributeBlock, Envelope};
+use gomera_model::attributes::Attributes;
+
+use super::rows::Rows;
+use super::sessions::Sessions;
+use super::{Hits, Subscriptions};
+use crate::index::{Contexts, RowId, TOGETHER};
+
+impl Subscriptions {
+    /// Judges publications of one tenant, at most [`TOGETHER`], by these slices; says how many of them it did before so many
+    /// filters had to be evaluated, at least one.
+    ///
+    /// # Panics
+    /// If attributes of a publication are not decoded.
+    pub fn judge(&mut self, envelopes: &[Arc<Envelope>], slices: &SliceSet, effort_max: usize) -> usize {
+        /// Rows of a publication whose room is kept.
+        const ROWS_KEPT: usize = 1 << 16;
+        let Some(first) = envelopes.first() else { return 0 };
+        if self.satisfied.len() < envelopes.len() {
+            self.satisfied.resize_with(envelopes.len(), Vec::new);
+        }
+        for rows in &mut self.satisfied {
+            rows.clear();
+            rows.shrink_to(ROWS_KEPT);
+        }
+        let mut publications = [decoded(first); TOGETHER];
+        for (place, envelope) in publications.iter_mut().zip(envelopes) {
+            debug_assert!(envelope.tenant == first.tenant, "of one tenant");
+            *place = decoded(envelope);
+        }
+        let publications = &publications[..envelopes.len()];
+        let contexts = ContextsOf { rows: &self.rows, sessions: &self.sessions };
+        let output = self.satisfied.as_mut_slice();
+        self.index.matches(&first.tenant, publications, &contexts, slices, effort_max, output)
+    }
+
+    /// What one of the publications judged last satisfied, in order of session and handle.
+    pub fn hits(&self, index: usize, envelope: &Envelope, hits: &mut Hits) {
+        hits.begin();
+        for &row in &self.satisfied[index] {
+            let row = self.rows.get(row);
+            if row.options.expires_at.is_some_and(|expires_at| envelope.accepted_at >= expires_at) {
+                continue;
+            }
+            let session = self.sessions.get(row.session);
+            if !session.has_forgotten(row.generation) {
+                hits.push(row.session, session.key, row.generation, row.handle);
+            }
+        }
+        hits.finish();
+    }
+}
+
+fn decoded(envelope: &Envelope) -> &Attributes {
+    match &envelope.attributes {
+        AttributeBlock::Decoded(attributes) => attributes,
+        AttributeBlock::Encoded => panic!("the driver of a matcher decodes attributes before its machine sees them"),
+    }
+}
+
+/// The contexts of rows, for the index.
+struct ContextsOf<'a> {
+    rows: &'a Rows,
+    sessions: &'a Sessions,
+}
+
+impl Contexts for ContextsOf<'_> {
+    fn context(&self, row: RowId) -> Option<&Attributes> {
+        self.sessions.get(self.rows.get(row).session).context()
+    }
+}
