@@ -19,6 +19,9 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
+/// Endpoints that are learned from the cluster; a few dozen connection points are many.
+const LEARNED_MAX: usize = 64;
+
 /// Where a connection is, and which one it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
@@ -44,6 +47,8 @@ struct State {
     /// Index of the endpoint to try next.
     next: usize,
     serial: u64,
+    /// Where the cluster said clients are served, when it last asked to move: tried when what was given does not answer.
+    learned: Vec<(Arc<str>, Endpoint)>,
     /// How the last attempt failed.
     failed: Option<(u64, ConnectError)>,
     attempts: u64,
@@ -69,7 +74,7 @@ impl Connector {
         Ok(Self {
             endpoints,
             attempts: std::sync::atomic::AtomicU64::new(0),
-            state: Mutex::new(State { current: None, next, serial: 0, failed: None, attempts: 0 }),
+            state: Mutex::new(State { current: None, next, serial: 0, learned: Vec::new(), failed: None, attempts: 0 }),
             trouble: Arc::new(watch::Sender::new(None)),
         })
     }
@@ -107,6 +112,30 @@ impl Connector {
         }
     }
 
+    /// A connection to one of `endpoints` instead of the one with the serial `left`, which goes on meanwhile; the one that stands, if
+    /// somebody has moved already. `None` if none of them answers.
+    pub(crate) async fn move_to(&self, left: u64, endpoints: Vec<String>) -> Option<Link> {
+        let mut state = self.state.lock().await;
+        if let Some(link) = state.current.as_ref().filter(|link| link.serial > left) {
+            return Some(link.clone());
+        }
+        state.learned = endpoints.into_iter().filter_map(|endpoint| parse(endpoint).ok()).take(LEARNED_MAX).collect();
+        // Not all to the same one.
+        let first = rand::random::<u32>() as usize % state.learned.len().max(1);
+        state.learned.rotate_left(first);
+        let learned = state.learned.clone();
+        for (name, endpoint) in &learned {
+            match self.try_one(&mut state, name, endpoint).await {
+                Ok(link) => {
+                    state.current = Some(link.clone());
+                    return Some(link);
+                }
+                Err(error) => tracing::debug!(%error, "cannot move there"),
+            }
+        }
+        None
+    }
+
     /// A stream broke, or none could be opened.
     pub(crate) fn broke(&self, reason: &str) {
         self.trouble.send_replace(Some(reason.into()));
@@ -121,19 +150,31 @@ impl Connector {
         let mut last = ConnectError::NoEndpoint;
         for _ in 0..self.endpoints.len() {
             let (name, endpoint) = &self.endpoints[state.next];
-            match endpoint.connect().await {
-                Ok(channel) => {
-                    state.serial += 1;
-                    let (serial, endpoint, trouble) = (state.serial, name.clone(), self.trouble.clone());
-                    return Ok(Link { channel, serial, endpoint, trouble });
-                }
+            match self.try_one(state, name, endpoint).await {
+                Ok(link) => return Ok(link),
                 Err(error) => {
-                    last = ConnectError::Unreachable { endpoint: name.to_string(), reason: chain(&error) };
+                    last = error;
                     state.next = (state.next + 1) % self.endpoints.len();
                 }
             }
         }
+        for (name, endpoint) in state.learned.clone() {
+            if let Ok(link) = self.try_one(state, &name, &endpoint).await {
+                return Ok(link);
+            }
+        }
         Err(last)
+    }
+
+    async fn try_one(&self, state: &mut State, name: &Arc<str>, endpoint: &Endpoint) -> Result<Link, ConnectError> {
+        match endpoint.connect().await {
+            Ok(channel) => {
+                state.serial += 1;
+                let (serial, endpoint, trouble) = (state.serial, name.clone(), self.trouble.clone());
+                Ok(Link { channel, serial, endpoint, trouble })
+            }
+            Err(error) => Err(ConnectError::Unreachable { endpoint: name.to_string(), reason: chain(&error) }),
+        }
     }
 }
 

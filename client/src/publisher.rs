@@ -16,12 +16,14 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use gomera_model::Publication;
 use gomera_proto::publication::encode_publication;
+use gomera_proto::v1;
 use tokio::sync::{Notify, oneshot, watch};
+use tonic::Streaming;
 
 use crate::backoff::Reconnect;
 use crate::connection::Connector;
 use crate::error::PublishError;
-use crate::supervision::{self, Opened, Over};
+use crate::supervision::{self, End, Opened, Over};
 use crate::wire::UNCAPPED;
 use window::{Limits, Window};
 
@@ -80,6 +82,7 @@ impl PublisherBuilder {
                 sender: None,
                 refused: 0,
                 refusal: None,
+                former: None,
             }),
             room: Notify::new(),
             closing: Notify::new(),
@@ -101,11 +104,14 @@ impl PublisherBuilder {
 }
 
 async fn supervise(shared: Arc<Shared>, connector: Arc<Connector>, reconnect: Reconnect) {
-    let over = supervision::run(connector, reconnect, &shared.closing, |link| {
-        let shared = shared.clone();
+    let over = supervision::run(connector.clone(), reconnect, &shared.closing, |link| {
+        let (shared, connector) = (shared.clone(), connector.clone());
         async move {
-            let end = stream::run(&shared, link).await;
+            let end = stream::run(&shared, &connector, link).await;
             shared.disconnected();
+            if !matches!(end, End::Moved) {
+                shared.close_former();
+            }
             end
         }
     })
@@ -288,6 +294,8 @@ struct State {
     refused: u64,
     /// The first refusal since the last flush that no ticket told.
     refusal: Option<PublishError>,
+    /// The stream that the publisher moves away from.
+    former: Option<Streaming<v1::PublishStreamReply>>,
 }
 
 #[derive(Debug)]
@@ -307,8 +315,19 @@ impl Shared {
         self.state.lock().expect("nobody panics while holding it")
     }
 
+    /// The connection it moves away from stays open until the new one is accepted: what was sent on it is still taken.
+    fn keep_former(&self, former: Streaming<v1::PublishStreamReply>) {
+        self.lock().former = Some(former);
+    }
+
+    fn close_former(&self) {
+        let former = self.lock().former.take();
+        drop(former);
+    }
+
     /// The cluster has accepted the publisher on this connection; what was taken and acknowledged before is known.
     fn opened(&self, acknowledged: u64) {
+        self.close_former();
         self.acknowledged(acknowledged);
         let sender = {
             let mut state = self.lock();

@@ -3,6 +3,7 @@
 //! [`Session`] is what a program asks (clones share the session); [`Deliveries`] is what it is told, and there is one. All
 //! decisions are the machine's ([`machine`]); here are the lock around it, the wakers, and who waits for which answer.
 
+pub(crate) mod applied;
 pub(crate) mod builder;
 pub(crate) mod event;
 pub(crate) mod machine;
@@ -20,15 +21,18 @@ use std::time::Instant;
 
 use futures_util::Stream;
 use gomera_model::Attributes;
+use gomera_proto::raw;
 use tokio::sync::{Notify, Semaphore, oneshot};
+use tonic::Streaming;
 
 use crate::backoff::Reconnect;
 use crate::connection::Connector;
 use crate::error::{OperationError, SessionError};
-use crate::supervision::{self, Over};
+use crate::supervision::{self, End, Over};
+use applied::Applied;
 use builder::AttachOptions;
 use event::{Event, Notification};
-use machine::{Answer, Applied, Completion, Listed, Machine, Reply};
+use machine::{Answer, Completion, Listed, Machine, Reply};
 use operation::{Operation, RequestId};
 use subscription::{Matching, Subscription, SubscriptionState};
 
@@ -36,11 +40,11 @@ use subscription::{Matching, Subscription, SubscriptionState};
 const OPERATIONS_MAX: usize = 1_024;
 
 async fn supervise(shared: Arc<Shared>, connector: Arc<Connector>, reconnect: Reconnect) {
-    let over = supervision::run(connector, reconnect, &shared.closing, |link| {
-        let shared = shared.clone();
+    let over = supervision::run(connector.clone(), reconnect, &shared.closing, |link| {
+        let (shared, connector) = (shared.clone(), connector.clone());
         async move {
-            let end = stream::run(&shared, link).await;
-            shared.disconnected();
+            let end = stream::run(&shared, &connector, link).await;
+            shared.disconnected(&end);
             end
         }
     })
@@ -271,6 +275,8 @@ struct State {
     sender: Option<Waker>,
     /// The program that waits for something to take.
     reader: Option<Waker>,
+    /// The stream that the session moves away from.
+    former: Option<Streaming<raw::SessionReply>>,
 }
 
 impl State {
@@ -302,6 +308,7 @@ impl Shared {
                 waiting: HashMap::new(),
                 sender: None,
                 reader: None,
+                former: None,
             }),
             room: Semaphore::new(OPERATIONS_MAX),
             closing: Notify::new(),
@@ -350,11 +357,27 @@ impl Shared {
         wake(sender);
     }
 
-    fn disconnected(&self) {
+    /// The connection it moves away from stays open until the new one is accepted.
+    fn keep_former(&self, former: Streaming<raw::SessionReply>) {
+        self.lock().former = Some(former);
+    }
+
+    fn close_former(&self) {
+        let former = self.lock().former.take();
+        drop(former);
+    }
+
+    fn disconnected(&self, end: &End) {
         let sender = {
             let mut state = self.lock();
             state.connection += 1;
-            state.machine.disconnected();
+            match end {
+                End::Moved => state.machine.moves(),
+                End::Closed | End::Refused(_) | End::Broken { .. } => {
+                    state.former = None;
+                    state.machine.disconnected();
+                }
+            }
             state.sender.take()
         };
         // The sending half of the connection that is over ends: where only the stream broke, the server would wait for it.

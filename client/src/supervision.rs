@@ -19,6 +19,8 @@ pub(crate) enum End {
     Refused(Status),
     /// It broke, or the server went away: try again.
     Broken { reason: String, opened: Opened },
+    /// The server is to leave and another connection stands: go on there at once.
+    Moved,
 }
 
 /// Whether the stream was accepted before it broke.
@@ -94,6 +96,10 @@ where
                 match stream(link).await {
                     End::Closed => return Over::Closed,
                     End::Refused(status) => return Over::Refused(status),
+                    End::Moved => {
+                        backoff.connected();
+                        continue;
+                    }
                     End::Broken { reason, opened: Opened::Yes } => {
                         backoff.connected();
                         (format!("{endpoint}: {reason}"), Duration::ZERO)

@@ -121,6 +121,7 @@ pub(crate) fn replies(reply: raw::SessionReply, into: &mut Vec<Reply>) -> Meanin
         Some(Body::Failed(failed)) => into.push(failure(request, failed)),
         Some(Body::Notifications(frame)) => into.extend(frame.notifications.into_iter().map(notification)),
         Some(Body::Goodbye(goodbye)) => return Meaning::Goodbye { reason: goodbye.reason },
+        Some(Body::MoveTo(move_to)) => return Meaning::MoveTo { endpoints: move_to.endpoints },
         // A reply of a later version.
         None => {}
     }
@@ -133,6 +134,7 @@ pub(crate) enum Meaning {
     Ordinary,
     Attached { session: String },
     Goodbye { reason: String },
+    MoveTo { endpoints: Vec<String> },
 }
 
 fn listed(description: v1::SubscriptionDescription) -> Listed {

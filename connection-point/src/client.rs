@@ -247,6 +247,12 @@ pub enum ClientReply {
     },
     /// Notifications and gaps, in order.
     Notifications(Vec<Delivery>),
+    /// This connection point is to leave: the client should open another connection elsewhere, take up there what it does here, and
+    /// close this one; until then it is served here.
+    MoveTo {
+        /// `HOST:PORT` of the others.
+        endpoints: Arc<[Arc<str>]>,
+    },
 }
 
 /// One thing delivered to a session.

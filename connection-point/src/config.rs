@@ -35,6 +35,10 @@ pub struct Config {
     pub answer_wait: Duration,
     /// How often an attach is tried when exit points answer that they are not active for the session. Then: UNAVAILABLE.
     pub attach_attempts_max: u32,
+    /// When this node is to leave: how many clients are asked to move in a second, at least 1.
+    pub moves_per_second: u32,
+    /// How long after the last was asked those who have not moved are served; then they are closed, UNAVAILABLE, and counted.
+    pub leave_within: Duration,
 }
 
 impl Default for Config {
@@ -52,6 +56,8 @@ impl Default for Config {
             layout_wait: Duration::from_secs(5),
             answer_wait: Duration::from_secs(10),
             attach_attempts_max: 100,
+            moves_per_second: 2_000,
+            leave_within: Duration::from_secs(30),
         }
     }
 }
@@ -83,6 +89,7 @@ impl Config {
             ("operations_outstanding_max", u64::try_from(self.operations_outstanding_max).unwrap_or(u64::MAX)),
             ("operations_bytes_max", self.operations_bytes_max),
             ("attach_attempts_max", u64::from(self.attach_attempts_max)),
+            ("moves_per_second", u64::from(self.moves_per_second)),
             // Without a limit there is nothing that could be wrong with it.
             ("publications_per_second_max", self.publications_per_second_max.map_or(1, u64::from)),
         ];

@@ -56,6 +56,10 @@ pub(crate) fn not_serving() -> Failure {
     )
 }
 
+pub(crate) fn leaving() -> Failure {
+    failure(FailureKind::Unavailable, "this connection point is to leave the cluster: connect to another one")
+}
+
 pub(crate) fn publisher_not_open() -> Failure {
     failure(FailureKind::Precondition, "a publication came before the publisher was opened: open it first")
 }

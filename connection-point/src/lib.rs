@@ -21,6 +21,7 @@ mod failure;
 mod lanes;
 pub mod machine;
 mod output;
+mod parting;
 mod publishers;
 mod rate;
 mod sessions;

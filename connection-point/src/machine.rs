@@ -10,6 +10,7 @@
 mod requests;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::gate::{Gate, Passage};
@@ -24,6 +25,7 @@ use crate::client::{ClientAction, ClientEvent};
 use crate::config::Config;
 use crate::failure;
 use crate::lanes::Lanes;
+use crate::parting::{Left, Parting, is_told_to_leave};
 use crate::publishers::Publishers;
 use crate::sessions::{Farewell, Sessions};
 use crate::statistics::Statistics;
@@ -61,6 +63,8 @@ pub struct ConnectionPoint {
     fresh: BTreeMap<ConnectionId, Tenant>,
     publishers: Publishers,
     sessions: Sessions,
+    /// If this node is to leave.
+    parting: Option<Parting>,
 }
 
 impl ConnectionPoint {
@@ -78,6 +82,7 @@ impl ConnectionPoint {
             fresh: BTreeMap::new(),
             publishers: Publishers::default(),
             sessions: Sessions::default(),
+            parting: None,
         }
     }
 
@@ -136,14 +141,22 @@ impl ConnectionPoint {
 
     /// Follows the layout at the gate: clients are served while it names us.
     fn follow(&mut self) {
-        let Self { around, gate, lanes, fresh, publishers, sessions } = self;
+        let Self { around, gate, lanes, fresh, publishers, sessions, parting } = self;
         let named = gate.layout().filter(|layout| layout.names(around.address)).cloned();
         let served_before = around.layout.is_some();
         around.layout = named;
         lanes.follow(around.layout.as_deref());
-        if around.layout.is_some() {
+        if let Some(layout) = around.layout.clone() {
             publishers.follow(around, lanes);
             sessions.follow(around, lanes);
+            match parting {
+                Some(parting) if is_told_to_leave(&layout, around.address) => parting.follow(&layout),
+                None if is_told_to_leave(&layout, around.address) => *parting = Some(Parting::begin(around, &layout)),
+                Some(_) | None => {
+                    *parting = None;
+                    around.timers.cancel(Timer::Parting);
+                }
+            }
         } else if served_before {
             let failure = failure::not_serving();
             publishers.close_all(around, lanes, &failure);
@@ -151,6 +164,35 @@ impl ConnectionPoint {
             while let Some((connection, _)) = fresh.pop_first() {
                 around.statistics.connections_closed += 1;
                 around.output.close(connection, Some(failure.clone()));
+            }
+        }
+    }
+
+    /// More clients are asked to move, or those who are left are closed.
+    fn send_away(&mut self) {
+        let Self { around, lanes, fresh, publishers, sessions, parting, .. } = self;
+        let Some(parting) = parting else { return };
+        let next = |after: Bound<ConnectionId>, count| {
+            let beyond = (after, Bound::Unbounded);
+            let fresh = fresh.range(beyond).map(|(&connection, _)| connection).take(count);
+            let mut next: Vec<_> =
+                fresh.chain(publishers.after(after, count)).chain(sessions.after(after, count)).collect();
+            next.sort_unstable();
+            next.truncate(count);
+            next
+        };
+        match parting.step(around, next) {
+            Left::Stay => {}
+            Left::Close => {
+                let left = fresh.len() + publishers.len() + sessions.len();
+                around.statistics.connections_forced += u64::try_from(left).unwrap_or(u64::MAX);
+                let failure = failure::leaving();
+                publishers.close_all(around, lanes, &failure);
+                sessions.close_all(around, lanes, &failure);
+                while let Some((connection, _)) = fresh.pop_first() {
+                    around.statistics.connections_closed += 1;
+                    around.output.close(connection, Some(failure.clone()));
+                }
             }
         }
     }
@@ -193,7 +235,10 @@ impl ConnectionPoint {
 
     fn connected(&mut self, connection: ConnectionId, tenant: Tenant) {
         let limit = self.around.config.connections_max;
-        if self.connections() >= limit {
+        if self.parting.is_some() {
+            self.around.statistics.connections_turned_away += 1;
+            self.around.output.close(connection, Some(failure::leaving()));
+        } else if self.connections() >= limit {
             self.around.statistics.connections_refused += 1;
             self.around.output.close(connection, Some(failure::connections(limit)));
         } else {
@@ -216,9 +261,9 @@ impl Machine for ConnectionPoint {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.around.now = now;
-        let Self { around, lanes, publishers, sessions, .. } = self;
         for _ in 0..TIMERS_MAX {
-            let Some(timer) = around.timers.take_due(now) else { break };
+            let Some(timer) = self.around.timers.take_due(now) else { break };
+            let Self { around, lanes, publishers, sessions, .. } = self;
             match timer {
                 Timer::Wait(connection) => {
                     publishers.give_up(around, lanes, connection);
@@ -227,6 +272,7 @@ impl Machine for ConnectionPoint {
                 Timer::Retry(connection) => sessions.retry(around, connection),
                 Timer::Refill(connection) => publishers.refill(around, connection),
                 Timer::Room => publishers.give_room(around),
+                Timer::Parting => self.send_away(),
             }
         }
     }

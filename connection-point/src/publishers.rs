@@ -9,6 +9,7 @@ mod publisher;
 mod window;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
@@ -54,6 +55,11 @@ impl Publishers {
     /// Whether this connection publishes.
     pub fn contains(&self, connection: ConnectionId) -> bool {
         self.by_connection.contains_key(&connection)
+    }
+
+    /// So many connections after one, in order.
+    pub fn after(&self, after: Bound<ConnectionId>, count: usize) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.by_connection.range((after, Bound::Unbounded)).map(|(&connection, _)| connection).take(count)
     }
 
     /// How many there are.

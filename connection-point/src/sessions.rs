@@ -15,6 +15,7 @@ mod session;
 mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
@@ -70,6 +71,11 @@ impl Sessions {
     /// The name of the session of this connection, if it has one.
     pub fn name(&self, connection: ConnectionId) -> Option<&str> {
         self.by_connection.get(&connection).map(|session| &*session.name)
+    }
+
+    /// So many connections after one, in order.
+    pub fn after(&self, after: Bound<ConnectionId>, count: usize) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.by_connection.range((after, Bound::Unbounded)).map(|(&connection, _)| connection).take(count)
     }
 
     /// How many there are.

@@ -17,6 +17,12 @@ pub struct Statistics {
     pub connections_closed: u64,
     /// Connections refused because there are as many as there may be.
     pub connections_refused: u64,
+    /// Connections refused because this node is to leave.
+    pub connections_turned_away: u64,
+    /// Connections asked to move elsewhere.
+    pub connections_asked_to_move: u64,
+    /// Connections that had not moved in time and were closed.
+    pub connections_forced: u64,
     /// Publications taken in and kept until acknowledged.
     pub publications_accepted: u64,
     /// Publications acknowledged to their publishers.

@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Refill(ConnectionId),
     /// There is room for publishers; more of them go on.
     Room,
+    /// More clients are asked to move, or those who are left are closed.
+    Parting,
 }
 
 /// All timers, by moment and by what they are for.

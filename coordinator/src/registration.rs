@@ -19,8 +19,10 @@ const SHARDS_MAX: u16 = 1024;
 pub enum NodeState {
     /// It may.
     Up,
-    /// It is about to leave by plan.
+    /// It is about to leave by plan, by its own wish.
     Draining,
+    /// A layout tells it to leave, or went on without it: nothing is given to this life of it any more, unless it is called back.
+    Parting,
 }
 
 /// What a node says of itself.

@@ -145,6 +145,7 @@ async fn clients_are_told_goodbye_and_what_they_sent_is_still_served() {
             Reply::Acknowledged(acknowledged) => through = acknowledged.through,
             Reply::Opened(_) => {}
             Reply::Refused(refused) => panic!("{refused:?}"),
+            Reply::MoveTo(elsewhere) => panic!("nobody is asked to move: {elsewhere:?}"),
         }
     }
     assert_eq!((through, goodbyes), (1, 1));

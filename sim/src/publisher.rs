@@ -92,6 +92,8 @@ pub struct Publisher {
     away_until: Instant,
     /// Its connection point stopped, and it has not been back since.
     bereaved: bool,
+    /// The connection it moves away from: it is closed when the new one stands.
+    former: Option<ConnectionIndex>,
 }
 
 /// What stands before the first sequence of an instance: mostly 0, at times nearly the highest there is.
@@ -121,6 +123,7 @@ impl Publisher {
             beat: Instant::ZERO,
             away_until: Instant::ZERO,
             bereaved: false,
+            former: None,
         }
     }
 
@@ -232,6 +235,10 @@ impl Publisher {
 
     fn away(&mut self, stage: &mut Stage) {
         self.link = Link::Away;
+        if let Some(former) = self.former.take() {
+            stage.count(Transition::MoveOvertaken);
+            stage.leave(former);
+        }
         if !self.plan.with_instance {
             self.unacknowledged.clear();
         }

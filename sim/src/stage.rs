@@ -51,10 +51,14 @@ pub struct Stage {
     pub violation: Option<Violation>,
     /// The connection points that clients go to.
     pub points: Vec<NodeIndex>,
+    /// Connection points that are to leave: some clients do not know it yet.
+    pub leaving: Vec<NodeIndex>,
     /// Connection points that stopped or were dropped, and since when the cluster may act on that.
     pub unsure: BTreeMap<NodeIndex, Instant>,
     /// Of 1000 subscribers whose connection point stopped, those that never come back.
     pub deserters: u64,
+    /// Of 1000 clients that are asked to move, those that do not.
+    pub stubborn: u64,
     /// The dice of clients.
     pub random: Random,
     /// Publishers to wake at once: somebody has just seen a subscription acknowledged.
@@ -83,7 +87,8 @@ impl Stage {
 
     /// A client connects to a random connection point.
     pub fn connect(&mut self, owner: Owner, tenant: Tenant) -> ConnectionIndex {
-        let point = *self.random.pick(&self.points);
+        let is_late = !self.leaving.is_empty() && self.is_rough() && self.random.chance(200);
+        let point = *self.random.pick(if is_late { &self.leaving } else { &self.points });
         self.connect_to(owner, tenant, point)
     }
 

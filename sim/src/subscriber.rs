@@ -149,6 +149,8 @@ pub(crate) struct Process {
     ending: bool,
     /// Its grant of notifications surely arrived: what was asked after it was answered.
     grant_known: bool,
+    /// It was asked to move away from its connection.
+    asked_to_move: bool,
 }
 
 impl Process {
@@ -167,6 +169,7 @@ impl Process {
             reading: true,
             ending: false,
             grant_known: false,
+            asked_to_move: false,
         }
     }
 }
@@ -206,6 +209,8 @@ pub struct Subscriber {
     bereaved: bool,
     /// It never comes back.
     deserted: bool,
+    /// The connection it moves away from: it is closed when the new one stands.
+    former: Option<ConnectionIndex>,
 }
 
 impl Subscriber {
@@ -235,6 +240,7 @@ impl Subscriber {
             turned_away: false,
             bereaved: false,
             deserted: false,
+            former: None,
         }
     }
 

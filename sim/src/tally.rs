@@ -82,6 +82,14 @@ pub enum Transition {
     LostWithoutInstance,
     SessionDeserted,
     SupersededByItself,
+    PointToldToLeave,
+    PointVacated,
+    SessionMoved,
+    PublisherMoved,
+    MoveDeclined,
+    MoveOvertaken,
+    TurnedAway,
+    MovedByForce,
 }
 
 /// Every transition with its name, in order.
@@ -163,6 +171,14 @@ const NAMES: &[(Transition, &str)] = &[
     (Transition::LostWithoutInstance, "unacknowledged publications without instance lost with their connection point"),
     (Transition::SessionDeserted, "session never resumed after its connection point stopped"),
     (Transition::SupersededByItself, "client superseded by an earlier attach of its own that came late"),
+    (Transition::PointToldToLeave, "connection point told to leave"),
+    (Transition::PointVacated, "connection point dropped after its clients had left"),
+    (Transition::SessionMoved, "session moved before its old connection was closed"),
+    (Transition::PublisherMoved, "publisher moved before its old connection was closed"),
+    (Transition::MoveDeclined, "client asked to move that did not"),
+    (Transition::MoveOvertaken, "client that lost its new connection while it moved"),
+    (Transition::TurnedAway, "client turned away by a connection point that is to leave"),
+    (Transition::MovedByForce, "client closed that had not moved in time"),
 ];
 
 impl Transition {

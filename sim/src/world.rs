@@ -118,8 +118,10 @@ impl World {
             tally: Tally::default(),
             violation: None,
             points,
+            leaving: Vec::new(),
             unsure: BTreeMap::new(),
             deserters: plan.points.deserters,
+            stubborn: plan.points.stubborn,
             random: random.fork(),
             publishers: if plan.scripted { 0 } else { plan.publishers.len() },
             subscribers: if plan.scripted { 0 } else { plan.subscribers.len() },
@@ -380,7 +382,8 @@ fn costs(downward: &Downward) -> Vec<u64> {
             | ClientReply::Attached { .. }
             | ClientReply::Applied { .. }
             | ClientReply::Found { .. }
-            | ClientReply::Failed { .. },
+            | ClientReply::Failed { .. }
+            | ClientReply::MoveTo { .. },
         )
         | Downward::Closed(_)
         | Downward::Lost => Vec::new(),

@@ -13,9 +13,10 @@ use v1::publish_stream_reply::Reply;
 
 use super::window::Outgoing;
 use super::{Phase, Shared};
-use crate::connection::Link;
+use crate::connection::{Connector, Link};
 use crate::error::PublishError;
-use crate::supervision::{End, Opened, end_of};
+use crate::moving::Moving;
+use crate::supervision::{End, Opened, describe, end_of};
 
 /// A frame takes no more than this unless one publication is larger: a few flushes of the codec.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -24,15 +25,22 @@ const FRAME_PUBLICATIONS_MAX: usize = 1_024;
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Publishes on `link` until the connection breaks or everything is done.
-pub(super) async fn run(shared: &Arc<Shared>, link: Link) -> End {
+pub(super) async fn run(shared: &Arc<Shared>, connector: &Arc<Connector>, link: Link) -> End {
     let mut opened = Opened::No;
-    match converse(shared, link, &mut opened).await {
+    match converse(shared, connector, link, &mut opened).await {
         Ok(end) => end,
+        // Nobody else has this instance: it was superseded by an earlier attempt of its own that came late.
+        Err(status) if status.code() == Code::Aborted => End::Broken { reason: describe(&status), opened },
         Err(status) => end_of(status, opened),
     }
 }
 
-async fn converse(shared: &Arc<Shared>, link: Link, opened: &mut Opened) -> Result<End, tonic::Status> {
+async fn converse(
+    shared: &Arc<Shared>,
+    connector: &Arc<Connector>,
+    link: Link,
+    opened: &mut Opened,
+) -> Result<End, tonic::Status> {
     let frames = Frames {
         shared: shared.clone(),
         connection: shared.lock().connection,
@@ -42,9 +50,17 @@ async fn converse(shared: &Arc<Shared>, link: Link, opened: &mut Opened) -> Resu
     let mut replies = PubSubClient::new(link.channel.clone()).publish_stream(frames).await?.into_inner();
     let closing = tokio::time::sleep(Duration::MAX);
     tokio::pin!(closing);
+    let mut moving = Moving::default();
     loop {
         let reply = tokio::select! {
             biased;
+            stands = moving.stands(), if moving.is_under_way() => {
+                if stands {
+                    shared.keep_former(replies);
+                    return Ok(End::Moved);
+                }
+                continue;
+            }
             reply = replies.message() => reply?,
             () = shared.closing.notified() => {
                 if shared.is_finished() {
@@ -72,6 +88,7 @@ async fn converse(shared: &Arc<Shared>, link: Link, opened: &mut Opened) -> Resu
                 let error = PublishError::Refused { code: Code::from_i32(answer.code), message: answer.message };
                 shared.refused(answer.sequence, error);
             }
+            Some(Reply::MoveTo(answer)) => moving.begin(connector.clone(), link.serial, answer.endpoints),
             Some(Reply::Goodbye(answer)) => {
                 return Ok(End::Broken { reason: format!("goodbye: {}", answer.reason), opened: *opened });
             }

@@ -15,8 +15,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gomera_cluster::position::{LaneId, Number, Position, Vector};
+use gomera_cluster::position::{Position, Vector};
 
+use super::applied::Applied;
 use super::event::{Event, Gap, Notification};
 use super::operation::{Copies, Declaration, Operation, Origin, RequestId, Requests};
 use super::standing::{Ordinal, Receipt, Standing};
@@ -66,27 +67,6 @@ pub(crate) struct Listed {
     pub(crate) handle: u64,
 }
 
-/// A change of a session that is in force: whatever is published after this was received sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// Per lane, from the next number on surely the new state decides.
-    in_force_after: Vector,
-}
-
-impl Applied {
-    /// Whether this notification was surely judged by the new state, and not by the one before.
-    #[must_use]
-    pub fn judged(&self, notification: &Notification) -> bool {
-        let position = Position { lane: LaneId(notification.lane), number: Number(notification.number) };
-        !self.in_force_after.covers(position)
-    }
-
-    /// Per lane (id, number), in order of lane: from the next number on surely the new state decides.
-    pub fn in_force_after(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.in_force_after.iter().map(|position| (position.lane.0, position.number.0))
-    }
-}
-
 /// What an operation came to.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
@@ -104,6 +84,8 @@ enum Phase {
     /// Attached, for the first time, to a session that existed: its subscriptions are being read.
     Learning,
     Attached,
+    /// Attached still, and about to be attached elsewhere: nothing that the program would have to know.
+    Moving,
     Detached,
 }
 
@@ -169,7 +151,7 @@ impl Machine {
     pub(crate) fn resume_from(&self) -> Option<&Vector> {
         match self.phase {
             Phase::New => None,
-            Phase::Learning | Phase::Attached | Phase::Detached => Some(self.standing.resume_from()),
+            Phase::Learning | Phase::Attached | Phase::Moving | Phase::Detached => Some(self.standing.resume_from()),
         }
     }
 
@@ -196,6 +178,15 @@ impl Machine {
     /// Operations of the program that can never be answered now.
     pub(crate) fn abandon(&mut self) -> Vec<RequestId> {
         self.requests.abandon()
+    }
+
+    /// The session is about to be attached elsewhere; what comes on the connection it has is not read any more.
+    pub(crate) fn moves(&mut self) {
+        let was_attached = self.is_attached();
+        self.disconnected();
+        if was_attached {
+            self.phase = Phase::Moving;
+        }
     }
 
     /// The connection is gone.
@@ -244,14 +235,16 @@ impl Machine {
                 self.standing.created(merged);
                 self.learned = true;
             }
-            (Phase::Learning | Phase::Attached | Phase::Detached, true) => {
+            (before @ (Phase::Learning | Phase::Attached | Phase::Moving | Phase::Detached), true) => {
                 self.standing.resumed(merged);
                 if !self.learned {
                     self.phase = Phase::Learning;
                 }
-                self.inbound(Inbound::Other(Event::Resumed));
+                if before != Phase::Moving {
+                    self.inbound(Inbound::Other(Event::Resumed));
+                }
             }
-            (Phase::Learning | Phase::Attached | Phase::Detached, false) => {
+            (Phase::Learning | Phase::Attached | Phase::Moving | Phase::Detached, false) => {
                 // What came before the loss is explained by handles that are about to go.
                 self.release(Patience::None);
                 self.standing.created(merged);
@@ -479,7 +472,7 @@ impl Machine {
     fn is_attached(&self) -> bool {
         match self.phase {
             Phase::Attached | Phase::Learning => true,
-            Phase::New | Phase::Detached => false,
+            Phase::New | Phase::Moving | Phase::Detached => false,
         }
     }
 

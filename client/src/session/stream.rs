@@ -14,7 +14,8 @@ use v1::session_request::Body;
 use super::builder::AttachOptions;
 use super::machine::Request;
 use super::{Phase, Shared};
-use crate::connection::Link;
+use crate::connection::{Connector, Link};
+use crate::moving::Moving;
 use crate::supervision::{End, Opened, end_of};
 use crate::wire::{self, Meaning};
 
@@ -26,15 +27,20 @@ const ATTACH_REQUEST: u64 = u64::MAX;
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs the session on `link` until the connection breaks or it is over.
-pub(super) async fn run(shared: &Arc<Shared>, link: Link) -> End {
+pub(super) async fn run(shared: &Arc<Shared>, connector: &Arc<Connector>, link: Link) -> End {
     let mut opened = Opened::No;
-    match converse(shared, link, &mut opened).await {
+    match converse(shared, connector, link, &mut opened).await {
         Ok(end) => end,
         Err(status) => end_of(status, opened),
     }
 }
 
-async fn converse(shared: &Arc<Shared>, link: Link, opened: &mut Opened) -> Result<End, tonic::Status> {
+async fn converse(
+    shared: &Arc<Shared>,
+    connector: &Arc<Connector>,
+    link: Link,
+    opened: &mut Opened,
+) -> Result<End, tonic::Status> {
     let requests = {
         let mut state = shared.lock();
         let resume = state.machine.resume_from().map(wire::to_vector);
@@ -51,9 +57,19 @@ async fn converse(shared: &Arc<Shared>, link: Link, opened: &mut Opened) -> Resu
     let closing = tokio::time::sleep(Duration::MAX);
     tokio::pin!(closing);
     let (mut replies, mut completions) = (Vec::new(), Vec::new());
+    let mut moving = Moving::default();
     loop {
         let reply = tokio::select! {
             biased;
+            // First: what comes after is for the new connection, which begins with what was taken before.
+            stands = moving.stands(), if moving.is_under_way() => {
+                if stands {
+                    // Open, though nobody reads it, until the session is attached anew.
+                    shared.keep_former(incoming);
+                    return Ok(End::Moved);
+                }
+                continue;
+            }
             reply = incoming.message() => reply?,
             () = shared.closing.notified() => {
                 if *opened == Opened::No {
@@ -76,9 +92,11 @@ async fn converse(shared: &Arc<Shared>, link: Link, opened: &mut Opened) -> Resu
             Meaning::Ordinary => {}
             Meaning::Attached { session } => {
                 *opened = Opened::Yes;
+                shared.close_former();
                 link.stands();
                 tracing::debug!(%session, "session attached");
             }
+            Meaning::MoveTo { endpoints } => moving.begin(connector.clone(), link.serial, endpoints),
             Meaning::Goodbye { reason } => {
                 return Ok(End::Broken { reason: format!("goodbye: {reason}"), opened: *opened });
             }

@@ -2,6 +2,7 @@
 
 mod examples;
 mod lost;
+mod moving;
 mod proxy;
 mod resume;
 mod sessions;

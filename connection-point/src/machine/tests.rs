@@ -2,6 +2,7 @@
 
 mod attaching;
 mod layouts;
+mod leaving;
 mod limits;
 mod notifying;
 mod operating;

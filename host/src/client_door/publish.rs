@@ -173,7 +173,8 @@ impl PublishReplies {
             | ClientReply::Applied { .. }
             | ClientReply::Found { .. }
             | ClientReply::Failed { .. }
-            | ClientReply::Notifications(_) => {}
+            | ClientReply::Notifications(_)
+            | ClientReply::MoveTo { .. } => {}
         }
         if progress.is_finished && progress.sent.is_settled() {
             self.connection.outbound.end(End::Done);

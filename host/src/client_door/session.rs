@@ -188,7 +188,10 @@ pub fn ordinary(body: Body) -> Result<(), Status> {
     match body {
         Body::Failed(failed) => Err(Status::new(Code::from(failed.code), failed.message)),
         Body::Goodbye(goodbye) => Err(Status::unavailable(goodbye.reason)),
-        Body::Attached(_) | Body::Applied(_) | Body::Subscriptions(_) | Body::Notifications(_) => Ok(()),
+        // Served here for as long as this connection point is there.
+        Body::MoveTo(_) | Body::Attached(_) | Body::Applied(_) | Body::Subscriptions(_) | Body::Notifications(_) => {
+            Ok(())
+        }
     }
 }
 

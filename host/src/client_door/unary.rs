@@ -220,7 +220,8 @@ impl Publisher {
                 | ClientReply::Notifications(_),
             )
             | Reply::Failed { .. } => {}
-            Reply::Goodbye(_) => state.is_leaving = true,
+            // Whoever calls next is sent elsewhere; what is under way is answered here.
+            Reply::Said(ClientReply::MoveTo { .. }) | Reply::Goodbye(_) => state.is_leaving = true,
         }
     }
 

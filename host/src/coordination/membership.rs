@@ -133,6 +133,7 @@ impl Membership {
             coordination,
             registration,
             acknowledging,
+            was_named: false,
         };
         Ok(Self { layout, proposed, status, wish, task: tokio::spawn(task.run()) })
     }
@@ -188,6 +189,8 @@ struct Task {
     proposed: watch::Sender<Option<Arc<Layout>>>,
     status: watch::Sender<MembershipStatus>,
     wish: watch::Receiver<Wish>,
+    /// Whether a layout has named the node.
+    was_named: bool,
 }
 
 impl Task {
@@ -204,7 +207,7 @@ impl Task {
             let wish = *self.wish.borrow_and_update();
             let outcome = match wish {
                 Wish::Stay(state) => {
-                    self.registration.state = state;
+                    self.registration.state = self.present_state(state);
                     self.follow().await
                 }
                 Wish::Leave => {
@@ -227,6 +230,16 @@ impl Task {
             let link = self.session.borrow().link;
             self.tell(|status| status.link = link);
         }
+    }
+
+    /// What it says of itself: a layout may have told it to leave, or gone on without it.
+    fn present_state(&mut self, wished: NodeState) -> NodeState {
+        let node = self.registration.incarnation;
+        let layout = self.layout.borrow();
+        let Some(layout) = layout.as_ref() else { return wished };
+        let is_named = layout.members.contains_key(&node);
+        self.was_named |= is_named;
+        if self.was_named && (!is_named || layout.leaving.contains(&node)) { NodeState::Parting } else { wished }
     }
 
     /// Registers, acknowledges, and hands on what is new.

@@ -140,6 +140,8 @@ impl Publisher {
             }
             Some(Reply::Refused(refused)) => bail!("publication {} was refused: {}", refused.sequence, refused.message),
             Some(Reply::Goodbye(goodbye)) => bail!("the server said goodbye: {}", goodbye.reason),
+            // It is served as before for as long as a measurement lasts.
+            Some(Reply::MoveTo(_)) => Ok(()),
             Some(Reply::Opened(_)) => bail!("`opened` came twice"),
             None => bail!("the server ended the publish stream"),
         }

@@ -1,5 +1,7 @@
 //! Replies and notifications.
 
+use std::sync::Arc;
+
 use gomera_cluster::identity::Sequence;
 use gomera_cluster::message::connection_point::{Gap, Satisfied};
 use gomera_cluster::operation::Description;
@@ -18,6 +20,7 @@ pub fn publish_reply(reply: ClientReply) -> Option<v1::PublishStreamReply> {
         }
         ClientReply::Acknowledged { through } => Reply::Acknowledged(v1::PublishAcknowledged { through: through.0 }),
         ClientReply::PublicationRefused { sequence, failure } => return Some(refused(sequence, failure)),
+        ClientReply::MoveTo { endpoints } => Reply::MoveTo(move_to(&endpoints)),
         ClientReply::Attached { .. }
         | ClientReply::Applied { .. }
         | ClientReply::Found { .. }
@@ -63,12 +66,17 @@ pub fn session_reply(reply: ClientReply) -> Option<served::SessionReply> {
             }),
         ),
         ClientReply::Failed { request, failure } => return Some(failed(request, failure, None)),
+        ClientReply::MoveTo { endpoints } => (RequestId(0), Body::MoveTo(move_to(&endpoints))),
         ClientReply::PublisherOpened { .. }
         | ClientReply::Acknowledged { .. }
         | ClientReply::PublicationRefused { .. }
         | ClientReply::Notifications(_) => return None,
     };
     Some(served::SessionReply { request: request.0, body: Some(body) })
+}
+
+fn move_to(endpoints: &[Arc<str>]) -> v1::MoveTo {
+    v1::MoveTo { endpoints: endpoints.iter().map(|endpoint| endpoint.as_ref().to_owned()).collect() }
 }
 
 /// A request that failed; `offset` is where in a filter's text.

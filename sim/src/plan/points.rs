@@ -21,6 +21,19 @@ pub struct Points {
     pub withdrawals: u64,
     /// Of the subscribers whose connection point stopped, those that never come back.
     pub deserters: u64,
+    /// Whether connection points that are to leave are waited for, or dropped with the clients they have.
+    pub manners: Manners,
+    /// Of the clients that are asked to move, those that do not.
+    pub stubborn: u64,
+}
+
+/// How a connection point that is to leave is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manners {
+    /// Its clients are waited for.
+    Patient,
+    /// It is dropped with the clients it has.
+    Abrupt,
 }
 
 impl Points {
@@ -35,6 +48,8 @@ impl Points {
             dropped_after: (none, none),
             withdrawals: 0,
             deserters: 0,
+            manners: Manners::Abrupt,
+            stubborn: 0,
         }
     }
 
@@ -55,8 +70,10 @@ impl Points {
                 (millis(10), millis(200)),
                 (millis(300), millis(2500)),
             ]),
-            withdrawals: *random.pick(&[0, 300, 600]),
+            withdrawals: *random.pick(&[0, 600, 1000]),
             deserters: *random.pick(&[0, 0, 100, 300]),
+            manners: if random.chance(700) { Manners::Patient } else { Manners::Abrupt },
+            stubborn: *random.pick(&[0, 0, 200, 1000]),
         }
     }
 }

@@ -62,7 +62,11 @@ impl Configurations {
 fn connection_point(random: &mut Random, width: Width, theme: Theme) -> ConnectionPoint {
     let publisher_window_bytes = window(random, width, 1 << 20);
     let limited = theme == Theme::Limits;
+    let leaving = &mut random.clone();
     ConnectionPoint {
+        // From a copy of the dice: what else a seed decides does not depend on it.
+        moves_per_second: *leaving.pick(&[1, 200, 2_000]),
+        leave_within: *leaving.pick(&[millis(5), millis(200), millis(2_000)]),
         publisher_window_bytes,
         publisher_bytes_max: publisher_window_bytes.max(64 << 10),
         publications_bytes_max: window(random, width, 256 << 20),

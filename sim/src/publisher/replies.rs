@@ -5,7 +5,7 @@ use gomera_connection_point::client::{ClientReply, FailureKind};
 
 use super::{Link, Publisher};
 use crate::doors::{ConnectionIndex, Downward};
-use crate::stage::Stage;
+use crate::stage::{Phase, Stage};
 use crate::tally::Transition;
 use crate::verdict::Promise;
 
@@ -44,6 +44,7 @@ impl Publisher {
             }
             ClientReply::Acknowledged { through } => self.acknowledge(stage, through),
             ClientReply::PublicationRefused { sequence, failure } => self.refused(stage, sequence.0, failure.kind),
+            ClientReply::MoveTo { .. } => self.move_elsewhere(stage, connection),
             other @ (ClientReply::Attached { .. }
             | ClientReply::Applied { .. }
             | ClientReply::Found { .. }
@@ -55,12 +56,30 @@ impl Publisher {
         }
     }
 
+    /// Its connection point is to leave. It reads no more there, opens elsewhere, and sends again what is unacknowledged; without an
+    /// instance it stays as long as it may.
+    fn move_elsewhere(&mut self, stage: &mut Stage, connection: ConnectionIndex) {
+        if !self.plan.with_instance || stage.phase == Phase::Leaving || self.random.chance(stage.stubborn) {
+            return stage.count(Transition::MoveDeclined);
+        }
+        stage.note(|| format!("{} moves away from connection {}", self.plan.name, connection.id().0));
+        stage.doors.set_reading(stage.now, connection, false, &mut stage.agenda);
+        if let Some(former) = self.former.replace(connection) {
+            stage.leave(former);
+        }
+        self.open(stage);
+    }
+
     fn opened(&mut self, stage: &mut Stage, connection: ConnectionIndex, sequenced: Sequence, acknowledged: Sequence) {
         if matches!(self.link, Link::Open(_)) {
             let what = format!("publisher {} was opened twice on one connection", self.plan.name);
             stage.violate(Promise::Surface, vec![self.plan.name.to_string()], what);
         }
         self.link = Link::Open(connection);
+        if let Some(former) = self.former.take() {
+            stage.count(Transition::PublisherMoved);
+            stage.leave(former);
+        }
         let resumed = self.plan.with_instance && self.sequence > 0;
         stage.count(if resumed { Transition::PublisherResumed } else { Transition::PublisherOpened });
         if acknowledged > sequenced || sequenced.0 > self.sequence {

@@ -7,7 +7,7 @@ use super::{Asking, Contested, End, Process, Standing, Subscriber};
 use crate::doors::{ConnectionIndex, Owner};
 use crate::history::Standing as LifeStanding;
 use crate::random::millis;
-use crate::stage::Stage;
+use crate::stage::{Phase, Stage};
 use crate::tally::Transition;
 
 impl Subscriber {
@@ -42,6 +42,7 @@ impl Subscriber {
         process.reading = true;
         process.ending = false;
         process.grant_known = false;
+        process.asked_to_move = false;
         process.received = 0;
         process.granted = grants;
         let resume = process.knows_w.then(|| process.w.clone());
@@ -86,8 +87,39 @@ impl Subscriber {
         }
     }
 
+    /// Its connection point is to leave: it reads no more there, and attaches elsewhere with its `W`. The old connection is closed
+    /// when the new one stands.
+    pub(super) fn move_elsewhere(&mut self, stage: &mut Stage, index: usize) {
+        self.processes[index].asked_to_move = true;
+        let process = &self.processes[index];
+        let Some(connection) = process.connection else { return };
+        let is_present = index + 1 == self.processes.len() && !process.ending && stage.phase != Phase::Leaving;
+        if !is_present || self.random.chance(stage.stubborn) {
+            return stage.count(Transition::MoveDeclined);
+        }
+        stage.note(|| format!("{} moves away from connection {}", self.plan.name, connection.id().0));
+        stage.doors.set_reading(stage.now, connection, false, &mut stage.agenda);
+        self.away(stage, index, End::Left);
+        self.former = Some(connection);
+        self.attach(stage, false);
+    }
+
+    /// The old connection is closed, once the new one stands.
+    pub(super) fn has_moved(&mut self, stage: &mut Stage) {
+        if let Some(former) = self.former.take() {
+            stage.count(Transition::SessionMoved);
+            stage.leave(former);
+        }
+    }
+
     /// A process has no connection any more.
     pub(super) fn away(&mut self, stage: &mut Stage, index: usize, end: End) {
+        if index + 1 == self.processes.len()
+            && let Some(former) = self.former.take()
+        {
+            stage.count(Transition::MoveOvertaken);
+            stage.leave(former);
+        }
         let process = &mut self.processes[index];
         let present_until = process.connection.take().map_or(stage.now, |connection| stage.present_until(connection));
         let asked = std::mem::take(&mut process.asked);

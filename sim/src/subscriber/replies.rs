@@ -70,6 +70,7 @@ impl Subscriber {
                 }
                 self.acknowledge_when_due(stage, index);
             }
+            ClientReply::MoveTo { .. } => self.move_elsewhere(stage, index),
             other @ (ClientReply::PublisherOpened { .. }
             | ClientReply::Acknowledged { .. }
             | ClientReply::PublicationRefused { .. }) => {
@@ -82,6 +83,9 @@ impl Subscriber {
         let Standing::Attaching { request, requested } = self.processes[index].standing else {
             return self.wrong(stage, Promise::Surface, None, "was attached without asking");
         };
+        if index + 1 == self.processes.len() {
+            self.has_moved(stage);
+        }
         if reply.request != request || reply.session != self.plan.name {
             let what = format!("was attached as {} in answer to {:?}", reply.session, reply.request);
             self.wrong(stage, Promise::Surface, None, &what);
@@ -446,7 +450,13 @@ impl Subscriber {
                 }
                 (Standing::Away | Standing::Attaching { .. }, _) => self.turn_away(stage),
             },
-            Some(FailureKind::Unavailable) => {}
+            Some(FailureKind::Unavailable) => {
+                let is_leaving = reason.failure.as_ref().is_some_and(|failure| failure.message.contains("is to leave"));
+                let process = &self.processes[index];
+                if is_leaving && !process.asked_to_move && matches!(process.standing, Standing::Attached(_)) {
+                    self.wrong(stage, Promise::Surface, None, "was closed without having been asked to move");
+                }
+            }
             Some(
                 FailureKind::Invalid
                 | FailureKind::Precondition

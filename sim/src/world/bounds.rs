@@ -181,7 +181,11 @@ pub(super) fn kept(node: &Node, phase: Phase) -> Option<String> {
 pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
     for node in nodes {
         match &node.machine {
-            AnyMachine::ConnectionPoint(_) => {}
+            AnyMachine::ConnectionPoint(machine) => {
+                let statistics = machine.statistics();
+                tally.add(Transition::TurnedAway, statistics.connections_turned_away);
+                tally.add(Transition::MovedByForce, statistics.connections_forced);
+            }
             AnyMachine::AccessPoint(machine) => {
                 let statistics = machine.statistics();
                 tally.add(Transition::RepeatDropped, statistics.repeats);

@@ -20,6 +20,7 @@ use gomera_coordinator::scaling::{self, Goal, Knowledge, Next};
 use super::World;
 use crate::agenda::Due;
 use crate::node::{Fate, Incoming, NodeIndex};
+use crate::plan::Manners;
 use crate::random::{micros, millis};
 use crate::tally::Transition;
 
@@ -144,9 +145,10 @@ impl World {
 
     fn knowledge(&self, layout: &Layout) -> Knowledge {
         let mut knowledge = Knowledge::gather(layout, &self.office.reports, self.office.dead.clone());
-        // Connection points are dropped while they serve: nobody drains them yet.
-        let leaving = layout.members.keys().copied().filter(|node| !self.office.serving.contains_key(node));
-        knowledge.vacated.extend(leaving);
+        match self.plan.points.manners {
+            Manners::Patient => {}
+            Manners::Abrupt => knowledge.vacated.extend(&layout.leaving),
+        }
         knowledge
     }
 
@@ -220,22 +222,46 @@ impl World {
         let named = |verb: &str, nodes: &[Incarnation]| {
             nodes.iter().map(|&node| format!(" {verb} {}", self.node_name(node))).collect::<String>()
         };
-        let told = format!("{}{}", named("with", &added), named("without", &gone));
+        let told_to: Vec<_> = layout.leaving.difference(&before.leaving).copied().collect();
+        let stays = |node: &&Incarnation| !layout.leaving.contains(node) && layout.members.contains_key(node);
+        let called_back: Vec<_> = before.leaving.iter().filter(stays).copied().collect();
+        let told =
+            [("with", &added), ("without", &gone), ("telling to leave", &told_to), ("calling back", &called_back)];
+        let told: String = told.into_iter().map(|(verb, nodes)| named(verb, nodes)).collect();
         let epoch = layout.epoch;
         self.stage.note(|| format!("--- layout {}{told}", epoch.0));
         self.layouts.insert(epoch, layout);
-        for node in added {
+        for node in called_back.into_iter().chain(added) {
             if self.layer_of(node) == Layer::ConnectionPoint {
-                self.stage.points.extend(self.shards(node));
+                let shards = self.shards(node);
+                self.stage.leaving.retain(|point| !shards.contains(point));
+                self.stage.points.extend(shards);
+            }
+        }
+        for node in told_to {
+            if self.layer_of(node) == Layer::ConnectionPoint {
+                self.stage.count(Transition::PointToldToLeave);
+                let shards = self.shards(node);
+                self.stage.points.retain(|point| !shards.contains(point));
+                self.stage.leaving.extend(shards);
             }
         }
         for node in gone {
             let is_well = self.fate(node) == Fate::Well;
+            let is_patient = self.plan.points.manners == Manners::Patient;
+            if is_well && is_patient {
+                self.check_vacant(node);
+            }
             if self.layer_of(node) == Layer::ConnectionPoint {
-                self.stage.count(if is_well { Transition::PointDropped } else { Transition::PointBuried });
+                self.stage.count(match (is_well, self.plan.points.manners) {
+                    (true, Manners::Abrupt) => Transition::PointDropped,
+                    (true, Manners::Patient) => Transition::PointVacated,
+                    (false, _) => Transition::PointBuried,
+                });
             }
             for index in self.shards(node) {
                 self.stage.points.retain(|&point| point != index);
+                self.stage.leaving.retain(|&point| point != index);
                 self.stage.unsure.entry(index).or_insert(now);
             }
         }

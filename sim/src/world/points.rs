@@ -230,6 +230,20 @@ impl World {
         }
     }
 
+    /// A connection point that goes by plan has no clients any more: nobody is disconnected.
+    pub(super) fn check_vacant(&mut self, node: Incarnation) {
+        for index in self.shards(node) {
+            let machine = &self.nodes[index.0];
+            if let AnyMachine::ConnectionPoint(point) = &machine.machine
+                && point.statistics().connections > 0
+            {
+                let subjects = vec![machine.name.clone()];
+                let what = format!("{} is dropped by plan, and clients are connected there", machine.name);
+                self.stage.violate(Promise::Surface, subjects, what);
+            }
+        }
+    }
+
     /// A node by its name, for scripts.
     pub(super) fn node_named(&self, name: &str) -> Result<Incarnation, String> {
         let mut nodes = self.nodes.iter().map(|node| node.address.node);

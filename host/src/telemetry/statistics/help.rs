@@ -19,6 +19,18 @@ const COUNTERS: &[(&str, &str)] = &[
         "gomera_connection_point_connections_refused_total",
         "Connections refused because there are as many as there may be.",
     ),
+    (
+        "gomera_connection_point_connections_turned_away_total",
+        "Connections refused because the connection point is to leave.",
+    ),
+    (
+        "gomera_connection_point_connections_asked_to_move_total",
+        "Connections asked to move because the connection point is to leave.",
+    ),
+    (
+        "gomera_connection_point_connections_forced_total",
+        "Connections closed because they had not moved when the connection point was to leave.",
+    ),
     ("gomera_connection_point_publications_accepted_total", "Publications taken in and kept until acknowledged."),
     ("gomera_connection_point_publications_acknowledged_total", "Publications acknowledged to their publishers."),
     ("gomera_connection_point_publications_refused_total", "Publications refused, here or at the access point."),
