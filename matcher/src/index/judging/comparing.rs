@@ -4,7 +4,7 @@
 use super::super::blocks::{Block, Blocks};
 use super::super::scratch::{Looking, Paper, TOGETHER, Trust};
 use super::super::{Output, RowId, Slices};
-use crate::kernel::{Ask, Columns, Kernel, LANES, Publications, Verdict, prefetch_selected};
+use crate::kernel::{Ask, Columns, Kernel, LANES, Publications, Verdict, low_bits, prefetch_selected};
 
 /// Columns to be compared together, up to 64 lanes of each block.
 const CHUNKS: usize = 16;
@@ -172,6 +172,7 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
             let Some(block) = block else { continue };
             let first = columns.first;
             let targets = blocks.targets_from(block, first);
+            let all = low_bits(columns.lanes);
             let unsure = if block.has_unsure() { blocks.unsure(block, first) } else { 0 };
             for at in from..to {
                 let (verdict, trust) = (before.verdicts[at], before.trusts[at]);
@@ -191,7 +192,7 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
                 }
                 if !block.has_rows_only() {
                     kernel.select(targets, surely, &mut paper.marked);
-                } else if surely.count_ones() as usize == columns.lanes && matches!(slices, Slices::All) {
+                } else if surely == all && matches!(slices, Slices::All) {
                     output.rows(publication, &targets[..columns.lanes]);
                 } else {
                     kernel.select(targets, surely, &mut paper.singles);
