@@ -2,6 +2,24 @@
 
 use std::time::Duration;
 
+/// Which of its tries to attach a client makes: one that comes late, on a connection that the client has left, must not take the place
+/// of a later one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// Drawn by the client process when it begins; 0: it does not say, and whoever comes last counts.
+    pub process: u64,
+    /// Grows with each try of that process.
+    pub number: u64,
+}
+
+impl Attempt {
+    /// Whether the same process has made a later try than this one.
+    #[must_use]
+    pub const fn is_overtaken_by(self, other: Self) -> bool {
+        self.process != 0 && self.process == other.process && self.number < other.number
+    }
+}
+
 /// What happens when a session's outbox is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlowPolicy {

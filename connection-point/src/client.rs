@@ -13,7 +13,7 @@ use gomera_cluster::message::connection_point::{Gap, Satisfied};
 use gomera_cluster::operation::Description;
 use gomera_cluster::position::{Position, Vector};
 use gomera_cluster::publication::Envelope;
-use gomera_cluster::session::SessionOptions;
+use gomera_cluster::session::{Attempt, SessionOptions};
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::Filter;
 use gomera_model::timestamp::Timestamp;
@@ -82,6 +82,8 @@ pub enum ClientRequest {
         options: SessionOptions,
         /// The client's `W`, if it has one.
         resume: Option<Vector>,
+        /// Which of its tries this is.
+        attempt: Attempt,
     },
     /// An operation on the session attached.
     Operate {

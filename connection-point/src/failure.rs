@@ -241,6 +241,13 @@ pub(crate) fn session_superseded(session: &str) -> Failure {
     )
 }
 
+pub(crate) fn session_overtaken(session: &str) -> Failure {
+    failure(
+        FailureKind::Aborted,
+        format!("session {} is attached by a later attempt of the same client: this one came too late", shown(session)),
+    )
+}
+
 pub(crate) fn session_slow(session: &str) -> Failure {
     failure(
         FailureKind::Exhausted,

@@ -24,7 +24,7 @@ use gomera_cluster::layout::SessionSlice;
 use gomera_cluster::message::ToExitPoint;
 use gomera_cluster::message::exit_point::Detach;
 use gomera_cluster::position::Vector;
-use gomera_cluster::session::SessionOptions;
+use gomera_cluster::session::{Attempt, SessionOptions};
 
 use self::attaching::Again;
 use self::sending::{join_lane, queue, send_acknowledgement};
@@ -56,6 +56,7 @@ pub(crate) struct Attachable {
     pub name: Arc<str>,
     pub options: SessionOptions,
     pub resume: Option<Vector>,
+    pub attempt: Attempt,
 }
 
 /// Whether the exit point hears that a connection is gone.

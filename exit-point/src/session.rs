@@ -21,7 +21,7 @@ use gomera_cluster::credit::{SendCredit, Total};
 use gomera_cluster::identity::{ConnectionId, Generation, Handle, SessionKey};
 use gomera_cluster::layout::SessionSlice;
 use gomera_cluster::position::{Position, Vector};
-use gomera_cluster::session::{HandleDetail, SessionOptions, SlowPolicy};
+use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, SlowPolicy};
 use gomera_cluster::time::Instant;
 use gomera_model::timestamp::Timestamp;
 
@@ -45,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) birth: Generation,
     /// Its latest attachment.
     pub(crate) generation: Generation,
+    /// The client's try that it was.
+    pub(crate) attempt: Attempt,
     /// One more than the block of handles that its latest attachment may give from. Begins where the machine's count of
     /// attachments stands and grows with each attachment, so no handle of a former life of the session comes again
     /// while something of that life may still be under way.

@@ -47,6 +47,8 @@ pub struct Statistics {
     pub sessions_expired: u64,
     /// Counter: attaches refused.
     pub attaches_refused: u64,
+    /// Counter: those of them that a later try of the same client had overtaken.
+    pub attaches_overtaken: u64,
     /// Counter: times merging began to wait for slow sessions.
     pub holds: u64,
     /// Counter: microseconds that merging waited for slow sessions.

@@ -19,7 +19,7 @@ use gomera_cluster::message::exit_point::{
 use gomera_cluster::message::{Message, ToConnectionPoint, ToExitPoint};
 use gomera_cluster::position::{LaneId, Number, Position, Vector};
 use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey};
-use gomera_cluster::session::SessionOptions;
+use gomera_cluster::session::{Attempt, SessionOptions};
 use gomera_cluster::time::{Instant, WallClock};
 use gomera_model::timestamp::Timestamp;
 
@@ -192,6 +192,7 @@ impl Rig {
             options: SessionOptions::default(),
             resume: None,
             credit: CREDIT,
+            attempt: Attempt::default(),
         }
     }
 

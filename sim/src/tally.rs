@@ -90,6 +90,7 @@ pub enum Transition {
     MoveOvertaken,
     TurnedAway,
     MovedByForce,
+    AttachOvertaken,
 }
 
 /// Every transition with its name, in order.
@@ -170,7 +171,7 @@ const NAMES: &[(Transition, &str)] = &[
     (Transition::ResentElsewhere, "publications sent again after their connection point stopped"),
     (Transition::LostWithoutInstance, "unacknowledged publications without instance lost with their connection point"),
     (Transition::SessionDeserted, "session never resumed after its connection point stopped"),
-    (Transition::SupersededByItself, "client superseded by an earlier attach of its own that came late"),
+    (Transition::SupersededByItself, "client superseded by what an earlier process of its own had sent, late"),
     (Transition::PointToldToLeave, "connection point told to leave"),
     (Transition::PointVacated, "connection point dropped after its clients had left"),
     (Transition::SessionMoved, "session moved before its old connection was closed"),
@@ -179,6 +180,7 @@ const NAMES: &[(Transition, &str)] = &[
     (Transition::MoveOvertaken, "client that lost its new connection while it moved"),
     (Transition::TurnedAway, "client turned away by a connection point that is to leave"),
     (Transition::MovedByForce, "client closed that had not moved in time"),
+    (Transition::AttachOvertaken, "attach refused because a later one of the same client had overtaken it"),
 ];
 
 impl Transition {

@@ -19,6 +19,8 @@ const UNNAMED_EXPIRES_AFTER: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(super) struct AttachOptions {
     pub(super) name: String,
+    /// This process, or rather this use of the session in it.
+    pub(super) process: u64,
     pub(super) outbox_bytes_max: u64,
     pub(super) outbox_notifications_max: u64,
     pub(super) slow: Option<SlowPolicy>,
@@ -43,6 +45,7 @@ impl SessionBuilder {
         let name = if unnamed { format!("unnamed-{:016x}", rand::random::<u64>()) } else { name };
         let attach = AttachOptions {
             name,
+            process: rand::random::<u64>().max(1),
             outbox_bytes_max: 0,
             outbox_notifications_max: 0,
             slow: None,

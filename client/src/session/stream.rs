@@ -44,10 +44,12 @@ async fn converse(
     let requests = {
         let mut state = shared.lock();
         let resume = state.machine.resume_from().map(wire::to_vector);
+        // Connections are counted from 0.
+        let attempt = state.connection + 1;
         Requests {
             shared: shared.clone(),
             connection: state.connection,
-            attach: Some(attach(&shared.attach, resume)),
+            attach: Some(attach(&shared.attach, resume, attempt)),
             fresh: Vec::new(),
             waiting: VecDeque::from([wire::to_request(state.machine.first_credit())]),
         }
@@ -105,7 +107,7 @@ async fn converse(
     }
 }
 
-fn attach(options: &AttachOptions, resume: Option<v1::Vector>) -> v1::SessionRequest {
+fn attach(options: &AttachOptions, resume: Option<v1::Vector>, attempt: u64) -> v1::SessionRequest {
     let (slow, block_max) = match options.slow {
         Some(policy) => wire::to_slow_policy(policy),
         None => (v1::SlowPolicy::Unspecified, None),
@@ -119,7 +121,13 @@ fn attach(options: &AttachOptions, resume: Option<v1::Vector>) -> v1::SessionReq
         count_only: options.count_only,
         group: false,
     };
-    let attach = v1::AttachSession { session: options.name.clone(), options: Some(session_options), resume };
+    let attach = v1::AttachSession {
+        session: options.name.clone(),
+        options: Some(session_options),
+        resume,
+        process: options.process,
+        attempt,
+    };
     v1::SessionRequest { request: ATTACH_REQUEST, body: Some(Body::Attach(attach)) }
 }
 

@@ -181,6 +181,8 @@ pub enum AttachRefusal {
     NotActive,
     /// The tenant or the node has as many sessions as it may; the limit.
     Sessions(u64),
+    /// The same client process has attached by a later try.
+    Overtaken,
 }
 
 /// An attach was not accepted.

@@ -9,7 +9,7 @@ use crate::identity::{ConnectionId, Generation, Handle, SessionKey, Tenant, Term
 use crate::layout::{Epoch, SessionSlice};
 use crate::position::{LaneId, Number, Vector};
 use crate::publication::Envelope;
-use crate::session::SessionOptions;
+use crate::session::{Attempt, SessionOptions};
 
 /// To an exit-point shard.
 #[derive(Clone, Debug)]
@@ -153,6 +153,8 @@ pub struct Attach {
     pub resume: Option<Vector>,
     /// What may be sent at first (as [`SessionCredit::total`]).
     pub credit: Total,
+    /// Which of its tries the client makes.
+    pub attempt: Attempt,
 }
 
 /// An attachment's connection is gone; ignored unless it is the session's present generation.

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 
 use gomera_cluster::identity::{ConnectionId, Instance, Sequence, Tenant};
-use gomera_cluster::position::Vector;
-use gomera_cluster::session::SessionOptions;
 
 use super::ConnectionPoint;
 use crate::client::{ClientRequest, Failure, PublishItem, RequestId};
@@ -36,8 +34,15 @@ impl ConnectionPoint {
             ClientRequest::Publish { items, acknowledged_through } => {
                 self.publish(connection, items, acknowledged_through);
             }
-            ClientRequest::Attach { request, session, options, resume } => {
-                self.attach(connection, request, session, options, resume);
+            ClientRequest::Attach { request, session: name, options, resume, attempt } => {
+                self.attach(connection, request, |tenant| Attachable {
+                    tenant,
+                    request,
+                    name,
+                    options,
+                    resume,
+                    attempt,
+                });
             }
             ClientRequest::Operate { request, operation } => {
                 let Self { around, lanes, sessions, .. } = self;
@@ -100,25 +105,15 @@ impl ConnectionPoint {
         }
     }
 
-    fn attach(
-        &mut self,
-        connection: ConnectionId,
-        request: RequestId,
-        name: Arc<str>,
-        options: SessionOptions,
-        resume: Option<Vector>,
-    ) {
+    fn attach(&mut self, connection: ConnectionId, request: RequestId, attachable: impl FnOnce(Tenant) -> Attachable) {
         let failed = match self.part(connection) {
-            Some(Part::Fresh(tenant)) => {
-                let attachable = Attachable { tenant, request, name, options, resume };
-                match self.sessions.attach(&mut self.around, connection, attachable) {
-                    Ok(()) => {
-                        self.fresh.remove(&connection);
-                        return;
-                    }
-                    Err(failure) => failure,
+            Some(Part::Fresh(tenant)) => match self.sessions.attach(&mut self.around, connection, attachable(tenant)) {
+                Ok(()) => {
+                    self.fresh.remove(&connection);
+                    return;
                 }
-            }
+                Err(failure) => failure,
+            },
             Some(Part::Publisher) => failure::connection_publishes(),
             Some(Part::Session) => failure::attached_already(self.sessions.name(connection).unwrap_or_default()),
             None => return,

@@ -30,7 +30,7 @@ use gomera_cluster::message::{Message, ToAccessPoint, ToExitPoint};
 use gomera_cluster::operation::Outcome;
 use gomera_cluster::position::{LaneId, Number, Position, Vector};
 use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey};
-use gomera_cluster::session::SessionOptions;
+use gomera_cluster::session::{Attempt, SessionOptions};
 use gomera_cluster::time::WallClock;
 use gomera_model::attributes::Attributes;
 use gomera_model::timestamp::Timestamp;
@@ -359,7 +359,13 @@ fn sequences(publishes: &[Publish]) -> Vec<u64> {
 }
 
 fn attach_request(name: &str, options: SessionOptions, resume: Option<Vector>) -> ClientRequest {
-    ClientRequest::Attach { request: RequestId(100), session: Arc::from(name), options, resume }
+    ClientRequest::Attach {
+        request: RequestId(100),
+        session: Arc::from(name),
+        options,
+        resume,
+        attempt: Attempt::default(),
+    }
 }
 
 fn attached(attach: &Attach, generation: u64) -> Attached {

@@ -45,7 +45,7 @@ impl Sessions {
         connection: ConnectionId,
         attachable: Attachable,
     ) -> Result<(), Failure> {
-        let Attachable { tenant, request, name, mut options, resume } = attachable;
+        let Attachable { tenant, request, name, mut options, resume, attempt } = attachable;
         match options.sharing {
             Sharing::Exclusive => {}
             Sharing::Group => return Err(failure::group_sharing()),
@@ -82,6 +82,7 @@ impl Sessions {
                 request,
                 options,
                 resume,
+                attempt,
                 asked: Asked::Nobody,
                 unanswered: BTreeMap::new(),
                 attempts: 0,
@@ -145,6 +146,7 @@ impl Sessions {
             options: attaching.options.clone(),
             resume: attaching.resume.clone(),
             credit: session.deliveries.granted(),
+            attempt: attaching.attempt,
         };
         around.output.tell_exit_point(exit_point, ToExitPoint::Attach(attach));
     }
@@ -218,6 +220,7 @@ impl Sessions {
     /// An exit point has not attached a client.
     pub fn refused(&mut self, around: &mut Surroundings, lanes: &mut Lanes, from: Address, refused: AttachRefused) {
         let AttachRefused { connection, session: key, reason } = refused;
+        let session_name: Arc<str> = self.name(connection).unwrap_or_default().into();
         let waiting = self.by_connection.get_mut(&connection).filter(|session| session.key == key);
         let Some(Phase::Attaching(attaching)) = waiting.map(|session| &mut session.phase) else {
             around.statistics.messages_stale += 1;
@@ -244,6 +247,10 @@ impl Sessions {
             }
             AttachRefusal::Sessions(limit) => {
                 let failure = failure::exit_point_sessions(limit);
+                self.close(around, lanes, connection, Some(failure), Farewell::NotTold);
+            }
+            AttachRefusal::Overtaken => {
+                let failure = failure::session_overtaken(&session_name);
                 self.close(around, lanes, connection, Some(failure), Farewell::NotTold);
             }
         }

@@ -16,7 +16,7 @@ use gomera_cluster::address::Address;
 use gomera_cluster::identity::{Generation, SessionKey, Tenant, Term};
 use gomera_cluster::layout::SessionSlice;
 use gomera_cluster::position::Vector;
-use gomera_cluster::session::SessionOptions;
+use gomera_cluster::session::{Attempt, SessionOptions};
 
 use super::deliveries::Deliveries;
 use super::draft::Draft;
@@ -42,6 +42,7 @@ pub(crate) struct Attaching {
     pub options: SessionOptions,
     /// The client's `W`.
     pub resume: Option<Vector>,
+    pub attempt: Attempt,
     /// Whom it was sent to last.
     pub asked: Asked,
     /// How many attaches each exit point has not answered. Answers come in order, so only the one that leaves none unanswered is

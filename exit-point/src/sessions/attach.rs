@@ -41,6 +41,7 @@ impl Sessions {
         let terms = Terms::granted(&attach.options, &self.config);
         self.change_attachment(id, |session| {
             session.generation = generation;
+            session.attempt = attach.attempt;
             session.handle_blocks += 1;
             session.terms = terms;
             let told = session.acknowledged.clone();
@@ -66,6 +67,7 @@ impl Sessions {
 
     fn refuse(&mut self, from: Address, attach: &Attach, reason: AttachRefusal) {
         self.statistics.attaches_refused += 1;
+        self.statistics.attaches_overtaken += u64::from(reason == AttachRefusal::Overtaken);
         let refused = AttachRefused { connection: attach.connection, session: attach.session, reason };
         self.send(from, ToConnectionPoint::AttachRefused(refused));
     }
@@ -80,8 +82,9 @@ impl Sessions {
         if !is_active {
             return Some(AttachRefusal::NotActive);
         }
-        if existing.is_some() {
-            return None;
+        if let Some(existing) = existing {
+            let later = self.table[existing.0].attempt;
+            return attach.attempt.is_overtaken_by(later).then_some(AttachRefusal::Overtaken);
         }
         let limits = [
             (self.accounts.sessions_of(&attach.tenant), self.config.tenant_sessions_max),
@@ -99,6 +102,7 @@ impl Sessions {
             tenant,
             birth,
             generation: birth,
+            attempt: attach.attempt,
             handle_blocks: self.counter.saturating_sub(1),
             terms: Terms::granted(&attach.options, &self.config),
             acknowledged: merged.clone(),

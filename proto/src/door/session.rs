@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::identity::Handle;
-use gomera_cluster::session::{HandleDetail, SessionOptions, Sharing, SlowPolicy};
+use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, Sharing, SlowPolicy};
 use gomera_connection_point::client::{ClientOperation, ClientRequest, ClientSubscription, RequestId};
 
 use super::{BLOCK_MAX_DEFAULT, Limits};
@@ -72,6 +72,7 @@ pub fn session_request(wire: v1::SessionRequest, limits: &Limits) -> Result<Clie
             options: options(attach.options.unwrap_or_default(), attach.session.is_empty())?,
             session: Arc::from(attach.session),
             resume: attach.resume.map(vector::vector),
+            attempt: Attempt { process: attach.process, number: attach.attempt },
         },
         Body::Subscribe(wire) => {
             operate(ClientOperation::Subscribe(subscription(wire.id, wire.filter, wire.options, limits)?))
@@ -152,8 +153,13 @@ pub const LISTEN_REQUEST: RequestId = RequestId(1);
 /// The requests that make up a `Listen` call: a session of its own with one subscription, asked for last.
 pub fn listen_requests(wire: v1::ListenRequest, limits: &Limits) -> Result<Vec<ClientRequest>, RequestError> {
     let options = options(v1::SessionOptions { slow: wire.slow, ..v1::SessionOptions::default() }, true)?;
-    let mut requests =
-        vec![ClientRequest::Attach { request: RequestId(0), session: Arc::from(""), options, resume: None }];
+    let mut requests = vec![ClientRequest::Attach {
+        request: RequestId(0),
+        session: Arc::from(""),
+        options,
+        resume: None,
+        attempt: Attempt::default(),
+    }];
     let context = value::attributes(wire.context, limits.context)?;
     if !context.is_empty() {
         requests

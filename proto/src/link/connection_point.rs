@@ -73,6 +73,7 @@ pub fn encode(encoder: &mut Encoder, message: &ToConnectionPoint) -> Wire {
                 reason: Some(match message.reason {
                     AttachRefusal::NotActive => Reason::NotActive(v1::Nothing {}),
                     AttachRefusal::Sessions(limit) => Reason::Sessions(limit),
+                    AttachRefusal::Overtaken => Reason::Overtaken(v1::Nothing {}),
                 }),
             })
         }
@@ -161,6 +162,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToConnectionPoint, LinkEr
                 reason: match wire.reason.ok_or_else(|| LinkError::missing("reason"))? {
                     Reason::NotActive(v1::Nothing {}) => AttachRefusal::NotActive,
                     Reason::Sessions(limit) => AttachRefusal::Sessions(limit),
+                    Reason::Overtaken(v1::Nothing {}) => AttachRefusal::Overtaken,
                 },
             })
         }

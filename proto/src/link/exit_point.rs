@@ -12,7 +12,7 @@ use gomera_cluster::message::exit_point::{
     Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, Mark, Matched, Matches, SessionCredit, Target,
 };
 use gomera_cluster::position::{LaneId, Number};
-use gomera_cluster::session::{HandleDetail, SessionOptions, Sharing, SlowPolicy};
+use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, Sharing, SlowPolicy};
 use v1::frame::Message as Wire;
 
 use super::columns::Steps;
@@ -40,6 +40,8 @@ pub fn encode(encoder: &mut Encoder, message: &ToExitPoint) -> Wire {
             options: Some(to_options(&message.options)),
             resume: message.resume.as_ref().map(parts::to_vector),
             credit: message.credit.0,
+            process: message.attempt.process,
+            attempt: message.attempt.number,
         }),
         ToExitPoint::Detach(message) => {
             Wire::Detach(v1::Detach { session: parts::to_session(message.session), generation: message.generation.0 })
@@ -86,6 +88,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToExitPoint, LinkError> {
             options: options(wire.options)?,
             resume: wire.resume.map(|wire| parts::vector(Some(wire))).transpose()?,
             credit: Total(wire.credit),
+            attempt: Attempt { process: wire.process, number: wire.attempt },
         }),
         Wire::Detach(wire) => ToExitPoint::Detach(Detach {
             session: parts::session(wire.session)?,

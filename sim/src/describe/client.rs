@@ -37,7 +37,7 @@ fn request(request: &ClientRequest) -> String {
                 .collect::<Vec<_>>();
             format!("publish [{}] seen {}", shown.join(" "), acknowledged_through.0)
         }
-        ClientRequest::Attach { request, session, options, resume } => format!(
+        ClientRequest::Attach { request, session, options, resume, attempt: _ } => format!(
             "({}) attach {session} resume {} slow {:?} outbox {}/{} expires {:?}",
             request.0,
             resume.as_ref().map_or_else(|| "none".to_owned(), vector),

@@ -1,6 +1,6 @@
 //! How a subscriber comes and goes.
 
-use gomera_cluster::session::SlowPolicy;
+use gomera_cluster::session::{Attempt, SlowPolicy};
 use gomera_connection_point::client::ClientRequest;
 
 use super::{Asking, Contested, End, Process, Standing, Subscriber};
@@ -46,7 +46,8 @@ impl Subscriber {
         process.received = 0;
         process.granted = grants;
         let resume = process.knows_w.then(|| process.w.clone());
-        stage.send(connection, ClientRequest::Attach { request, session, options, resume });
+        let attempt = Attempt { process: u64::from(process.number), number: request.0 };
+        stage.send(connection, ClientRequest::Attach { request, session, options, resume, attempt });
         if let Some(notifications_total) = grants {
             stage.count(Transition::ClientCredit);
             stage.send(connection, ClientRequest::Credit { notifications_total });

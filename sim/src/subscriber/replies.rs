@@ -441,6 +441,9 @@ impl Subscriber {
                 stage.count(Transition::AttachSuperseded);
                 if index + 1 == self.processes.len() {
                     stage.count(Transition::SupersededByItself);
+                    if self.processes_ever == 1 {
+                        self.wrong(stage, Promise::Surface, None, "was superseded, and there is nobody else");
+                    }
                 }
             }
             Some(FailureKind::Exhausted) => match (&self.processes[index].standing, self.plan.options.slow) {

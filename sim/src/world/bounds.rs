@@ -197,6 +197,7 @@ pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
             AnyMachine::ExitPoint(machine) => {
                 let statistics = machine.statistics();
                 tally.add(Transition::NotificationDropped, statistics.notifications_dropped);
+                tally.add(Transition::AttachOvertaken, statistics.attaches_overtaken);
                 tally.add(Transition::PublicationExpired, statistics.notifications_expired);
                 tally.add(Transition::BlockBegan, statistics.holds);
                 tally.add(Transition::TargetOutlived, statistics.targets_outlived);

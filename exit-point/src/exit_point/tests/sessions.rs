@@ -5,7 +5,7 @@ use gomera_cluster::message::ToConnectionPoint;
 use gomera_cluster::message::connection_point::{AttachRefusal, EndReason, Presence};
 use gomera_cluster::message::exit_point::Attach;
 use gomera_cluster::position::Vector;
-use gomera_cluster::session::{HandleDetail, SessionOptions};
+use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions};
 use gomera_model::timestamp::Timestamp;
 
 use super::*;
@@ -137,6 +137,29 @@ fn what_one_client_lacked_another_may_have() {
     let mut other = rig.attach("s");
     other.read(&rig);
     assert!(other.got[0].redelivered, "the first client may have it");
+}
+
+#[test]
+fn a_try_that_comes_late_does_not_take_the_place_of_a_later_one_of_the_same_process() {
+    let attempt = |process, number| Attempt { process, number };
+    let mut rig = Rig::new(Config::default());
+    let first = Attach { attempt: attempt(5, 1), ..rig.attach_message("s") };
+    let late = Attach { attempt: attempt(5, 2), ..rig.attach_message("s") };
+    let later = Attach { attempt: attempt(5, 3), ..rig.attach_message("s") };
+    rig.attach_as(first);
+    let client = rig.attach_as(later);
+    rig.tell(CONNECTION_POINT, ToExitPoint::Attach(late.clone()));
+    assert_eq!(refusals(&rig), [AttachRefusal::Overtaken]);
+    assert_eq!(rig.exit.statistics().attaches_overtaken, 1);
+    // Also when nobody is attached any more: its client has gone on.
+    rig.detach(&client);
+    rig.tell(CONNECTION_POINT, ToExitPoint::Attach(late));
+    assert_eq!(refusals(&rig).len(), 2);
+    // Another process takes over whatever its number, and so does who does not say.
+    let other = Attach { attempt: attempt(6, 1), ..rig.attach_message("s") };
+    rig.attach_as(other);
+    rig.attach("s");
+    assert_eq!(refusals(&rig).len(), 2);
 }
 
 #[test]

@@ -106,6 +106,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("gomera_exit_point_sessions_ended_total", "Sessions ended by their client."),
     ("gomera_exit_point_sessions_expired_total", "Sessions that expired while nobody was attached."),
     ("gomera_exit_point_attaches_refused_total", "Attaches refused."),
+    (
+        "gomera_exit_point_attaches_overtaken_total",
+        "Attaches refused because a later try of the same client had overtaken them.",
+    ),
     ("gomera_exit_point_holds_total", "Times merging began to wait for slow sessions."),
     ("gomera_exit_point_held_microseconds_total", "Microseconds that merging waited for slow sessions."),
 ];

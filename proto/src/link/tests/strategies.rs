@@ -28,7 +28,7 @@ use gomera_cluster::operation::{
 };
 use gomera_cluster::position::{LaneId, Number, Position, Vector};
 use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey};
-use gomera_cluster::session::{HandleDetail, SessionOptions, Sharing, SlowPolicy};
+use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, Sharing, SlowPolicy};
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::{Filter, FilterLimits};
 use gomera_model::timestamp::Timestamp;
@@ -298,8 +298,9 @@ fn to_exit_point() -> impl Strategy<Value = ToExitPoint> {
         session_options(),
         prop::option::of(vector()),
         any::<u64>(),
+        (any::<u64>(), any::<u64>()),
     )
-        .prop_map(|((connection, tenant, name, session, slice, term), options, resume, credit)| {
+        .prop_map(|((connection, tenant, name, session, slice, term), options, resume, credit, attempt)| {
             ToExitPoint::Attach(Attach {
                 connection,
                 tenant,
@@ -310,6 +311,7 @@ fn to_exit_point() -> impl Strategy<Value = ToExitPoint> {
                 options,
                 resume,
                 credit: Total(credit),
+                attempt: Attempt { process: attempt.0, number: attempt.1 },
             })
         });
     prop_oneof![
@@ -400,7 +402,11 @@ fn to_connection_point() -> impl Strategy<Value = ToConnectionPoint> {
                     merged,
                 })
             });
-    let not_attached = prop_oneof![Just(AttachRefusal::NotActive), any::<u64>().prop_map(AttachRefusal::Sessions)];
+    let not_attached = prop_oneof![
+        Just(AttachRefusal::NotActive),
+        Just(AttachRefusal::Overtaken),
+        any::<u64>().prop_map(AttachRefusal::Sessions),
+    ];
     let end = select(vec![EndReason::Superseded, EndReason::Slow, EndReason::EndedByClient]);
     prop_oneof![
         opened,
