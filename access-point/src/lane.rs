@@ -6,15 +6,21 @@
 //!  ─────────────────────────▶ log ──────────▶ sent ───────────▶ operation ───────────────────▶ trimmed:
 //!      credit, verdict                                          completed                      acknowledged, credit freed
 //! ```
+//! A lane ends by plan: once its layout has it drain and every connection point has left it, it writes `Close` and nothing after.
+//!
+//! ```text
+//!   open ──layout──▶ draining ──every connection point has left, no end of a session is under way──▶ closed ──layout──▶ gone
+//! ```
 //! Invariants: an entry is trimmed only when every matcher was sent it and every exit point has merged it; a publication is
 //! acknowledged exactly when it is trimmed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::identity::{Generation, Sequence};
+use gomera_cluster::layout::LaneState;
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{Forget, OpenPublisher, Operate, Progress, Publish, Submission};
@@ -68,6 +74,18 @@ pub struct Lane {
     forgets: VecDeque<(Address, Forget)>,
     forgets_under_way: u32,
     completions: Vec<Completion>,
+    ending: Ending,
+}
+
+/// How far the lane is with its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Ending {
+    /// It takes what comes.
+    Open,
+    /// Publishers and sessions move off; these connection points have said that all of theirs have.
+    Draining(BTreeSet<Address>),
+    /// `Close` is written: nothing follows.
+    Closed,
 }
 
 impl Lane {
@@ -86,6 +104,7 @@ impl Lane {
             forgets: VecDeque::new(),
             forgets_under_way: 0,
             completions: Vec::new(),
+            ending: Ending::Open,
         };
         lane.govern(routes);
         lane
@@ -102,8 +121,47 @@ impl Lane {
         let Config { retained_bytes_max, operation_bytes_max, .. } = self.config;
         self.sources.serve(&routes.connection_points, retained_bytes_max, operation_bytes_max);
         self.routes = routes.clone();
-        let entry = Entry::Barrier(routes.epoch());
-        self.log.append(Retained { cost: entry.cost(), entry, origin: Origin::Lane });
+        let drains = routes.layout.lanes.get(&self.id).is_some_and(|lane| lane.state == LaneState::Draining);
+        if drains && self.ending == Ending::Open {
+            self.ending = Ending::Draining(BTreeSet::new());
+        }
+        self.write(Entry::Barrier(routes.epoch()));
+    }
+
+    /// A connection point will send nothing more here.
+    pub fn left(&mut self, from: Address) {
+        match &mut self.ending {
+            Ending::Draining(left) => {
+                left.insert(from);
+            }
+            // It acts on a layout that has the lane drain, so the gate has let it through after that layout.
+            Ending::Open | Ending::Closed => {}
+        }
+    }
+
+    /// Whether nothing is written any more.
+    pub fn is_closed(&self) -> bool {
+        self.ending == Ending::Closed
+    }
+
+    /// Writes the end if nothing can come before it any more.
+    fn close_if_due(&mut self) {
+        let Ending::Draining(left) = &self.ending else { return };
+        let has_left = |connection_point| left.contains(connection_point);
+        let is_due = self.routes.connection_points.iter().all(has_left)
+            && self.forgets.is_empty()
+            && self.forgets_under_way == 0
+            && self.operations.len() == 0;
+        if is_due {
+            self.write(Entry::Close);
+            self.ending = Ending::Closed;
+        }
+    }
+
+    fn write(&mut self, entry: Entry) {
+        if self.ending != Ending::Closed {
+            self.log.append(Retained { cost: entry.cost(), entry, origin: Origin::Lane });
+        }
     }
 
     /// A publisher instance begins or resumes.
@@ -222,7 +280,10 @@ impl Lane {
 
     /// A session ended at `from`.
     pub fn forget(&mut self, from: Address, forget: Forget) {
-        self.forgets.push_back((from, forget));
+        // Of a lane that is closed, it is handed in again when the layout drops the lane.
+        if !self.is_closed() {
+            self.forgets.push_back((from, forget));
+        }
     }
 
     /// A matcher has worked entries off.
@@ -264,6 +325,7 @@ impl Lane {
         {
             self.append_forget(from, &forget, output);
         }
+        self.close_if_due();
         self.send_entries(output);
         // After sending: exit points may have merged what a matcher without slices is sent only now.
         self.trim();

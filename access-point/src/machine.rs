@@ -1,7 +1,7 @@
 //! The machine of one access-point shard: lets messages through the gate and hands them to the lanes it writes.
 //!
 //! ```text
-//!   no layout ──Layout──▶ writing ──newer Layout──▶ writing, each lane with a barrier
+//!   no layout ──Layout──▶ writing ──newer Layout──▶ writing, each lane with a barrier; without lanes if it is not named
 //!   (all held)
 //! ```
 
@@ -95,9 +95,13 @@ impl AccessPoint {
         if !self.gate.install(layout.clone()) {
             return;
         }
-        for id in self.lanes.keys() {
-            assert!(layout.lanes.contains_key(id), "layout {} ends lane {id} without its Close", layout.epoch.0);
-        }
+        // A layout that does not name this shard has fenced its lanes: whoever is taken for dead has nothing to write.
+        let lives = layout.names(self.address);
+        self.lanes.retain(|id, lane| {
+            let stays = layout.lanes.contains_key(id);
+            assert!(stays || !lives || lane.is_closed(), "layout {} ends lane {id} without its Close", layout.epoch.0);
+            stays
+        });
         let routes = Arc::new(Routes::new(layout.clone()));
         for lane in self.lanes.values_mut() {
             lane.govern(&routes);
@@ -122,9 +126,10 @@ impl AccessPoint {
             | ToAccessPoint::Merged(Merged { lane, .. }) => *lane,
             ToAccessPoint::Operate(operate) => operate.lane,
             ToAccessPoint::Progress(progress) => progress.lane,
+            ToAccessPoint::LeaveLane(leave) => leave.lane,
             ToAccessPoint::Forget(forget) => forget.lane,
         };
-        let Some(lane) = lanes.get_mut(&lane) else {
+        let Some(lane) = lanes.get_mut(&lane).filter(|lane| !lane.is_closed() || !brings(&message)) else {
             self.turn_away(from, message);
             return;
         };
@@ -138,6 +143,7 @@ impl AccessPoint {
             ToAccessPoint::Progress(progress) => lane.progress(from, progress, output),
             ToAccessPoint::EntriesCredit(credit) => lane.entries_credit(from, credit.class, credit.total),
             ToAccessPoint::Merged(merged) => lane.merged(from, merged.through),
+            ToAccessPoint::LeaveLane(_) => lane.left(from),
             ToAccessPoint::Forget(forget) => lane.forget(from, forget),
         }
     }
@@ -166,8 +172,21 @@ impl AccessPoint {
             | ToAccessPoint::Progress(_)
             | ToAccessPoint::EntriesCredit(_)
             | ToAccessPoint::Merged(_)
+            | ToAccessPoint::LeaveLane(_)
             | ToAccessPoint::Forget(_) => {}
         }
+    }
+}
+
+/// Whether a message asks for something that a lane which is closed cannot do.
+fn brings(message: &ToAccessPoint) -> bool {
+    match message {
+        ToAccessPoint::OpenPublisher(_) | ToAccessPoint::Publish(_) | ToAccessPoint::Operate(_) => true,
+        ToAccessPoint::Progress(_)
+        | ToAccessPoint::EntriesCredit(_)
+        | ToAccessPoint::Merged(_)
+        | ToAccessPoint::LeaveLane(_)
+        | ToAccessPoint::Forget(_) => false,
     }
 }
 

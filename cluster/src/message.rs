@@ -69,15 +69,17 @@ impl Message {
                 | ToAccessPoint::Progress(_)
                 | ToAccessPoint::EntriesCredit(_)
                 | ToAccessPoint::Merged(_)
+                | ToAccessPoint::LeaveLane(_)
                 | ToAccessPoint::Forget(_) => 0,
             },
             Self::Matcher(message) => match message {
                 ToMatcher::Entries(entries) => entries.entries.len(),
-                ToMatcher::MatchesCredit(_) => 0,
+                ToMatcher::MatchesCredit(_) | ToMatcher::LaneDone(_) => 0,
             },
             Self::ExitPoint(message) => match message {
                 ToExitPoint::Matches(matches) => matches.matched.len(),
-                ToExitPoint::Attach(_)
+                ToExitPoint::LaneCut(_)
+                | ToExitPoint::Attach(_)
                 | ToExitPoint::Detach(_)
                 | ToExitPoint::Acknowledge(_)
                 | ToExitPoint::SessionCredit(_)

@@ -360,6 +360,16 @@ pub(crate) fn operation_superseded() -> Failure {
     failure(FailureKind::Aborted, "a later operation of the session was applied before this one: nothing changed")
 }
 
+/// Of an operation that was asked again because its lane had ended: what it found then may be its own doing, or that of a later one that
+/// was asked again as well.
+pub(crate) fn operation_overtaken() -> Failure {
+    failure(
+        FailureKind::Unavailable,
+        "the access point died while this operation was under way: it may have been in force before it was asked again, and a later one of \
+         the session may have replaced it",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

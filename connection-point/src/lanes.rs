@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, SendCredit};
 use gomera_cluster::identity::{ConnectionId, Instance, PublisherKey, Sequence};
-use gomera_cluster::layout::Layout;
+use gomera_cluster::layout::{LaneState, Layout};
 use gomera_cluster::message::connection_point::LaneCredit;
 use gomera_cluster::position::LaneId;
 
+use crate::publishers::Publishers;
+use crate::sessions::Sessions;
 use crate::turns::{Ticket, Turns};
 
 /// Largest frame made of what waits; what is over goes into the next. Keeps frames below what links carry in one piece.
@@ -26,6 +28,22 @@ pub(crate) struct Flow {
     pub credit: SendCredit,
     /// Connections with something unsent.
     pub turns: Turns,
+}
+
+impl Lane {
+    /// Whether it is to be said now that nothing more comes from here, `stands` telling who is on the lane and `find` finding one.
+    pub fn leave(
+        &mut self,
+        stands: impl Fn(ConnectionId) -> bool,
+        find: impl FnOnce() -> Option<ConnectionId>,
+    ) -> bool {
+        if self.state == LaneState::Open || self.is_left || self.resident.is_some_and(stands) {
+            return false;
+        }
+        self.resident = find();
+        self.is_left = self.resident.is_none();
+        self.is_left
+    }
 }
 
 impl Flow {
@@ -46,6 +64,12 @@ impl Flow {
 pub(crate) struct Lane {
     /// Who writes it.
     pub writer: Address,
+    /// Whether it takes newcomers.
+    pub state: LaneState,
+    /// Whether the writer was told that nothing more comes from here.
+    is_left: bool,
+    /// Somebody who was found to stand on it while it drains, to be looked at first.
+    resident: Option<ConnectionId>,
     /// Publications.
     pub publications: Flow,
     /// Publishers that have left, with the last sequence that nobody will ever send again. Sent at the end of each batch.
@@ -69,13 +93,17 @@ impl Lanes {
         };
         self.lanes.retain(|&id, lane| layout.writer(id) == Some(lane.writer));
         for (&id, lane) in &layout.lanes {
-            let writer = lane.writer;
-            self.lanes.entry(id).or_insert_with(|| Lane {
+            let (writer, state) = (lane.writer, lane.state);
+            let known = self.lanes.entry(id).or_insert_with(|| Lane {
                 writer,
+                state,
+                is_left: false,
+                resident: None,
                 publications: Flow::default(),
                 left: Vec::new(),
                 operations: Flow::default(),
             });
+            known.state = state;
         }
     }
 
@@ -92,6 +120,18 @@ impl Lanes {
     /// All of them, in order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (LaneId, &mut Lane)> {
         self.lanes.iter_mut().map(|(&id, lane)| (id, lane))
+    }
+
+    /// The lanes that drain and that everybody here has left since the last call, with their writers.
+    pub fn left(&mut self, publishers: &Publishers, sessions: &Sessions) -> Vec<(LaneId, Address)> {
+        let mut left = Vec::new();
+        for (&id, lane) in &mut self.lanes {
+            let stands = |connection| publishers.stands_on(connection, id) || sessions.stands_on(connection, id);
+            if lane.leave(stands, || publishers.find_on(id).or_else(|| sessions.find_on(id))) {
+                left.push((id, lane.writer));
+            }
+        }
+        left
     }
 
     /// Takes a grant in; says whether it made sense.

@@ -17,7 +17,8 @@ use gomera_cluster::gate::{Gate, Passage};
 use gomera_cluster::identity::{ConnectionId, Tenant};
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
-use gomera_cluster::message::ToConnectionPoint;
+use gomera_cluster::message::access_point::LeaveLane;
+use gomera_cluster::message::{ToAccessPoint, ToConnectionPoint};
 use gomera_cluster::report::{Clients, Report};
 use gomera_cluster::time::Instant;
 
@@ -203,9 +204,9 @@ impl ConnectionPoint {
         match message {
             ToConnectionPoint::PublisherOpened(opened) => publishers.opened(around, lanes, from, opened),
             ToConnectionPoint::PublisherSuperseded(superseded) => publishers.superseded(around, lanes, superseded),
-            ToConnectionPoint::Acknowledged(acknowledged) => publishers.acknowledged(around, &acknowledged),
+            ToConnectionPoint::Acknowledged(acknowledged) => publishers.acknowledged(around, lanes, &acknowledged),
             ToConnectionPoint::Refused(refused) => publishers.refused(around, lanes, refused),
-            ToConnectionPoint::Completed(completed) => sessions.completed(around, completed),
+            ToConnectionPoint::Completed(completed) => sessions.completed(around, lanes, completed),
             ToConnectionPoint::LaneCredit(grant) => {
                 if !lanes.grant(from, grant) {
                     around.statistics.messages_stale += 1;
@@ -283,6 +284,9 @@ impl Machine for ConnectionPoint {
         for (id, lane) in lanes.iter_mut() {
             publishers.send(around, id, lane);
             sessions.send(around, id, lane);
+        }
+        for (lane, writer) in lanes.left(publishers, sessions) {
+            around.output.tell_access_point(writer, ToAccessPoint::LeaveLane(LeaveLane { lane }));
         }
         sessions.send_acknowledgements(around);
         let statistics = &mut around.statistics;

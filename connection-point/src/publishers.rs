@@ -92,6 +92,8 @@ impl Publishers {
             instance,
             numbering,
             standing: Standing::AwaitingLane,
+            is_introduced: false,
+            is_moving: false,
             window: Window::default(),
             brake: Brake::default(),
             rate,
@@ -176,23 +178,72 @@ impl Publishers {
         true
     }
 
-    /// Follows a layout: publishers without a lane may get one, those whose lane has gone are closed.
+    /// Follows a layout: publishers without a lane may get one, those whose lane has ended go on on another one at once, those that
+    /// belong to another lane now when what they sent is acknowledged.
     pub fn follow(&mut self, around: &mut Surroundings, lanes: &mut Lanes) {
-        let mut waiting = Vec::new();
-        let mut ended = Vec::new();
-        for (&connection, publisher) in &self.by_connection {
+        let Some(layout) = around.layout.clone() else { return };
+        let mut asking = Vec::new();
+        let mut moving = Vec::new();
+        for (&connection, publisher) in &mut self.by_connection {
+            let wanted = layout.lane_of_publisher(publisher.key);
+            publisher.is_moving = false;
             match publisher.standing.lane() {
-                None => waiting.push(connection),
-                Some(lane) if lanes.writer(lane).is_none() => ended.push(connection),
-                Some(_) => {}
+                None => asking.push(connection),
+                Some(lane) if lanes.writer(lane).is_none() => {
+                    around.statistics.publishers_fenced += 1;
+                    publisher.window.send_again();
+                    // Its turn has gone with the lane.
+                    publisher.turn = None;
+                    publisher.standing = Standing::AwaitingLane;
+                    around.timers.set(Timer::Wait(connection), around.now + around.config.layout_wait);
+                    asking.push(connection);
+                }
+                Some(lane) if wanted.is_some_and(|wanted| wanted != lane) => moving.push(connection),
+                Some(_) => queue(lanes, connection, publisher),
             }
         }
-        for connection in ended {
-            self.close(around, lanes, connection, failure::lane_ended());
+        for connection in moving {
+            let Some(publisher) = self.by_connection.get_mut(&connection) else { continue };
+            publisher.is_moving = true;
+            if let (Some(turn), Some(lane)) = (publisher.turn.take(), publisher.standing.lane())
+                && let Some(lane) = lanes.get_mut(lane)
+            {
+                lane.publications.turns.leave(turn);
+            }
+            self.move_on(around, lanes, connection);
         }
-        for connection in waiting {
+        for connection in asking {
             self.ask(around, connection);
         }
+    }
+
+    /// Goes on on another lane, if it is to and if what was sent on the one before is acknowledged.
+    fn move_on(&mut self, around: &mut Surroundings, lanes: &mut Lanes, connection: ConnectionId) {
+        let Some(publisher) = self.by_connection.get_mut(&connection) else { return };
+        if !publisher.is_moving || publisher.window.has_sent() {
+            return;
+        }
+        publisher.is_moving = false;
+        around.statistics.publishers_moved += 1;
+        if let Standing::Open(lane, _) = publisher.standing
+            && publisher.seen > publisher.seen_told
+            && let Some(lane) = lanes.get_mut(lane)
+        {
+            lane.left.push((publisher.key, publisher.instance, publisher.seen));
+        }
+        publisher.seen_told = Sequence(0);
+        self.ask(around, connection);
+    }
+
+    /// Whether a connection publishes on a lane.
+    pub fn stands_on(&self, connection: ConnectionId, lane: LaneId) -> bool {
+        self.by_connection.get(&connection).is_some_and(|publisher| publisher.standing.lane() == Some(lane))
+    }
+
+    /// Somebody who publishes on a lane.
+    pub fn find_on(&self, lane: LaneId) -> Option<ConnectionId> {
+        let mut publishers = self.by_connection.iter();
+        publishers.find(|(_, publisher)| publisher.standing.lane() == Some(lane)).map(|(&connection, _)| connection)
     }
 
     /// What a connection waited for did not come.
@@ -326,6 +377,7 @@ impl Publishers {
 fn queue(lanes: &mut Lanes, connection: ConnectionId, publisher: &mut Publisher) {
     if let Standing::Open(lane, _) = publisher.standing
         && publisher.turn.is_none()
+        && !publisher.is_moving
         && publisher.window.has_unsent()
         && let Some(lane) = lanes.get_mut(lane)
     {

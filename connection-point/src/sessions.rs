@@ -23,7 +23,7 @@ use gomera_cluster::identity::{ConnectionId, SessionKey, Tenant, Term};
 use gomera_cluster::layout::SessionSlice;
 use gomera_cluster::message::ToExitPoint;
 use gomera_cluster::message::exit_point::Detach;
-use gomera_cluster::position::Vector;
+use gomera_cluster::position::{LaneId, Vector};
 use gomera_cluster::session::{Attempt, SessionOptions};
 
 use self::attaching::Again;
@@ -112,7 +112,7 @@ impl Sessions {
                 continue;
             }
             let lane = layout.lane_of_session(session.key);
-            join_lane(lanes, session, lane);
+            join_lane(around, lanes, session, lane);
             queue(around, lanes, connection, session);
         }
         for connection in moved {
@@ -155,6 +155,16 @@ impl Sessions {
             }
         }
         true
+    }
+
+    /// Whether a connection has operations on a lane.
+    pub fn stands_on(&self, connection: ConnectionId, lane: LaneId) -> bool {
+        self.by_connection.get(&connection).is_some_and(|session| session.stands_on(lane))
+    }
+
+    /// Somebody who has operations on a lane.
+    pub fn find_on(&self, lane: LaneId) -> Option<ConnectionId> {
+        self.by_connection.iter().find(|(_, session)| session.stands_on(lane)).map(|(&connection, _)| connection)
     }
 
     /// Closes all, with the same words.

@@ -3,6 +3,14 @@
 /// Gauges and counters of one connection-point machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
+    /// Counter: publishers that went on on another lane because the layout gave them one.
+    pub publishers_moved: u64,
+    /// Counter: publishers that went on on another lane because theirs had ended.
+    pub publishers_fenced: u64,
+    /// Counter: sessions whose operations went on on another lane because the layout gave them one.
+    pub sessions_moved: u64,
+    /// Counter: sessions whose operations were asked again because their lane had ended.
+    pub sessions_fenced: u64,
     /// Gauge: client connections, whatever they do.
     pub connections: usize,
     /// Gauge: publisher connections, open or opening.

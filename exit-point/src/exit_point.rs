@@ -7,14 +7,15 @@ use std::time::Duration;
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::credit::Class;
 use gomera_cluster::gate::{Gate, Passage};
-use gomera_cluster::layout::Layout;
+use gomera_cluster::layout::{LaneEnd, Layout};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::access_point::Merged;
 use gomera_cluster::message::exit_point::Matches;
-use gomera_cluster::message::matcher::MatchesCredit;
+use gomera_cluster::message::matcher::{LaneDone, MatchesCredit};
 use gomera_cluster::message::{Message, ToAccessPoint, ToExitPoint, ToMatcher};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::report::Report;
+use gomera_cluster::table::Seeded;
 use gomera_cluster::time::{Instant, WallClock};
 
 use crate::config::Config;
@@ -38,6 +39,8 @@ pub struct ExitPoint {
     lanes: BTreeMap<LaneId, Lane>,
     merger: Merger,
     sessions: Sessions,
+    /// Fenced lanes that have ended, to be told to matchers.
+    done: Vec<LaneId>,
 }
 
 /// What is known of the wall clock.
@@ -57,13 +60,15 @@ impl ExitPoint {
     #[must_use]
     pub fn new(address: Address, config: Config) -> Self {
         config.validate().expect("whoever starts a machine has validated its configuration");
+        let hashing = Seeded::new(config.hash_seed);
         Self {
             sessions: Sessions::new(address, config.clone()),
             config,
             gate: Gate::default(),
             clock: Clock::Unknown,
             lanes: BTreeMap::new(),
-            merger: Merger::new(),
+            done: Vec::new(),
+            merger: Merger::new(hashing),
         }
     }
 
@@ -87,6 +92,7 @@ impl ExitPoint {
             proposed: self.gate.proposed(),
             epoch,
             acted: self.lanes.values().map(Lane::governed).min().unwrap_or(epoch).min(epoch),
+            drained: self.lanes.iter().filter(|(_, lane)| lane.is_closed()).map(|(&id, _)| id).collect(),
             ..Report::default()
         }
     }
@@ -98,7 +104,8 @@ impl ExitPoint {
         }
     }
 
-    /// Lanes that the layout adds are matched from their first entry on; lanes that it no longer names keep what they have.
+    /// Lanes that the layout adds are matched from their first entry on. Those that it no longer names have ended, if by plan; if their
+    /// writer is dead, they end where matchers say.
     fn install(&mut self, now: Instant, layout: &Arc<Layout>) {
         let matchers = layout.machines(Layer::Matcher).collect::<Vec<_>>();
         for (&id, opened) in &layout.lanes {
@@ -110,13 +117,62 @@ impl ExitPoint {
                 lane.open(matcher, Class::Live);
             }
         }
+        for (&id, lane) in self.lanes.iter_mut().filter(|(id, _)| !layout.lanes.contains_key(id)) {
+            match layout.ended.get(&id) {
+                Some(&(LaneEnd::Fenced, at)) => lane.fence(at, &matchers),
+                // By plan it was merged to its end here first.
+                Some(&(LaneEnd::Closed, _)) | None => {
+                    assert!(lane.is_closed(), "layout {} ends lane {id} without its Close", layout.epoch.0);
+                }
+            }
+        }
         self.sessions.install(now, layout);
+    }
+
+    /// Merges what is complete; lanes that end let others go on.
+    fn merge(&mut self, now: Instant) {
+        loop {
+            self.merger.merge(now, &mut self.lanes, &mut self.sessions);
+            let layout = self.gate.layout();
+            let is_over = |id: LaneId, lane: &Lane| {
+                lane.has_ended() || (lane.is_closed() && layout.is_some_and(|layout| !layout.lanes.contains_key(&id)))
+            };
+            let over: Vec<_> = self.lanes.iter().filter(|&(&id, lane)| is_over(id, lane)).map(|(&id, _)| id).collect();
+            let mut cut = false;
+            for id in over {
+                let lane = self.lanes.remove(&id).expect("it was just there");
+                let step = self.merger.end(id);
+                self.sessions.end_lane(id, step);
+                if lane.fenced_at().is_some() {
+                    cut = true;
+                    self.done.push(id);
+                    self.sessions.statistics.lanes_cut += 1;
+                }
+            }
+            if !cut {
+                return;
+            }
+        }
+    }
+
+    /// Lanes that have ended leave `W` when nothing of theirs is in an outbox any more.
+    fn depart(&mut self) {
+        let mut gone = Vec::new();
+        self.sessions.depart(&mut gone);
+        for lane in gone {
+            self.merger.forget(lane);
+        }
     }
 
     fn receive(&mut self, now: Instant, received: Received<ToExitPoint>) {
         let from = received.from;
         match received.message {
             ToExitPoint::Matches(frame) => self.receive_matches(from, frame),
+            ToExitPoint::LaneCut(cut) => {
+                if let Some(lane) = self.lanes.get_mut(&cut.lane) {
+                    lane.hear_cut(from, cut.through);
+                }
+            }
             ToExitPoint::Attach(attach) => self.sessions.attach(now, from, attach, self.merger.merged()),
             ToExitPoint::Detach(detach) => self.sessions.detach(now, detach),
             ToExitPoint::Acknowledge(acknowledge) => self.sessions.acknowledge(&acknowledge, self.merger.merged()),
@@ -170,21 +226,28 @@ impl Machine for ExitPoint {
             NodeEvent::Clock(clock) => {
                 self.clock = Clock::Known(clock);
                 self.tell_time(now);
+                self.depart();
             }
         }
-        self.merger.merge(now, &mut self.lanes, &mut self.sessions);
+        self.merge(now);
         self.sessions.discard();
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.tell_time(now);
         self.sessions.pass(now);
-        self.merger.merge(now, &mut self.lanes, &mut self.sessions);
+        self.merge(now);
         self.sessions.discard();
     }
 
     fn drain_actions(&mut self, into: &mut Vec<Action>) {
         self.sessions.drain(into);
+        for lane in self.done.drain(..) {
+            let matchers = self.gate.layout().into_iter().flat_map(|layout| layout.machines(Layer::Matcher));
+            for to in matchers {
+                into.push(Send { to, message: Message::Matcher(ToMatcher::LaneDone(LaneDone { lane })) });
+            }
+        }
         let writer = |lane: LaneId| self.gate.layout().and_then(|layout| layout.writer(lane));
         for (&id, lane) in &mut self.lanes {
             if let Some(to) = writer(id)

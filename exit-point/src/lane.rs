@@ -7,9 +7,13 @@
 //!           ├─ hole ─────▶ held, judged again when coverage rises
 //!           └─ covered ──▶ dropped
 //! ```
+//! A lane whose writer is dead is cut (see `fence`), and until it has ended there, others wait at the barrier of the layout that fenced
+//! it: what was acknowledged on them must not be followed by what was acknowledged before.
+//!
 //! Invariant: `merged <= complete <= coverage of each slice`, and none of them falls. What is found at or below `merged` is
 //! never given out again. Everything received and not merged is counted against its sender's window: that bounds the lane.
 
+mod fence;
 mod found;
 
 use std::collections::BTreeMap;
@@ -21,8 +25,9 @@ use gomera_cluster::credit::{Class, ReceiveCredit, Total};
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::exit_point::{Mark, Matched, Matches, Target};
 use gomera_cluster::position::Number;
-use gomera_cluster::publication::Envelope;
+use gomera_cluster::publication::{Envelope, PublicationKey};
 
+use self::fence::Fence;
 use self::found::{Found, Owner};
 
 /// One lane.
@@ -41,6 +46,9 @@ pub(crate) struct Lane {
     arrivals: u64,
     marks: BTreeMap<Number, Mark>,
     standing: Standing,
+    fence: Fence,
+    /// The last number that may be merged while lanes fenced by a later barrier's layout have not ended.
+    ceiling: Number,
     sources: BTreeMap<(Address, Class), Source>,
     /// Sum over all sources.
     unmerged_bytes: u64,
@@ -101,6 +109,8 @@ impl Lane {
             arrivals: 0,
             marks: BTreeMap::new(),
             standing: Standing::Governed(Epoch(since.0.saturating_sub(1))),
+            fence: Fence::None,
+            ceiling: Number(u64::MAX),
             sources: BTreeMap::new(),
             unmerged_bytes: 0,
             window,
@@ -188,13 +198,49 @@ impl Lane {
         rest == 0 && words.iter().skip(full + 1).all(|&word| word == 0)
     }
 
-    /// The layout of the last barrier merged.
-    pub(crate) const fn governed(&self) -> Epoch {
-        match self.standing {
-            Standing::Governed(epoch) => epoch,
+    /// The last layout whose barrier is merged, or that needs none here.
+    pub(crate) fn governed(&self) -> Epoch {
+        match (self.fence.at(), self.standing) {
+            (Some(at), _) => Epoch(at.0.saturating_sub(1)),
+            (None, Standing::Governed(epoch)) => epoch,
             // Nothing follows: it is past every barrier.
-            Standing::Closed => Epoch(u64::MAX),
+            (None, Standing::Closed) => Epoch(u64::MAX),
         }
+    }
+
+    /// Whether it is merged to its `Close`.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.standing == Standing::Closed
+    }
+
+    /// Its writer is dead; `matchers` are those of the layout in force.
+    pub(crate) fn fence(&mut self, at: Epoch, matchers: &[Address]) {
+        self.fence.raise(at, matchers);
+    }
+
+    /// The layout that fenced it.
+    pub(crate) fn fenced_at(&self) -> Option<Epoch> {
+        self.fence.at()
+    }
+
+    /// A matcher's copy of it ends there.
+    pub(crate) fn hear_cut(&mut self, from: Address, through: Number) {
+        self.fence.hear(from, through);
+    }
+
+    /// Whether it was fenced and is merged to the cut.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.fence.is_reached(self.merged, self.complete)
+    }
+
+    /// Has it wait before the first barrier of a layout from `fenced` on: lanes that this one fenced have not ended.
+    pub(crate) fn wait_for(&mut self, fenced: Option<Epoch>) {
+        let waits = |&(_, mark): &(&Number, &Mark)| match (fenced, *mark) {
+            (Some(fenced), Mark::Barrier(epoch)) => epoch >= fenced,
+            (None, _) | (_, Mark::Close) => false,
+        };
+        let barrier = self.marks.iter().find(waits).map(|(&number, _)| number);
+        self.ceiling = barrier.map_or(Number(u64::MAX), |number| Number(number.0.saturating_sub(1)));
     }
 
     /// The last position put into outboxes.
@@ -202,19 +248,25 @@ impl Lane {
         self.merged
     }
 
-    /// The last position that every slice has judged.
-    pub(crate) const fn complete(&self) -> Number {
-        self.complete
+    /// The last position that every slice has judged and that may be merged.
+    pub(crate) fn complete(&self) -> Number {
+        self.complete.min(self.fence.cut()).min(self.ceiling)
     }
 
     /// The next complete position at which something was found.
     pub(crate) fn next_found(&mut self) -> Option<Number> {
-        self.found.lowest(self.merged).filter(|&number| number <= self.complete)
+        let complete = self.complete();
+        self.found.lowest(self.merged).filter(|&number| number <= complete)
     }
 
     /// Whom the position concerns, a session possibly more than once.
     pub(crate) fn targets_at(&self, number: Number) -> impl Iterator<Item = &Target> {
         self.found.at(number).flat_map(|matched: &Matched| &matched.targets)
+    }
+
+    /// The publication at `number`, which [`Lane::next_found`] gave.
+    pub(crate) fn key_at(&self, number: Number) -> Option<PublicationKey> {
+        self.found.at(number).next().map(|matched| matched.envelope.key)
     }
 
     /// Takes out what was found at `number`, which [`Lane::next_found`] gave.
@@ -224,7 +276,7 @@ impl Lane {
 
     /// Everything up to `through` is in outboxes: frees what it took of the senders' windows.
     pub(crate) fn finish(&mut self, through: Number) {
-        assert!(through <= self.complete, "only complete positions are merged");
+        assert!(through <= self.complete(), "only complete positions are merged");
         assert!(through >= self.merged, "what is merged stays merged");
         self.merged = through;
         while let Some(entry) = self.marks.first_entry().filter(|entry| *entry.key() <= through) {

@@ -21,6 +21,7 @@ mod outbox;
 mod schedule;
 mod session;
 mod sessions;
+mod settled;
 mod statistics;
 #[cfg(test)]
 mod testing;

@@ -8,24 +8,32 @@
 //!        a session that blocks is full
 //!  open ──────────────────────────────▶ holding ── room, detached, or its patience is over ──▶ open
 //! ```
+//! A publication that is in outboxes already, from a lane that was fenced, is passed over.
+//!
 //! Invariant: while holding, nothing is merged on any lane; the lane that is held goes on first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gomera_cluster::position::{LaneId, Number, Position, Vector};
+use gomera_cluster::table::Seeded;
 use gomera_cluster::time::Instant;
 
 use crate::lane::Lane;
 use crate::outbox::Step;
 use crate::sessions::{Admission, Sessions};
+use crate::settled::Settled;
 
 /// How far the shard has merged.
 #[derive(Debug)]
 pub(crate) struct Merger {
+    /// Of all lanes, those that have ended included as long as something of theirs is in an outbox.
     merged: Vector,
+    /// Of the lanes that go on.
+    living: Vector,
     steps: u64,
     state: State,
+    settled: Settled,
 }
 
 /// Whether merging goes on.
@@ -36,8 +44,25 @@ enum State {
 }
 
 impl Merger {
-    pub(crate) fn new() -> Self {
-        Self { merged: Vector::default(), steps: 0, state: State::Open }
+    pub(crate) fn new(hashing: Seeded) -> Self {
+        Self {
+            merged: Vector::default(),
+            living: Vector::default(),
+            steps: 0,
+            state: State::Open,
+            settled: Settled::new(hashing),
+        }
+    }
+
+    /// A lane has ended: no notification's vector names it any more. Says which step was the last that did.
+    pub(crate) fn end(&mut self, lane: LaneId) -> u64 {
+        self.living.remove(lane);
+        self.steps
+    }
+
+    /// Nothing of a lane is in an outbox any more.
+    pub(crate) fn forget(&mut self, lane: LaneId) {
+        self.merged.remove(lane);
     }
 
     /// Everything at or below is in outboxes.
@@ -61,6 +86,10 @@ impl Merger {
             State::Holding { until, .. } if !stirred && now < until => return,
             State::Holding { lane, since, .. } => Some((lane, since)),
         };
+        let fenced = lanes.values().filter(|lane| !lane.has_ended()).filter_map(Lane::fenced_at).min();
+        for lane in lanes.values_mut() {
+            lane.wait_for(fenced);
+        }
         // Made for the first notification: most steps of a quiet lane find nothing.
         let mut step = None;
         let first = held.map(|(lane, _)| lane);
@@ -92,6 +121,13 @@ impl Merger {
         step: &mut Option<Arc<Step>>,
     ) -> Option<Instant> {
         while let Some(number) = lane.next_found() {
+            if let Some(key) = lane.key_at(number)
+                && self.settled.is_repeat(key)
+            {
+                lane.take(number);
+                sessions.statistics.publications_repeated += 1;
+                continue;
+            }
             if sessions.may_block() {
                 match sessions.admit(now, lane.targets_at(number)) {
                     Admission::Go => {}
@@ -102,9 +138,10 @@ impl Merger {
                 }
             }
             let complete = lane.take(number);
+            self.settled.settle(now, complete.envelope.key);
             let step = step.get_or_insert_with(|| {
                 self.steps += 1;
-                Arc::new(Step { number: self.steps, vector: self.merged.clone() })
+                Arc::new(Step { number: self.steps, vector: self.living.clone() })
             });
             sessions.deliver(now, Position { lane: id, number }, complete, step);
         }
@@ -118,6 +155,7 @@ impl Merger {
             sessions.statistics.positions_merged += risen;
             lane.finish(through);
             self.merged.raise(id, through);
+            self.living.raise(id, through);
         }
     }
 }

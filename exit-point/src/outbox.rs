@@ -233,6 +233,11 @@ impl Outbox {
         freed
     }
 
+    /// Whether it holds something of this merge step or one before. What it holds stands in order of steps.
+    pub(crate) fn holds_of(&self, step: u64) -> bool {
+        self.entries.front().is_some_and(|entry| entry.step.number <= step)
+    }
+
     /// The next to send on this attachment, and whether it may have been delivered on an earlier one.
     pub(crate) fn unsent(&self) -> Option<(&Entry, bool)> {
         self.entries.get(self.marks.sent).map(|entry| (entry, self.marks.sent < self.marks.doubtful))

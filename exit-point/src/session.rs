@@ -20,7 +20,7 @@ use gomera_cluster::address::Address;
 use gomera_cluster::credit::{SendCredit, Total};
 use gomera_cluster::identity::{ConnectionId, Generation, Handle, SessionKey};
 use gomera_cluster::layout::SessionSlice;
-use gomera_cluster::position::{Position, Vector};
+use gomera_cluster::position::{LaneId, Position, Vector};
 use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, SlowPolicy};
 use gomera_cluster::time::Instant;
 use gomera_model::timestamp::Timestamp;
@@ -144,6 +144,11 @@ impl Attached {
         let mut credit = SendCredit::default();
         credit.grant(total);
         Self { connection_point, connection, credit, told, told_step: 0 }
+    }
+
+    /// A lane has left `W`.
+    pub(crate) fn forget(&mut self, lane: LaneId) {
+        self.told.remove(lane);
     }
 
     /// Notes that the client is told `position`, merged in `step`. Returns what else of its `W` rises with it.

@@ -7,6 +7,7 @@
 mod acknowledge;
 mod attach;
 mod deliver;
+mod depart;
 mod discard;
 mod end;
 mod flush;
@@ -26,6 +27,7 @@ use gomera_model::timestamp::Timestamp;
 use slab::Slab;
 
 pub(crate) use self::deliver::Admission;
+use self::depart::Departing;
 use self::discard::Discarded;
 use self::end::Forgets;
 use crate::config::Config;
@@ -50,6 +52,7 @@ pub(crate) struct Sessions {
     sweeps: Schedule<Timestamp>,
     forgets: Forgets,
     discarded: Discarded,
+    departing: Departing,
     /// Counts attachments; never falls.
     counter: u64,
     attached: u64,
@@ -86,6 +89,7 @@ impl Sessions {
             sweeps: Schedule::new(),
             forgets: Forgets::default(),
             discarded: Discarded::default(),
+            departing: Departing::new(),
             counter: 0,
             attached: 0,
             blockers: 0,
@@ -153,6 +157,7 @@ impl Sessions {
         let count = |length: usize| u64::try_from(length).expect("a length fits 64 bits");
         self.statistics.sessions = count(self.table.len());
         self.statistics.sessions_attached = self.attached;
+        self.statistics.lanes_departing = count(self.departing.len());
         self.statistics.sessions_forgetting = count(self.forgets.len());
         self.statistics.outbox_bytes = self.accounts.node().bytes();
         self.statistics.outbox_notifications = self.accounts.node().notifications();

@@ -11,6 +11,12 @@ pub struct Statistics {
     pub frames_refused: u64,
     /// Counter: positions merged, over all lanes, those without a match included.
     pub positions_merged: u64,
+    /// Counter: publications passed over because they are in outboxes already, from a lane that was fenced.
+    pub publications_repeated: u64,
+    /// Counter: lanes that were fenced and have ended.
+    pub lanes_cut: u64,
+    /// Gauge: lanes that have ended and of which something is in an outbox.
+    pub lanes_departing: u64,
     /// Counter: notifications put into outboxes.
     pub notifications_merged: u64,
     /// Counter: notifications sent to connection points, repeats included.

@@ -115,15 +115,27 @@ pub(crate) fn matched(number: u64, targets: Vec<Target>) -> Matched {
 }
 
 pub(crate) fn frame(lane: LaneId, slices: &[u16], range: (u64, u64), matched: Vec<Matched>) -> Matches {
+    // Each lane has a publisher of its own.
+    let matched = matched.into_iter().map(|matched| {
+        let mut envelope = (*matched.envelope).clone();
+        envelope.key.instance = Instance(u64::from(lane.0));
+        Matched { envelope: Arc::new(envelope), ..matched }
+    });
     Matches {
         lane,
         class: Class::Live,
         slices: Arc::new(slices.iter().map(|&slice| MatcherSlice(slice)).collect()),
         from: Number(range.0),
         to: Number(range.1),
-        matched,
+        matched: matched.collect(),
         marks: Vec::new(),
     }
+}
+
+/// The same on another lane, by its publisher.
+pub(crate) fn on(lane: LaneId, matches: Matches) -> Matches {
+    let Matches { from, to, matched, .. } = matches;
+    whole(lane, (from.0, to.0), matched)
 }
 
 /// A frame for all slices.

@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, ReceiveCredit};
-use gomera_cluster::layout::Epoch;
+use gomera_cluster::layout::{Epoch, LaneEnd, Layout};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{EntriesCredit, Progress, ToAccessPoint};
-use gomera_cluster::message::exit_point::{Mark, Target};
+use gomera_cluster::message::exit_point::{LaneCut, Mark, Target, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::operation::Outcome;
 use gomera_cluster::position::{LaneId, Number};
@@ -57,6 +57,22 @@ pub struct Lane {
     outcome_bytes: u64,
     outputs: Vec<Output>,
     output_bytes_max: u64,
+    ending: Ending,
+}
+
+/// Whether more entries are to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// They are.
+    Open,
+    /// `Close` is worked off.
+    Closed,
+    /// A layout has dropped it, closed: what is queued ends with its `Close`.
+    Dropped(Epoch),
+    /// A layout has fenced it: the copy ends where it is. Exit points have to be told.
+    Fenced(Epoch),
+    /// They were.
+    Told(Epoch),
 }
 
 impl Lane {
@@ -78,6 +94,7 @@ impl Lane {
             outcome_bytes: 0,
             outputs: ownership.exit_points.iter().map(output).collect(),
             output_bytes_max: config.output_bytes_max,
+            ending: Ending::Open,
         }
     }
 
@@ -96,9 +113,50 @@ impl Lane {
         self.governed = ownership;
     }
 
-    /// The last barrier worked off.
+    /// The last layout whose barrier is worked off, or that needs none here.
     pub fn passed(&self) -> Epoch {
-        self.passed
+        match self.ending {
+            Ending::Open => self.passed,
+            Ending::Closed => Epoch(u64::MAX),
+            Ending::Dropped(at) | Ending::Fenced(at) | Ending::Told(at) => self.passed.max(Epoch(at.0 - 1)),
+        }
+    }
+
+    /// A layout does not have the lane any more.
+    pub fn end(&mut self, layout: &Layout) {
+        if matches!(self.ending, Ending::Dropped(_) | Ending::Fenced(_) | Ending::Told(_)) {
+            return;
+        }
+        self.ending = match layout.ended.get(&self.id) {
+            Some(&(LaneEnd::Closed, at)) => Ending::Dropped(at),
+            Some(&(LaneEnd::Fenced, at)) => Ending::Fenced(at),
+            // Everybody has acted on its end already, this shard by being closed.
+            None => Ending::Dropped(layout.epoch),
+        };
+    }
+
+    /// Tells exit points where the copy of a fenced lane ends, once.
+    pub fn tell_cut(&mut self, may_judge: bool, actions: &mut Vec<Send>) {
+        let Ending::Fenced(at) = self.ending else { return };
+        self.ending = Ending::Told(at);
+        let through = if may_judge { self.received } else { Number(u64::MAX) };
+        for output in &self.outputs {
+            let cut = ToExitPoint::LaneCut(LaneCut { lane: self.id, through });
+            actions.push(Send { to: output.address(), message: Message::ExitPoint(cut) });
+        }
+    }
+
+    /// An exit point wants nothing more.
+    pub fn done(&mut self, from: Address) {
+        if let Some(output) = self.outputs.iter_mut().find(|output| output.address() == from) {
+            output.finish();
+        }
+    }
+
+    /// Whether nothing is left to be done: a layout has ended it, and everything is worked off and told.
+    pub fn is_over(&self) -> bool {
+        let ended = matches!(self.ending, Ending::Dropped(_) | Ending::Told(_));
+        ended && self.queue.is_empty() && self.outputs.iter().all(Output::is_empty)
     }
 
     /// A barrier is worked off.
@@ -215,6 +273,9 @@ impl Lane {
 
     /// A barrier or a close stands at `number`. Without slices to be judged by there is nothing to say to exit points.
     pub fn mark(&mut self, number: Number, mark: Mark) {
+        if mark == Mark::Close && self.ending == Ending::Open {
+            self.ending = Ending::Closed;
+        }
         let slices = &self.governed.active;
         for output in &mut self.outputs {
             if slices.is_empty() {
@@ -236,6 +297,15 @@ impl Lane {
                 output.reach(self.processed, slices);
             }
             frames += output.flush(actions);
+        }
+        match self.ending {
+            Ending::Open | Ending::Closed => {}
+            // Nobody is there to be told.
+            Ending::Dropped(_) | Ending::Fenced(_) | Ending::Told(_) => {
+                self.outcomes.clear();
+                self.outcome_bytes = 0;
+                return frames;
+            }
         }
         let mut tell = |message| actions.push(Send { to: self.writer, message: Message::AccessPoint(message) });
         if self.processed > self.reported {

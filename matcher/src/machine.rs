@@ -107,6 +107,7 @@ impl Matcher {
         let directed = match received.message {
             ToMatcher::Entries(entries) => serving.receive(received.from, entries),
             ToMatcher::MatchesCredit(credit) => serving.grant(received.from, credit),
+            ToMatcher::LaneDone(done) => serving.done(received.from, done.lane),
         };
         if !directed {
             self.statistics.misdirected += 1;

@@ -36,6 +36,7 @@ pub struct Output {
     bytes: u64,
     frame_bytes_max: u64,
     reached: Number,
+    is_finished: bool,
 }
 
 impl Output {
@@ -49,6 +50,7 @@ impl Output {
             bytes: 0,
             frame_bytes_max,
             reached: Number::ZERO,
+            is_finished: false,
         }
     }
 
@@ -62,6 +64,18 @@ impl Output {
         self.bytes
     }
 
+    /// The exit point wants nothing more, ever.
+    pub fn finish(&mut self) {
+        self.is_finished = true;
+        self.pending.clear();
+        self.bytes = 0;
+    }
+
+    /// Whether everything is sent.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// The exit point lets so much be sent.
     pub fn grant(&mut self, total: Total) {
         self.credit.grant(total);
@@ -69,7 +83,9 @@ impl Output {
 
     /// Everything up to `through` is judged against `slices`.
     pub fn reach(&mut self, through: Number, slices: &Arc<SliceSet>) {
-        if through > self.reached {
+        if self.is_finished {
+            self.pass(through);
+        } else if through > self.reached {
             self.open(through, slices);
         }
     }
@@ -83,6 +99,9 @@ impl Output {
     pub fn push(&mut self, number: Number, envelope: &Arc<Envelope>, target: Target, slices: &Arc<SliceSet>) {
         /// A target with one handle, as [`Matches::cost`] counts it.
         const TARGET_BYTES: u64 = 48;
+        if self.is_finished {
+            return self.pass(number);
+        }
         let mut bytes = TARGET_BYTES + 8 * u64::try_from(target.handles.len()).expect("a length fits 64 bits");
         let pending = self.open(number, slices);
         match pending.matches.matched.last_mut() {
@@ -98,6 +117,9 @@ impl Output {
 
     /// A barrier or a close stands at `number`. What comes after it may be judged against other slices.
     pub fn mark(&mut self, number: Number, mark: Mark, slices: &Arc<SliceSet>) {
+        if self.is_finished {
+            return self.pass(number);
+        }
         self.open(number, slices).matches.marks.push((number, mark));
     }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
-use gomera_cluster::layout::{Epoch, Layout, MatcherSlice};
+use gomera_cluster::layout::{Epoch, LaneEnd, Layout, MatcherSlice};
 use gomera_cluster::machine::Send;
-use gomera_cluster::message::exit_point::Mark;
+use gomera_cluster::message::Message;
+use gomera_cluster::message::exit_point::{LaneCut, Mark, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::operation::Operation;
 use gomera_cluster::position::{LaneId, Number, Vector};
@@ -30,6 +31,8 @@ pub struct Serving {
     ownership: Arc<Ownership>,
     /// What layouts say whose barriers some lane has not passed, the latest included.
     coming: BTreeMap<Epoch, Arc<Ownership>>,
+    /// Lanes that were opened and fenced by layouts of which only a later one came here: nothing of them is here.
+    never_known: Vec<LaneId>,
     lanes: BTreeMap<LaneId, Lane>,
     /// Per lane, the last number worked off; the lane in hand may be further.
     judged: Vector,
@@ -43,6 +46,7 @@ impl Serving {
         let mut serving = Self {
             ownership: Arc::new(Ownership::new(layout, address)),
             coming: BTreeMap::new(),
+            never_known: Vec::new(),
             lanes: BTreeMap::new(),
             judged: Vector::default(),
             subscriptions: Subscriptions::new(config),
@@ -57,7 +61,7 @@ impl Serving {
     /// Takes a newer layout over. What it says of slices counts in each lane from its barrier on.
     ///
     /// # Panics
-    /// If it gives sessions to others, or ends lanes: that is not decided here yet, so no coordinator commits it.
+    /// If it gives sessions to others: that is not decided here yet, so no coordinator commits it.
     pub fn govern(&mut self, layout: Arc<Layout>, address: Address) {
         let epoch = layout.epoch;
         let ownership = Arc::new(Ownership::new(layout, address));
@@ -66,19 +70,52 @@ impl Serving {
             "layout {} has other exit points than the one before",
             epoch.0
         );
-        for id in self.lanes.keys() {
-            assert!(ownership.layout().lanes.contains_key(id), "layout {} ends lane {id} without its Close", epoch.0);
+        for (id, lane) in &mut self.lanes {
+            if !ownership.layout().lanes.contains_key(id) {
+                lane.end(ownership.layout());
+            }
         }
+        let known = self.ownership.layout().epoch;
+        let ended = ownership.layout().ended.iter().filter(|&(id, _)| !self.lanes.contains_key(id));
+        let fenced = ended.filter(|&(_, &(end, at))| end == LaneEnd::Fenced && at > known);
+        self.never_known.extend(fenced.map(|(&id, _)| id));
         self.coming.insert(epoch, ownership.clone());
         self.ownership = ownership;
         self.open_lanes();
         self.judge_by_lanes();
     }
 
-    /// The latest layout whose barrier every lane has passed.
+    /// The latest layout whose barrier every lane has passed, or with which it ended.
     pub fn acted(&self) -> Epoch {
         let latest = self.ownership.layout().epoch;
-        self.lanes.values().map(|lane| lane.passed()).min().unwrap_or(latest).min(latest)
+        self.lanes.values().map(Lane::passed).min().unwrap_or(latest).min(latest)
+    }
+
+    /// An exit point wants nothing more of a lane that was fenced; whether the lane is known.
+    pub fn done(&mut self, from: Address, lane: LaneId) -> bool {
+        let lane = self.lanes.get_mut(&lane);
+        let known = lane.is_some();
+        if let Some(lane) = lane {
+            lane.done(from);
+        }
+        known
+    }
+
+    /// Says where the copies of fenced lanes end.
+    fn tell_cuts(&mut self, actions: &mut Vec<Send>) {
+        let Self { lanes, coming, ownership, never_known, .. } = self;
+        for lane in never_known.drain(..) {
+            for &to in &ownership.exit_points {
+                let cut = ToExitPoint::LaneCut(LaneCut { lane, through: Number::ZERO });
+                actions.push(Send { to, message: Message::ExitPoint(cut) });
+            }
+        }
+        for lane in lanes.values_mut() {
+            // What governs it later may have this shard judge what it does not judge now.
+            let judges = |by: &Arc<Ownership>| !by.active.is_empty();
+            let may_judge = judges(lane.governed()) || coming.values().any(judges);
+            lane.tell_cut(may_judge, actions);
+        }
     }
 
     /// Has the subscriptions know which slices lanes are judged by, and which are held at all.
@@ -211,11 +248,22 @@ impl Serving {
     /// Sends what can be sent now, and reads the gauges.
     pub fn flush(&mut self, statistics: &mut Statistics, actions: &mut Vec<Send>) {
         (statistics.output_bytes, statistics.input_frames, statistics.input_bytes) = (0, 0, 0);
+        self.tell_cuts(actions);
         for lane in self.lanes.values_mut() {
             statistics.frames += lane.flush(actions);
             statistics.output_bytes += lane.output_bytes();
             statistics.input_frames += count(lane.queued());
             statistics.input_bytes += lane.queued_bytes();
+        }
+        let lanes = self.lanes.len();
+        self.lanes.retain(|_, lane| !lane.is_over());
+        if self.lanes.len() < lanes {
+            for id in self.judged.iter().map(|at| at.lane).collect::<Vec<_>>() {
+                if !self.lanes.contains_key(&id) {
+                    self.judged.remove(id);
+                }
+            }
+            self.judge_by_lanes();
         }
         statistics.subscriptions = count(self.subscriptions.len());
         statistics.subscription_bytes = self.subscriptions.bytes();

@@ -106,6 +106,7 @@ impl Decoder {
             | Wire::Progress(_)
             | Wire::EntriesCredit(_)
             | Wire::Merged(_)
+            | Wire::LeaveLane(_)
             | Wire::Forget(_) => Message::AccessPoint(access_point::decode(self, message)?),
             Wire::PublisherOpened(_)
             | Wire::PublisherSuperseded(_)
@@ -117,8 +118,11 @@ impl Decoder {
             | Wire::AttachRefused(_)
             | Wire::Notifications(_)
             | Wire::Ended(_) => Message::ConnectionPoint(connection_point::decode(self, message)?),
-            Wire::Entries(_) | Wire::MatchesCredit(_) => Message::Matcher(matcher::decode(self, message)?),
+            Wire::Entries(_) | Wire::MatchesCredit(_) | Wire::LaneDone(_) => {
+                Message::Matcher(matcher::decode(self, message)?)
+            }
             Wire::Matches(_)
+            | Wire::LaneCut(_)
             | Wire::Attach(_)
             | Wire::Detach(_)
             | Wire::Acknowledge(_)

@@ -137,6 +137,7 @@ fn to_access_point(names: &Names, message: &ToAccessPoint) -> String {
             format!("entries-credit lane {} {} {}", credit.lane, class(credit.class), credit.total.0)
         }
         ToAccessPoint::Merged(merged) => format!("merged lane {} through {}", merged.lane, merged.through.0),
+        ToAccessPoint::LeaveLane(leave) => format!("leave-lane {}", leave.lane),
         ToAccessPoint::Forget(forget) => format!(
             "forget lane {} {} g{}",
             forget.lane,
@@ -164,6 +165,7 @@ fn to_matcher(names: &Names, message: &ToMatcher) -> String {
             to.0,
             list(entries, |(number, one)| format!("{}: {}", number.0, entry(names, one)))
         ),
+        ToMatcher::LaneDone(done) => format!("lane-done {}", done.lane),
         ToMatcher::MatchesCredit(credit) => {
             format!("matches-credit lane {} {} {}", credit.lane, class(credit.class), credit.total.0)
         }
@@ -201,6 +203,7 @@ fn to_exit_point(names: &Names, message: &ToExitPoint) -> String {
                 format!(" marks {shown}")
             }
         ),
+        ToExitPoint::LaneCut(cut) => format!("lane-cut {} through {}", cut.lane, cut.through.0),
         ToExitPoint::Attach(attach) => format!(
             "attach {} connection {} term {} resume {} credit {}",
             attach.name,

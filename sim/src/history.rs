@@ -72,8 +72,10 @@ pub struct Publication {
     pub expires_after: Option<Duration>,
     /// It uses the sequence of this earlier publication: must have no effect, unless that was refused itself.
     pub impostor_of: Option<PublicationIndex>,
-    /// Where it stands, once an access point has said so.
+    /// Where it stands, once an access point has said so; nowhere certain if it stands in several lanes.
     pub position: Option<Position>,
+    /// Everywhere it stands: in more than one lane if one of them was fenced, or another one took over in between.
+    pub positions: Vec<Position>,
 }
 
 /// A notification that a client received.

@@ -88,7 +88,7 @@ impl<'a> JudgedLife<'a> {
         for (number, publication) in self.history.publications.iter().enumerate() {
             let index = PublicationIndex(number);
             let receptions = received.get(&index).map(Vec::as_slice).unwrap_or_default();
-            let reachable = publication.acknowledged.is_some() || publication.position.is_some();
+            let reachable = publication.acknowledged.is_some() || !publication.positions.is_empty();
             if receptions.is_empty() && !reachable {
                 continue;
             }
@@ -142,18 +142,18 @@ impl<'a> JudgedLife<'a> {
             account.expired += 1;
             return Ok(());
         }
-        let Some(position) = publication.position else {
+        let Some(&position) = publication.positions.last() else {
             let what = format!("{} was acknowledged and never stood in a lane", index.name());
             return Err(self.violation(Promise::Delivery, Some(index), what));
         };
-        if gaps.cover(position) {
+        if publication.positions.iter().any(|&position| gaps.cover(position)) {
             account.given_up += 1;
             return Ok(());
         }
         // A session that ended took its outbox with it; but what its `W` passed over is owed nevertheless.
         let due = match self.life.standing {
             Standing::Going => true,
-            Standing::Over => self.life.reached.covers(position),
+            Standing::Over => publication.position.is_some_and(|position| self.life.reached.covers(position)),
         } && publication.sent > self.life.in_doubt_until;
         if !due {
             return Ok(());

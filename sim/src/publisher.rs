@@ -314,6 +314,7 @@ impl Publisher {
             expires_after,
             impostor_of,
             position: None,
+            positions: Vec::new(),
         })
     }
 

@@ -18,6 +18,7 @@
 //! stall E0 200ms                         a machine; `stall A0 M1 200ms`: a link
 //! crash C0                               a connection point; `pause C0 1s`: it is taken for dead and wakes up
 //! layout without C0                      committed, known to all at once; `layout with C1`, one of `joining=N` of the cluster
+//!                                        (`A1`, of `joining-access=N`: layout by layout, as far as machines report)
 //! wait 50ms                              lets time pass; `settle` until nothing is under way
 //! ```
 

@@ -55,6 +55,8 @@ pub struct Stage {
     pub leaving: Vec<NodeIndex>,
     /// Connection points that stopped or were dropped, and since when the cluster may act on that.
     pub unsure: BTreeMap<NodeIndex, Instant>,
+    /// Whether a lane was fenced so far: what was under way on it is asked for again, and may have been in force before.
+    pub has_fenced: bool,
     /// Of 1000 subscribers whose connection point stopped, those that never come back.
     pub deserters: u64,
     /// Of 1000 clients that are asked to move, those that do not.

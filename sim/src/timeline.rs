@@ -9,7 +9,7 @@
 
 use std::ops::RangeInclusive;
 
-use gomera_cluster::position::{Position, Vector};
+use gomera_cluster::position::{Number, Position, Vector};
 use gomera_cluster::time::Instant;
 
 /// What a change does to a state.
@@ -35,9 +35,21 @@ pub enum Answer {
         at: Instant,
         /// From the next positions on it surely decides.
         in_force_after: Vector,
+        /// Whether the state before surely decides up to these positions.
+        precision: Precision,
     },
     /// It had no effect.
     Without,
+}
+
+/// How much positions say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// The new state decides from the next ones on, and the one before up to these.
+    Exact,
+    /// The new state decides from the next ones on at the latest: the change may have been asked for again, on another lane, and have
+    /// been in force by then.
+    AtTheLatest,
 }
 
 /// Names a change within its life.
@@ -191,10 +203,12 @@ impl<C: Change> Judge<'_, C> {
         let mut last = 0;
         for (index, step) in self.steps.iter().enumerate() {
             let (in_force, judged_before) = match &step.answer {
-                Answer::Applied { at, in_force_after } => {
-                    let covered = moment.position.map(|position| in_force_after.covers(position));
+                Answer::Applied { at, in_force_after, precision } => {
+                    // A lane that the answer does not name had ended, or begins with the new state: nothing is said of it.
+                    let named = moment.position.filter(|position| in_force_after.get(position.lane) > Number::ZERO);
+                    let covered = named.map(|position| in_force_after.covers(position));
                     let in_force = *at < moment.sent || covered == Some(false);
-                    (in_force, C::DECIDED_BY_ONE && covered == Some(true))
+                    (in_force, C::DECIDED_BY_ONE && *precision == Precision::Exact && covered == Some(true))
                 }
                 Answer::Unknown | Answer::Without => (false, false),
             };
@@ -244,6 +258,7 @@ mod tests {
         for (ticket, &(requested, answered)) in (1_u32..).zip(steps) {
             let answer = answered.map_or(Answer::Unknown, |answered| Answer::Applied {
                 at: at(answered),
+                precision: Precision::Exact,
                 in_force_after: [Position {
                     lane: gomera_cluster::position::LaneId(0),
                     number: gomera_cluster::position::Number(u64::MAX),

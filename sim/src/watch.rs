@@ -96,11 +96,17 @@ impl Watch {
                 for (number, entry) in &entries.entries {
                     match entry {
                         Entry::Publication(envelope) => {
-                            stands(history, &envelope.content, Position { lane: entries.lane, number: *number })?;
+                            stands(
+                                history,
+                                tally,
+                                &envelope.content,
+                                Position { lane: entries.lane, number: *number },
+                            )?;
                             self.merging.taken(entries.lane, *number, envelope.key);
                         }
                         Entry::Barrier(_) => tally.count(Transition::BarrierWritten),
-                        Entry::Operation(_) | Entry::Close => {}
+                        Entry::Close => tally.count(Transition::CloseWritten),
+                        Entry::Operation(_) => {}
                     }
                 }
                 // A frame starts only with credit left; it may overdraw by what it holds.
@@ -122,11 +128,13 @@ impl Watch {
                 ToAccessPoint::OpenPublisher(_)
                 | ToAccessPoint::Progress(_)
                 | ToAccessPoint::EntriesCredit(_)
+                | ToAccessPoint::LeaveLane(_)
                 | ToAccessPoint::Forget(_),
             )
-            | Message::Matcher(ToMatcher::MatchesCredit(_))
+            | Message::Matcher(ToMatcher::MatchesCredit(_) | ToMatcher::LaneDone(_))
             | Message::ExitPoint(
-                ToExitPoint::Attach(_)
+                ToExitPoint::LaneCut(_)
+                | ToExitPoint::Attach(_)
                 | ToExitPoint::Detach(_)
                 | ToExitPoint::Acknowledge(_)
                 | ToExitPoint::SessionCredit(_)
@@ -251,11 +259,13 @@ impl Watch {
                 | ToAccessPoint::Operate(_)
                 | ToAccessPoint::Progress(_)
                 | ToAccessPoint::Merged(_)
+                | ToAccessPoint::LeaveLane(_)
                 | ToAccessPoint::Forget(_),
             )
-            | Message::Matcher(ToMatcher::Entries(_))
+            | Message::Matcher(ToMatcher::Entries(_) | ToMatcher::LaneDone(_))
             | Message::ExitPoint(
                 ToExitPoint::Matches(_)
+                | ToExitPoint::LaneCut(_)
                 | ToExitPoint::Acknowledge(_)
                 | ToExitPoint::EndSession(_)
                 | ToExitPoint::Forgotten(_),
@@ -337,17 +347,21 @@ fn without_credit(frame: &Frame, what: String) -> Violation {
     }
 }
 
-fn stands(history: &mut History, content: &[u8], at: Position) -> Result<(), Violation> {
+fn stands(history: &mut History, tally: &mut Tally, content: &[u8], at: Position) -> Result<(), Violation> {
     let Some(index) = PublicationIndex::of(content) else {
         return Ok(());
     };
     let publication = history.publication(index);
-    match publication.position {
+    if publication.positions.contains(&at) {
+        return Ok(());
+    }
+    match publication.positions.iter().find(|known| known.lane == at.lane).copied() {
         None => {
-            publication.position = Some(at);
+            publication.positions.push(at);
+            publication.position = (publication.positions.len() == 1).then_some(at);
+            tally.add(Transition::StoodTwice, u64::from(publication.positions.len() > 1));
             Ok(())
         }
-        Some(known) if known == at => Ok(()),
         Some(known) => Err(Violation {
             promise: Promise::Delivery,
             what: format!(

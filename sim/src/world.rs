@@ -120,6 +120,7 @@ impl World {
             points,
             leaving: Vec::new(),
             unsure: BTreeMap::new(),
+            has_fenced: false,
             deserters: plan.points.deserters,
             stubborn: plan.points.stubborn,
             random: random.fork(),

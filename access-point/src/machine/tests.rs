@@ -1,7 +1,9 @@
 //! Claims about the shard as a whole: the gate, its lanes, generations.
 
 use gomera_cluster::identity::{ConnectionId, Instance};
+use gomera_cluster::layout::LaneState;
 use gomera_cluster::message::Message;
+use gomera_cluster::message::access_point::LeaveLane;
 use gomera_cluster::message::matcher::{Entry, ToMatcher};
 use gomera_cluster::position::Number;
 
@@ -127,4 +129,67 @@ fn a_connection_point_that_a_layout_drops_gets_nothing_more_and_its_share_of_cre
     };
     assert!(told.iter().any(|(to, message)| *to == address(5, 0) && is_opened(message)), "{told:?}");
     assert!(told.iter().all(|(to, _)| *to != CONNECTION_POINT), "{told:?}");
+}
+
+/// The layout in which lane 1 drains.
+fn draining(epoch: u64) -> Arc<Layout> {
+    let mut draining = Layout::clone(&layout(1));
+    draining.epoch = Epoch(epoch);
+    draining.lanes.get_mut(&LaneId(1)).expect("it is there").state = LaneState::Draining;
+    Arc::new(draining)
+}
+
+fn entries(told: &[(Address, Message)], lane: u32) -> Vec<Entry> {
+    let mut all = Vec::new();
+    for (_, message) in told {
+        if let Message::Matcher(ToMatcher::Entries(entries)) = message
+            && entries.lane == LaneId(lane)
+        {
+            all.extend(entries.entries.iter().map(|(_, entry)| entry.clone()));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_lane_that_drains_is_closed_when_every_connection_point_has_left_and_takes_nothing_then() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1)));
+    let credit = EntriesCredit { lane: LaneId(1), class: Class::Live, total: Total(u64::MAX) };
+    tell(&mut machine, address(3, 0), 1, ToAccessPoint::EntriesCredit(credit));
+    machine.handle(Instant::ZERO, NodeEvent::Layout(draining(2)));
+    let leave = |machine: &mut AccessPoint, from| {
+        tell(machine, from, 2, ToAccessPoint::LeaveLane(LeaveLane { lane: LaneId(1) }));
+    };
+    leave(&mut machine, CONNECTION_POINT);
+    tell(&mut machine, address(5, 0), 1, publish(1, 1));
+    let before = told(&mut machine);
+    assert!(matches!(entries(&before, 1)[..], [Entry::Barrier(_), Entry::Barrier(_), Entry::Publication(_)]));
+    leave(&mut machine, address(5, 0));
+    assert!(matches!(entries(&told(&mut machine), 1)[..], [Entry::Close]));
+    machine.handle(Instant::ZERO, NodeEvent::Layout(draining(3)));
+    tell(&mut machine, address(5, 0), 3, publish(1, 2));
+    let after = told(&mut machine);
+    assert!(entries(&after, 1).is_empty(), "nothing follows the end, barriers neither");
+    assert_eq!(machine.report().barriers[&LaneId(1)], Epoch(3), "nothing is written there by an older layout");
+    let is_refused = |message: &Message| matches!(message, Message::ConnectionPoint(ToConnectionPoint::Refused(refused)) if refused.reason == Refusal::Lane);
+    assert!(after.iter().any(|(to, message)| *to == address(5, 0) && is_refused(message)), "{after:?}");
+    let mut without = Layout::clone(&draining(4));
+    without.lanes.remove(&LaneId(1));
+    machine.handle(Instant::ZERO, NodeEvent::Layout(Arc::new(without)));
+    assert_eq!(machine.report().barriers.keys().copied().collect::<Vec<_>>(), [LaneId(2)]);
+}
+
+#[test]
+fn whom_a_layout_does_not_name_writes_nothing_any_more() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1)));
+    told(&mut machine);
+    let mut without = Layout::clone(&layout(1));
+    (without.epoch, without.lanes) = (Epoch(2), BTreeMap::new());
+    without.members.remove(&WRITER.node);
+    machine.handle(Instant::ZERO, NodeEvent::Layout(Arc::new(without)));
+    tell(&mut machine, CONNECTION_POINT, 2, publish(1, 1));
+    assert!(told(&mut machine).iter().all(|(_, message)| !matches!(message, Message::Matcher(_))));
+    assert!(machine.report().barriers.is_empty());
 }

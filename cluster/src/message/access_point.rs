@@ -24,6 +24,8 @@ pub enum ToAccessPoint {
     EntriesCredit(EntriesCredit),
     /// From an exit point: how far all its sessions have merged a lane.
     Merged(Merged),
+    /// From a connection point: nothing more comes from it on a lane that drains.
+    LeaveLane(LeaveLane),
     /// From an active exit point: a session ended; sequence a `Forget` for it.
     Forget(Forget),
 }
@@ -116,6 +118,14 @@ pub struct EntriesCredit {
     pub class: Class,
     /// The total.
     pub total: Total,
+}
+
+/// Nothing more comes from this connection point on a lane: its publishers and sessions have moved off, and everything that they
+/// sent there is answered. Said once, of a lane that drains.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaveLane {
+    /// The lane.
+    pub lane: LaneId,
 }
 
 /// How far an exit-point shard has merged a lane. Cumulative. Needs no credit.

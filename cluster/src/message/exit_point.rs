@@ -16,6 +16,8 @@ use crate::session::{Attempt, SessionOptions};
 pub enum ToExitPoint {
     /// From a matcher: a range of a lane is judged against some slices.
     Matches(Matches),
+    /// From a matcher: where its copy of a fenced lane ends.
+    LaneCut(LaneCut),
     /// From a connection point: a client attaches to a session.
     Attach(Attach),
     /// From a connection point: an attachment's connection is gone.
@@ -64,6 +66,16 @@ impl Matches {
         };
         self.matched.iter().map(|matched| matched.envelope.cost() + targets(matched)).sum::<u64>().max(1)
     }
+}
+
+/// Where a matcher shard's copy of a fenced lane ends. Needs no credit, and may overtake matches that wait for some.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneCut {
+    /// The lane.
+    pub lane: LaneId,
+    /// The last number that it has, and will judge by all slices that are its own there; the highest number of all if nothing
+    /// after what it has told already is its own to judge.
+    pub through: Number,
 }
 
 /// What stands in a lane beside publications and operations.

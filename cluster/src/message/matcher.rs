@@ -15,6 +15,8 @@ pub enum ToMatcher {
     Entries(Entries),
     /// From an exit point: it may be sent this much about a lane.
     MatchesCredit(MatchesCredit),
+    /// From an exit point: a lane that was fenced has ended there; nothing more of it is wanted.
+    LaneDone(LaneDone),
 }
 
 /// A run of a lane as one matcher shard has to see it: numbers that are not listed hold nothing for this shard, and are
@@ -66,6 +68,13 @@ impl Entry {
             Self::Barrier(_) | Self::Close => MARK_BYTES,
         }
     }
+}
+
+/// A lane that was fenced has ended at an exit-point shard.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneDone {
+    /// The lane.
+    pub lane: LaneId,
 }
 
 /// What an exit-point shard lets be sent about a lane in a class, since the link began.

@@ -4,6 +4,7 @@ mod attaching;
 mod layouts;
 mod leaving;
 mod limits;
+mod moving;
 mod notifying;
 mod operating;
 mod publishing;

@@ -30,8 +30,15 @@ impl Publishers {
         publisher.standing = Standing::Open(opened.lane, opened.generation);
         around.timers.cancel(Timer::Wait(opened.connection));
         let PublisherOpened { sequenced, acknowledged, .. } = opened;
-        around.output.reply(opened.connection, ClientReply::PublisherOpened { sequenced, acknowledged });
-        self.settle(around, opened.connection, acknowledged);
+        if publisher.is_introduced {
+            if self.settle(around, opened.connection, acknowledged) {
+                around.output.acknowledge(opened.connection, acknowledged);
+            }
+        } else {
+            publisher.is_introduced = true;
+            around.output.reply(opened.connection, ClientReply::PublisherOpened { sequenced, acknowledged });
+            self.settle(around, opened.connection, acknowledged);
+        }
         if let Some(publisher) = self.by_connection.get_mut(&opened.connection) {
             queue(lanes, opened.connection, publisher);
         }
@@ -48,7 +55,7 @@ impl Publishers {
     }
 
     /// Publications that every exit point has merged.
-    pub fn acknowledged(&mut self, around: &mut Surroundings, acknowledged: &Acknowledged) {
+    pub fn acknowledged(&mut self, around: &mut Surroundings, lanes: &mut Lanes, acknowledged: &Acknowledged) {
         for entry in &acknowledged.through {
             let standing = Standing::Open(acknowledged.lane, entry.generation);
             match self.find(entry.publisher, entry.instance, standing) {
@@ -56,6 +63,7 @@ impl Publishers {
                     if self.settle(around, connection, entry.sequence) {
                         around.output.acknowledge(connection, entry.sequence);
                     }
+                    self.move_on(around, lanes, connection);
                 }
                 None => around.statistics.messages_stale += 1,
             }
@@ -81,7 +89,10 @@ impl Publishers {
             Refusal::Publishers(limit) => self.close(around, lanes, connection, failure::publishers(limit)),
             // Were only this publication refused, those sent after it would be taken, and it could never be sent again.
             Refusal::Lane => self.close(around, lanes, connection, failure::lane_ended()),
-            Refusal::Reused | Refusal::OutOfRange => self.refuse(around, connection, sequence, reason),
+            Refusal::Reused | Refusal::OutOfRange => {
+                self.refuse(around, connection, sequence, reason);
+                self.move_on(around, lanes, connection);
+            }
         }
     }
 

@@ -6,6 +6,9 @@
 //!        ▼                                          ▼                           ▼ window overrun
 //!      closed                                     closed                      closed
 //! ```
+//! A layout may give it another lane. It goes on there, with everything that the lane before has not acknowledged: at once, and flagged, if
+//! that lane has ended; else when what it sent there is acknowledged, and nothing more is sent before.
+//!
 //! Publications are taken in every state and sent in the last one. Invariant: what is in the window was never refused, and is
 //! acknowledged or handed back to the client (by the end of the connection) exactly once.
 
@@ -80,6 +83,10 @@ pub(crate) struct Publisher {
     pub numbering: Numbering,
     /// How far it is with its lane.
     pub standing: Standing,
+    /// Whether its client was told that it is open.
+    pub is_introduced: bool,
+    /// Whether it is to go on on another lane as soon as what it sent is acknowledged.
+    pub is_moving: bool,
     /// What is unacknowledged.
     pub window: Window,
     /// Why nothing more is read from it, if so.
@@ -163,6 +170,8 @@ mod tests {
             instance: Instance(7),
             numbering,
             standing: Standing::AwaitingLane,
+            is_introduced: false,
+            is_moving: false,
             window: Window::default(),
             brake: Brake::default(),
             rate: None,

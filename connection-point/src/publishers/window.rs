@@ -67,6 +67,19 @@ impl Window {
         cost
     }
 
+    /// Whether something was sent that is not acknowledged.
+    pub fn has_sent(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// The lane it was sent to has ended: all of it goes again, flagged.
+    pub fn send_again(&mut self) {
+        for kept in self.kept.iter_mut().take(self.sent) {
+            kept.resent = true;
+        }
+        self.sent = 0;
+    }
+
     /// Drops everything up to a sequence; says how many that were.
     pub fn acknowledge(&mut self, through: Sequence) -> u64 {
         let mut acknowledged = 0;

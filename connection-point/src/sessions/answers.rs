@@ -14,6 +14,7 @@ use gomera_cluster::publication::Envelope;
 
 use super::operations::Outstanding;
 use super::requests::OPERATIONS_COST_MAX;
+use super::sending::queue;
 use super::session::Ending;
 use super::{Farewell, Sessions};
 use crate::brake::Reason;
@@ -24,7 +25,7 @@ use crate::surroundings::Surroundings;
 
 impl Sessions {
     /// An operation is in force, or why not.
-    pub fn completed(&mut self, around: &mut Surroundings, completed: Completed) {
+    pub fn completed(&mut self, around: &mut Surroundings, lanes: &mut Lanes, completed: Completed) {
         let Completed { session: key, version, position: _, outcome } = completed;
         let found = self.by_session.get(&key).and_then(|&connection| {
             let session = self.by_connection.get_mut(&connection)?;
@@ -45,6 +46,8 @@ impl Sessions {
         {
             session.brake.release(Reason::Operations, connection, &mut around.output);
         }
+        // Those behind it may have waited for it, to go on on another lane.
+        queue(around, lanes, connection, session);
         answer(around, connection, outstanding, outcome);
     }
 
@@ -113,6 +116,8 @@ fn answer(around: &mut Surroundings, connection: ConnectionId, outstanding: Outs
                 return;
             }
         }
+        // What it found the first time it was applied, if it was, is not known.
+        Outcome::NotFound if outstanding.is_again => failure::operation_overtaken(),
         Outcome::NotFound => failure::subscription_not_found(outstanding.subject.as_deref()),
         Outcome::LimitExceeded(excess) => {
             let filter = match outstanding.change() {
@@ -126,6 +131,7 @@ fn answer(around: &mut Surroundings, connection: ConnectionId, outstanding: Outs
             };
             failure::limit(excess, filter)
         }
+        Outcome::Superseded if outstanding.is_again => failure::operation_overtaken(),
         Outcome::Superseded => failure::operation_superseded(),
     };
     around.output.fail(connection, request, failure);

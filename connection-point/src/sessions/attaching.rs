@@ -187,7 +187,7 @@ impl Sessions {
         }
         session.phase = Phase::Attached(Attachment { exit_point: from, slice, term, generation, operations });
         let lane = around.layout.as_deref().and_then(|layout| layout.lane_of_session(key));
-        join_lane(lanes, session, lane);
+        join_lane(around, lanes, session, lane);
         queue(around, lanes, connection, session);
         send_acknowledgement(around, session);
         if let Ending::Asked(_) = session.ending {

@@ -30,6 +30,8 @@ pub(crate) struct Outstanding {
     pub subject: Option<Arc<str>>,
     /// What it counts.
     pub cost: u64,
+    /// Whether it was sent to a lane that has ended.
+    pub is_again: bool,
     counter: u64,
     operation: Arc<Operation>,
 }
@@ -57,6 +59,8 @@ pub(crate) struct Operations {
     sent: usize,
     /// The lane they go to; `None` while the layout has no open lane.
     pub lane: Option<LaneId>,
+    /// The lane they are to go to: as soon as what was sent to the one before is answered.
+    pub destination: Option<LaneId>,
     /// The place among those that wait to send on that lane.
     pub turn: Option<Ticket>,
 }
@@ -72,6 +76,7 @@ impl Operations {
             outstanding: VecDeque::new(),
             sent: 0,
             lane: None,
+            destination: None,
             turn: None,
         }
     }
@@ -84,6 +89,11 @@ impl Operations {
     /// Whether something was not sent yet.
     pub fn has_unsent(&self) -> bool {
         self.sent < self.outstanding.len()
+    }
+
+    /// Whether something was sent that is not answered.
+    pub fn has_sent(&self) -> bool {
+        self.sent > 0
     }
 
     /// Gives a draft its version and, if it puts a subscription, a handle. It waits to be sent then.
@@ -104,6 +114,7 @@ impl Operations {
             request,
             subject,
             cost: operation.cost(),
+            is_again: false,
             counter: self.counter,
             operation: Arc::new(operation),
         });
@@ -125,6 +136,9 @@ impl Operations {
 
     /// The lane they were sent to is gone: all go again. Applying one twice is harmless.
     pub fn send_again(&mut self) {
+        for outstanding in self.outstanding.iter_mut().take(self.sent) {
+            outstanding.is_again = true;
+        }
         self.sent = 0;
     }
 

@@ -53,7 +53,12 @@ impl Sessions {
 /// Lets an attached session with an unsent operation wait for its turn on its lane; or for a lane, but not for ever.
 pub(super) fn queue(around: &mut Surroundings, lanes: &mut Lanes, connection: ConnectionId, session: &mut Session) {
     let Some(Attachment { operations, .. }) = session.attachment_mut() else { return };
-    if operations.turn.is_some() || !operations.has_unsent() {
+    if operations.lane != operations.destination && !operations.has_sent() {
+        around.statistics.sessions_moved += u64::from(operations.lane.is_some());
+        operations.lane = operations.destination;
+    }
+    // What was sent on the lane before comes first.
+    if operations.turn.is_some() || !operations.has_unsent() || operations.lane != operations.destination {
         return;
     }
     match operations.lane.and_then(|lane| lanes.get_mut(lane)) {
@@ -68,21 +73,33 @@ pub(super) fn queue(around: &mut Surroundings, lanes: &mut Lanes, connection: Co
     }
 }
 
-/// Operations go to this lane from now on; what was sent to one that has gone, goes again.
-pub(super) fn join_lane(lanes: &mut Lanes, session: &mut Session, lane: Option<LaneId>) {
+/// Operations are to go to this lane: at once those that were sent to one that has ended; others when those before are answered, so that
+/// they keep their order. Without any open lane they stay where they are.
+pub(super) fn join_lane(
+    around: &mut Surroundings,
+    lanes: &mut Lanes,
+    session: &mut Session,
+    destination: Option<LaneId>,
+) {
     let Some(Attachment { operations, .. }) = session.attachment_mut() else { return };
-    if operations.lane == lane {
-        return;
-    }
-    if let Some(before) = operations.lane {
-        if lanes.writer(before).is_none() {
+    let before = operations.lane;
+    match before {
+        Some(before) if lanes.writer(before).is_none() => {
+            around.statistics.sessions_fenced += u64::from(operations.has_sent());
             operations.send_again();
+            operations.turn = None;
+            (operations.lane, operations.destination) = (destination, destination);
         }
-        if let Some(turn) = operations.turn.take() {
-            lanes.leave_operations(before, turn);
+        Some(before) => {
+            operations.destination = Some(destination.unwrap_or(before));
+            if operations.destination != Some(before)
+                && let Some(turn) = operations.turn.take()
+            {
+                lanes.leave_operations(before, turn);
+            }
         }
+        None => (operations.lane, operations.destination) = (destination, destination),
     }
-    operations.lane = lane;
 }
 
 pub(super) fn send_acknowledgement(around: &mut Surroundings, session: &mut Session) {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::{Generation, SessionKey, Tenant, Term};
 use gomera_cluster::layout::SessionSlice;
-use gomera_cluster::position::Vector;
+use gomera_cluster::position::{LaneId, Vector};
 use gomera_cluster::session::{Attempt, SessionOptions};
 
 use super::deliveries::Deliveries;
@@ -127,6 +127,11 @@ impl Session {
             Phase::Attaching(_) => None,
             Phase::Attached(attachment) => Some(attachment),
         }
+    }
+
+    /// Whether its operations go to this lane.
+    pub fn stands_on(&self, lane: LaneId) -> bool {
+        self.attachment().is_some_and(|attachment| attachment.operations.lane == Some(lane))
     }
 
     /// Operations unanswered.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use gomera_cluster::address::{Incarnation, Layer};
 use gomera_cluster::layout::{Epoch, Role};
 use gomera_cluster::position::LaneId;
+use gomera_cluster::report::Report;
 
 use super::*;
 use crate::desired::Desired;
@@ -422,4 +423,69 @@ fn the_last_connection_point_stays_until_another_one_is_in() {
     assert!(after.members.contains_key(&Incarnation(20)) && !after.members.contains_key(&Incarnation(1)));
     assert!(after.epoch > proposed.epoch);
     assert_eq!(world.observe(), None);
+}
+
+/// Lets every machine report that it is where the layout in force says.
+fn report_all(world: &mut World) {
+    let layout = world.seen.layout.clone().expect("one is in force");
+    for layer in Layer::ALL {
+        for machine in layout.machines(layer) {
+            let writes = |lane: &gomera_cluster::layout::Lane| lane.writer == machine;
+            let barriers = layout.lanes.iter().filter(|(_, lane)| writes(lane)).map(|(&id, _)| (id, layout.epoch));
+            let (proposed, epoch, acted) = (layout.epoch, layout.epoch, layout.epoch);
+            let report = Report { proposed, epoch, acted, barriers: barriers.collect(), ..Report::default() };
+            world.seen.reports.insert(machine, report);
+        }
+    }
+}
+
+#[test]
+fn an_access_point_comes_in_and_leaves_when_its_lanes_are_drained_and_everybody_has_acted() {
+    let mut world = World::governed();
+    world.register(Layer::AccessPoint, "ap-2", 20);
+    world.seen.desired = "1-2-1-1".parse().expect("four numbers");
+    let proposal = world.observe();
+    let both = bring_through(&mut world, proposal);
+    let theirs = |layout: &Layout| -> Vec<LaneId> {
+        layout.lanes.iter().filter(|(_, lane)| lane.writer.node == Incarnation(20)).map(|(&id, _)| id).collect()
+    };
+    assert_eq!(theirs(&both).len(), 2);
+    report_all(&mut world);
+    assert_eq!(world.observe(), None);
+
+    world.seen.desired = "1-1-1-1".parse().expect("four numbers");
+    let proposal = world.observe();
+    let draining = bring_through(&mut world, proposal);
+    let state = |lane: &LaneId| draining.lanes[lane].state;
+    assert!(theirs(&both).iter().all(|lane| state(lane) == gomera_cluster::layout::LaneState::Draining));
+    report_all(&mut world);
+    assert_eq!(world.observe(), None, "no exit point has merged them to their end");
+    let exit = draining.machines(Layer::ExitPoint).next().expect("there is one");
+    world.seen.reports.get_mut(&exit).expect("it reported").drained.extend(theirs(&both));
+    let proposal = world.observe();
+    let closed = bring_through(&mut world, proposal);
+    assert!(theirs(&closed).is_empty() && closed.members.contains_key(&Incarnation(20)));
+    assert_eq!(world.observe(), None, "not everybody has acted on it");
+    report_all(&mut world);
+    let proposal = world.observe();
+    let gone = bring_through(&mut world, proposal);
+    assert!(!gone.members.contains_key(&Incarnation(20)));
+}
+
+#[test]
+fn an_access_point_that_is_gone_is_fenced_when_another_one_lives() {
+    let mut world = World::governed();
+    world.vanish(2);
+    assert_eq!(world.observe(), None);
+    assert_eq!(world.pass(GRACE), None, "the last one stays");
+    world.register(Layer::AccessPoint, "ap-2", 20);
+    let proposal = world.observe();
+    let proposed = world.write(proposal);
+    assert!(proposed.members.contains_key(&Incarnation(2)));
+    world.acknowledge_all(proposed.epoch.0);
+    let proposal = world.observe();
+    let after = bring_through(&mut world, proposal);
+    assert!(!after.members.contains_key(&Incarnation(2)) && after.members.contains_key(&Incarnation(20)));
+    assert_eq!(after.ended.len(), 2);
+    assert!(after.lanes.values().all(|lane| lane.writer.node == Incarnation(20)));
 }

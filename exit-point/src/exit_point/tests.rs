@@ -1,6 +1,7 @@
 //! Claims of the whole shard, by what it is asked.
 
 mod forget;
+mod lanes;
 mod limits;
 mod oracle;
 mod sessions;

@@ -49,6 +49,11 @@ impl GivenUp {
         lost.dropped += 1;
     }
 
+    /// Whether something of a lane is to be told, now or to a later attachment.
+    pub(crate) fn concerns(&self, lane: LaneId) -> bool {
+        [&self.untold, &self.told].into_iter().any(|lost| lost.ranges.contains_key(&lane))
+    }
+
     /// Whether there is something to tell.
     pub(crate) const fn is_due(&self) -> bool {
         self.untold.dropped > 0

@@ -105,7 +105,7 @@ impl Sessions {
             attempt: attach.attempt,
             handle_blocks: self.counter.saturating_sub(1),
             terms: Terms::granted(&attach.options, &self.config),
-            acknowledged: merged.clone(),
+            acknowledged: self.without_departing(merged),
             outbox: Outbox::default(),
             given_up: GivenUp::default(),
             patience: Patience::CALM,

@@ -296,15 +296,17 @@ fn bytes(frame: &Frame) -> usize {
             ToAccessPoint::OpenPublisher(_)
             | ToAccessPoint::EntriesCredit(_)
             | ToAccessPoint::Merged(_)
+            | ToAccessPoint::LeaveLane(_)
             | ToAccessPoint::Forget(_) => 0,
         },
         Message::Matcher(message) => match message {
             ToMatcher::Entries(entries) => entries.cost(),
-            ToMatcher::MatchesCredit(_) => 0,
+            ToMatcher::MatchesCredit(_) | ToMatcher::LaneDone(_) => 0,
         },
         Message::ExitPoint(message) => match message {
             ToExitPoint::Matches(matches) => matches.cost(),
-            ToExitPoint::Attach(_)
+            ToExitPoint::LaneCut(_)
+            | ToExitPoint::Attach(_)
             | ToExitPoint::Detach(_)
             | ToExitPoint::Acknowledge(_)
             | ToExitPoint::SessionCredit(_)

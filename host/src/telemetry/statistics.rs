@@ -80,6 +80,10 @@ pub fn epoch(node: String) -> Gauge {
 pub fn connection_point(labels: &Labels, statistics: &gomera_connection_point::Statistics) {
     use Figure::{Count, Level};
     let &gomera_connection_point::Statistics {
+        publishers_moved,
+        publishers_fenced,
+        sessions_moved,
+        sessions_fenced,
         connections,
         publishers,
         sessions,
@@ -134,6 +138,10 @@ pub fn connection_point(labels: &Labels, statistics: &gomera_connection_point::S
         ("gomera_connection_point_deliveries_held", Level(small(deliveries_held))),
         ("gomera_connection_point_gaps_delivered_total", Count(gaps_delivered)),
         ("gomera_connection_point_pauses_total", Count(pauses)),
+        ("gomera_connection_point_publishers_moved_total", Count(publishers_moved)),
+        ("gomera_connection_point_publishers_fenced_total", Count(publishers_fenced)),
+        ("gomera_connection_point_sessions_moved_total", Count(sessions_moved)),
+        ("gomera_connection_point_sessions_fenced_total", Count(sessions_fenced)),
         ("gomera_connection_point_messages_stale_total", Count(messages_stale)),
         ("gomera_connection_point_messages_refused_total", Count(messages_refused)),
     ]);
@@ -231,6 +239,9 @@ pub fn matcher(labels: &Labels, statistics: &gomera_matcher::statistics::Statist
 pub fn exit_point(labels: &Labels, statistics: &gomera_exit_point::Statistics) {
     use Figure::{Count, Level};
     let &gomera_exit_point::Statistics {
+        publications_repeated,
+        lanes_cut,
+        lanes_departing,
         frames,
         frames_covered,
         frames_refused,
@@ -270,6 +281,9 @@ pub fn exit_point(labels: &Labels, statistics: &gomera_exit_point::Statistics) {
         ("gomera_exit_point_frames_covered_total", Count(frames_covered)),
         ("gomera_exit_point_frames_refused_total", Count(frames_refused)),
         ("gomera_exit_point_positions_merged_total", Count(positions_merged)),
+        ("gomera_exit_point_publications_repeated_total", Count(publications_repeated)),
+        ("gomera_exit_point_lanes_cut_total", Count(lanes_cut)),
+        ("gomera_exit_point_lanes_departing", Level(lanes_departing)),
         ("gomera_exit_point_notifications_merged_total", Count(notifications_merged)),
         ("gomera_exit_point_notifications_sent_total", Count(notifications_sent)),
         ("gomera_exit_point_notifications_redelivered_total", Count(notifications_redelivered)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence};
 use gomera_cluster::message::ToAccessPoint;
 use gomera_cluster::message::access_point::{
-    EntriesCredit, Forget, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
+    EntriesCredit, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
 };
 use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
@@ -61,6 +61,7 @@ pub fn encode(encoder: &mut Encoder, message: &ToAccessPoint) -> Wire {
             Wire::EntriesCredit(parts::to_credit(message.lane, message.class, message.total))
         }
         ToAccessPoint::Merged(message) => Wire::Merged(v1::Merged { lane: message.lane.0, through: message.through.0 }),
+        ToAccessPoint::LeaveLane(message) => Wire::LeaveLane(v1::LeaveLane { lane: message.lane.0 }),
         ToAccessPoint::Forget(message) => Wire::Forget(v1::Forget {
             lane: message.lane.0,
             tenant: encoder.tenant(&message.tenant),
@@ -112,6 +113,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToAccessPoint, LinkError>
             ToAccessPoint::EntriesCredit(EntriesCredit { lane, class, total })
         }
         Wire::Merged(wire) => ToAccessPoint::Merged(Merged { lane: LaneId(wire.lane), through: Number(wire.through) }),
+        Wire::LeaveLane(wire) => ToAccessPoint::LeaveLane(LeaveLane { lane: LaneId(wire.lane) }),
         Wire::Forget(wire) => ToAccessPoint::Forget(Forget {
             lane: LaneId(wire.lane),
             tenant: decoder.tenant(wire.tenant)?,

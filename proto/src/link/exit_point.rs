@@ -9,7 +9,7 @@ use gomera_cluster::identity::{ConnectionId, Generation, Handle, Term};
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::ToExitPoint;
 use gomera_cluster::message::exit_point::{
-    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, Mark, Matched, Matches, SessionCredit, Target,
+    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneCut, Mark, Matched, Matches, SessionCredit, Target,
 };
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, Sharing, SlowPolicy};
@@ -30,6 +30,9 @@ pub fn encode(encoder: &mut Encoder, message: &ToExitPoint) -> Wire {
             matched: Some(to_matched(encoder, message)),
             marks: message.marks.iter().map(|&(number, mark)| to_mark(number, mark)).collect(),
         }),
+        ToExitPoint::LaneCut(message) => {
+            Wire::LaneCut(v1::LaneCut { lane: message.lane.0, through: message.through.0 })
+        }
         ToExitPoint::Attach(message) => Wire::Attach(v1::Attach {
             connection: message.connection.0,
             tenant: encoder.tenant(&message.tenant),
@@ -78,6 +81,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToExitPoint, LinkError> {
             matched: matched(decoder, wire.from, &wire.matched.unwrap_or_default())?,
             marks: wire.marks.into_iter().map(mark).collect(),
         }),
+        Wire::LaneCut(wire) => ToExitPoint::LaneCut(LaneCut { lane: LaneId(wire.lane), through: Number(wire.through) }),
         Wire::Attach(wire) => ToExitPoint::Attach(Attach {
             connection: ConnectionId(wire.connection),
             tenant: decoder.tenant(wire.tenant)?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::ToMatcher;
-use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
+use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, MatchesCredit};
 use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
 
@@ -15,6 +15,7 @@ use super::{LinkError, operation, parts, v1};
 pub fn encode(encoder: &mut Encoder, message: &ToMatcher) -> Wire {
     match message {
         ToMatcher::Entries(message) => Wire::Entries(to_entries(encoder, message)),
+        ToMatcher::LaneDone(message) => Wire::LaneDone(v1::LaneDone { lane: message.lane.0 }),
         ToMatcher::MatchesCredit(message) => {
             Wire::MatchesCredit(parts::to_credit(message.lane, message.class, message.total))
         }
@@ -24,6 +25,7 @@ pub fn encode(encoder: &mut Encoder, message: &ToMatcher) -> Wire {
 pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToMatcher, LinkError> {
     Ok(match wire {
         Wire::Entries(wire) => ToMatcher::Entries(entries(decoder, wire)?),
+        Wire::LaneDone(wire) => ToMatcher::LaneDone(LaneDone { lane: LaneId(wire.lane) }),
         Wire::MatchesCredit(wire) => {
             let (lane, class, total) = parts::credit(wire)?;
             ToMatcher::MatchesCredit(MatchesCredit { lane, class, total })

@@ -59,10 +59,11 @@ impl Points {
             return Self::steady();
         }
         let least = if shape.nodes[0] == 1 { 1 } else { 0 };
-        let joining = [u16::try_from(random.between(least, 2)).expect("small"), 0, 0, 0];
+        let points = u16::try_from(random.between(least, 2)).expect("small");
         let stops = random.between(0, 3);
+        let access = u16::try_from(random.between(0, 2)).expect("small");
         Self {
-            joining,
+            joining: [points, access, 0, 0],
             stops: (0..stops).map(|_| random.duration(millis(20), rough_for)).collect(),
             paused: *random.pick(&[0, 300, 1000]),
             dropped_after: *random.pick(&[

@@ -153,11 +153,12 @@ impl Scenario {
             match name {
                 "lanes" => self.shape.lanes = value,
                 "joining" => self.joining[0] = value,
+                "joining-access" => self.joining[1] = value,
                 "slices" => {
                     self.shape.settings.matcher_slices = value;
                     self.shape.settings.session_slices = value;
                 }
-                other => return Err(format!("{other} is not a setting: lanes, joining, slices")),
+                other => return Err(format!("{other} is not a setting: lanes, joining, joining-access, slices")),
             }
         }
         Ok(())

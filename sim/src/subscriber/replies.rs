@@ -16,7 +16,7 @@ use crate::history::{Passage, PublicationIndex, Read, ReadOf, Reception, Standin
 use crate::stage::{Phase, Stage};
 use crate::subscriptions::{ContextChange, SubscriptionChange};
 use crate::tally::Transition;
-use crate::timeline::{Answer, Step, Ticket};
+use crate::timeline::{Answer, Precision, Step, Ticket};
 use crate::verdict::Promise;
 
 /// What was told with an attachment.
@@ -198,7 +198,8 @@ impl Subscriber {
         };
         stage.history.operations += 1;
         let now = stage.now;
-        let answer = Answer::Applied { at: now, in_force_after };
+        let precision = if stage.has_fenced { Precision::AtTheLatest } else { Precision::Exact };
+        let answer = Answer::Applied { at: now, in_force_after, precision };
         match &asked.what {
             Asking::Subscription(id, change) => {
                 stage.count(match change {
@@ -260,8 +261,9 @@ impl Subscriber {
         for description in &found {
             life.handles.entry(description.handle).or_default().insert(description.id.clone());
         }
-        // What a superseded process reads may be older or newer than its own operations; the end of a session may overtake.
-        if is_newest && !ending {
+        // What a superseded process reads may be older or newer than its own operations; the end of a session may overtake. A read that was
+        // asked for again, because its lane was fenced, may find what was asked for behind it.
+        if is_newest && !ending && !stage.has_fenced {
             let (ticket, requested) = (asked.ticket, asked.requested);
             life.reads.push(Read { ticket, generation, of, requested, answered: now, found });
         }

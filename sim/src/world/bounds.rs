@@ -31,7 +31,9 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
     let points = u64::from((plan.shape.nodes[0] + plan.points.joining[0]) * plan.shape.shards[0]);
     let publishers = number(plan.publishers.len());
     let machines = |layer: usize| u64::from(plan.shape.nodes[layer] * plan.shape.shards[layer]);
-    let (lanes, matchers, exits) = (machines(1) * u64::from(plan.shape.lanes), machines(2), machines(3));
+    // Access points that come later, and lanes that take the place of some that drain or have not ended yet.
+    let access_points = machines(1) + u64::from(plan.points.joining[1] * plan.shape.shards[1]);
+    let (lanes, matchers, exits) = (2 * access_points * u64::from(plan.shape.lanes), machines(2), machines(3));
     // The matches of one publication: each session with each of its subscriptions.
     let matches = LARGEST + number(plan.subscribers.len()) * 512;
     match &node.machine {
@@ -170,7 +172,7 @@ pub(super) fn kept(node: &Node, phase: Phase) -> Option<String> {
                 ("frames ahead of a hole", statistics.frames_held),
                 ("sessions to be forgotten", statistics.sessions_forgetting),
             ];
-            finally = vec![("sessions", statistics.sessions)];
+            finally = vec![("sessions", statistics.sessions), ("lanes that ended", statistics.lanes_departing)];
         }
     }
     let held = always.into_iter().chain(if gone { finally } else { Vec::new() }).find(|&(_, value)| value > 0);
@@ -185,6 +187,10 @@ pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
                 let statistics = machine.statistics();
                 tally.add(Transition::TurnedAway, statistics.connections_turned_away);
                 tally.add(Transition::MovedByForce, statistics.connections_forced);
+                tally.add(Transition::PublisherChangedLane, statistics.publishers_moved);
+                tally.add(Transition::PublisherFenced, statistics.publishers_fenced);
+                tally.add(Transition::SessionChangedLane, statistics.sessions_moved);
+                tally.add(Transition::SessionFenced, statistics.sessions_fenced);
             }
             AnyMachine::AccessPoint(machine) => {
                 let statistics = machine.statistics();
@@ -199,6 +205,8 @@ pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
                 tally.add(Transition::NotificationDropped, statistics.notifications_dropped);
                 tally.add(Transition::AttachOvertaken, statistics.attaches_overtaken);
                 tally.add(Transition::PublicationExpired, statistics.notifications_expired);
+                tally.add(Transition::LaneCut, statistics.lanes_cut);
+                tally.add(Transition::PassedOver, statistics.publications_repeated);
                 tally.add(Transition::BlockBegan, statistics.holds);
                 tally.add(Transition::TargetOutlived, statistics.targets_outlived);
             }

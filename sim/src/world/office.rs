@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::address::{Address, Incarnation, Layer};
-use gomera_cluster::layout::{Epoch, Layout, Member};
+use gomera_cluster::layout::{Epoch, LaneEnd, Layout, Member};
 use gomera_cluster::report::Report;
 use gomera_coordinator::scaling::{self, Goal, Knowledge, Next};
 
@@ -87,6 +87,9 @@ impl World {
 
     /// The coordinator looks, and will look again.
     pub(super) fn coordinate(&mut self) {
+        if self.plan.scripted {
+            return self.hurry();
+        }
         let is_rough = self.stage.is_rough();
         for node in self.nodes.iter().filter(|node| node.fate == Fate::Well) {
             if !is_rough || self.fates.chance(700) {
@@ -230,7 +233,11 @@ impl World {
         let told: String = told.into_iter().map(|(verb, nodes)| named(verb, nodes)).collect();
         let epoch = layout.epoch;
         self.stage.note(|| format!("--- layout {}{told}", epoch.0));
+        self.count_lanes(&before, &layout);
         self.layouts.insert(epoch, layout);
+        for &node in &added {
+            self.count_joined(node);
+        }
         for node in called_back.into_iter().chain(added) {
             if self.layer_of(node) == Layer::ConnectionPoint {
                 let shards = self.shards(node);
@@ -249,16 +256,10 @@ impl World {
         for node in gone {
             let is_well = self.fate(node) == Fate::Well;
             let is_patient = self.plan.points.manners == Manners::Patient;
-            if is_well && is_patient {
+            if is_well && is_patient && self.layer_of(node) == Layer::ConnectionPoint {
                 self.check_vacant(node);
             }
-            if self.layer_of(node) == Layer::ConnectionPoint {
-                self.stage.count(match (is_well, self.plan.points.manners) {
-                    (true, Manners::Abrupt) => Transition::PointDropped,
-                    (true, Manners::Patient) => Transition::PointVacated,
-                    (false, _) => Transition::PointBuried,
-                });
-            }
+            self.count_gone(node, is_well);
             for index in self.shards(node) {
                 self.stage.points.retain(|&point| point != index);
                 self.stage.leaving.retain(|&point| point != index);
@@ -287,13 +288,60 @@ impl World {
                 self.office.reports.insert(node.address, node.machine.report());
             }
             let latest = self.latest().clone();
-            let Some(next) = self.next_after(&latest) else { return };
+            let Some(next) = self.next_after(&latest) else {
+                if self.unreached().is_some() {
+                    self.stage.after(millis(1), Due::Coordinate);
+                }
+                return;
+            };
             next.check_follows(&latest).expect("what the coordinator proposes may follow");
             let (next, now) = (Arc::new(next), self.stage.now);
             self.enact(next.clone());
             for index in (0..self.nodes.len()).map(NodeIndex) {
                 self.stage.agenda.enter(now.max(self.nodes[index.0].stalled_until), Due::Layout(index, next.epoch));
             }
+        }
+    }
+
+    /// Counts what a layout does to lanes.
+    fn count_lanes(&mut self, before: &Layout, layout: &Layout) {
+        for (id, lane) in &layout.lanes {
+            match before.lanes.get(id) {
+                None => self.stage.count(Transition::LaneOpened),
+                Some(was) if was.state != lane.state => self.stage.count(Transition::LaneDraining),
+                Some(_) => {}
+            }
+        }
+        for id in before.lanes.keys().filter(|id| !layout.lanes.contains_key(id)) {
+            match layout.ended.get(id) {
+                Some((LaneEnd::Fenced, _)) => {
+                    self.stage.has_fenced = true;
+                    self.stage.count(Transition::LaneFenced);
+                }
+                Some((LaneEnd::Closed, _)) | None => self.stage.count(Transition::LaneClosed),
+            }
+        }
+    }
+
+    fn count_joined(&mut self, node: Incarnation) {
+        match self.layer_of(node) {
+            Layer::AccessPoint => self.stage.count(Transition::AccessAdded),
+            // Counted where it hears of it.
+            Layer::ConnectionPoint => {}
+            Layer::Matcher | Layer::ExitPoint => {}
+        }
+    }
+
+    fn count_gone(&mut self, node: Incarnation, is_well: bool) {
+        match (self.layer_of(node), is_well) {
+            (Layer::ConnectionPoint, true) => self.stage.count(match self.plan.points.manners {
+                Manners::Abrupt => Transition::PointDropped,
+                Manners::Patient => Transition::PointVacated,
+            }),
+            (Layer::ConnectionPoint, false) => self.stage.count(Transition::PointBuried),
+            (Layer::AccessPoint, true) => self.stage.count(Transition::AccessLeft),
+            (Layer::AccessPoint, false) => self.stage.count(Transition::AccessBuried),
+            (Layer::Matcher | Layer::ExitPoint, _) => {}
         }
     }
 }

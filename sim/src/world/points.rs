@@ -123,7 +123,10 @@ impl World {
         let now = self.stage.now;
         let name = self.node_name(node);
         self.stage.note(|| format!("--- {name} crashes"));
-        self.stage.count(Transition::PointCrashed);
+        self.stage.count(match self.layer_of(node) {
+            Layer::AccessPoint => Transition::AccessCrashed,
+            Layer::ConnectionPoint | Layer::Matcher | Layer::ExitPoint => Transition::PointCrashed,
+        });
         for index in self.shards(node) {
             let machine = &mut self.nodes[index.0];
             if let AnyMachine::ConnectionPoint(point) = &machine.machine {
@@ -136,6 +139,11 @@ impl World {
                 for (_, transition) in held.into_iter().filter(|&(held, _)| held) {
                     self.stage.tally.count(transition);
                 }
+            }
+            if let AnyMachine::AccessPoint(access_point) = &machine.machine
+                && access_point.statistics().retained_entries > 0
+            {
+                self.stage.tally.count(Transition::AccessCrashedRetaining);
             }
             machine.fate = Fate::Crashed;
             machine.inbox.clear();
@@ -151,7 +159,10 @@ impl World {
         let now = self.stage.now;
         let name = self.node_name(node);
         self.stage.note(|| format!("--- {name} stands still for {pause:?}"));
-        self.stage.count(Transition::PointPaused);
+        self.stage.count(match self.layer_of(node) {
+            Layer::AccessPoint => Transition::AccessPaused,
+            Layer::ConnectionPoint | Layer::Matcher | Layer::ExitPoint => Transition::PointPaused,
+        });
         for index in self.shards(node) {
             let machine = &mut self.nodes[index.0];
             machine.fate = Fate::Paused;
@@ -181,7 +192,7 @@ impl World {
     pub(super) fn remembered(&self) -> Option<String> {
         let gone = self.stage.unsure.keys().map(|index| &self.nodes[index.0]);
         gone.filter(|gone| !self.latest().names(gone.address)).find_map(|gone| {
-            let holder = self.nodes.iter().find(|node| node.remembers(gone.address))?;
+            let holder = self.nodes.iter().find(|node| !node.is_crashed() && node.remembers(gone.address))?;
             Some(format!("{} holds something for {}, which is dropped", holder.name, gone.name))
         })
     }

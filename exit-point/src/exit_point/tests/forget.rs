@@ -1,7 +1,9 @@
 //! Sessions that end: expiry, the client's wish, beginning anew while the old one is being forgotten.
 
+use bytes::Bytes;
 use gomera_cluster::credit::Total;
 use gomera_cluster::identity::{Generation, SessionKey};
+use gomera_cluster::layout::{Epoch, LaneEnd};
 use gomera_cluster::message::connection_point::{EndReason, Presence};
 use gomera_cluster::message::exit_point::Matched;
 use gomera_cluster::position::Number;
@@ -163,6 +165,7 @@ fn a_forget_whose_lane_is_gone_takes_another() {
     let mut without = Layout::clone(&layout(3));
     let lane = without.lane_of_session(client.session).expect("a lane is open");
     without.lanes.remove(&lane);
+    without.ended.insert(lane, (LaneEnd::Fenced, Epoch(3)));
     let other = without.lane_of_session(client.session);
     rig.event(NodeEvent::Layout(Arc::new(without)));
     let lanes = rig.sent.iter().filter_map(|send| match &send.message {
@@ -181,16 +184,17 @@ fn a_session_with_a_large_outbox_goes_in_steps_that_hold_nobody_up() {
     attach.options.outbox_notifications_max = NOTIFICATIONS;
     let client = rig.attach_as(attach);
     let targets = || vec![target("s", client.generation(), &[1])];
-    let envelope = envelope(1);
+    // All share one buffer, which tells how many are left.
+    let content: Arc<[u8]> = Arc::from(vec![0; 100]);
     for from in (0..NOTIFICATIONS).step_by(1000) {
-        let matched = (from + 1..=from + 1000).map(|number| Matched {
-            number: Number(number),
-            envelope: Arc::clone(&envelope),
-            targets: targets(),
+        let matched = (from + 1..=from + 1000).map(|number| {
+            let mut envelope = (*envelope(number)).clone();
+            envelope.content = Bytes::from_owner(Arc::clone(&content));
+            Matched { number: Number(number), envelope: Arc::new(envelope), targets: targets() }
         });
         rig.matches(whole(LANE, (from, from + 1000), matched.collect()));
     }
-    let held = || Arc::strong_count(&envelope) - 1;
+    let held = || Arc::strong_count(&content) - 1;
     assert!(held() >= 49_000, "{}", held());
     rig.end(&client);
     assert_eq!(rig.exit.statistics().outbox_notifications, 0, "limits count it no more");

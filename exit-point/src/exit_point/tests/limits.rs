@@ -139,7 +139,7 @@ fn a_blocking_session_holds_all_merging_until_it_has_room() {
     let mut other = rig.attach("t");
     rig.matches(run(1, 4, &[&client]));
     assert_eq!((client.read(&rig), rig.exit.statistics().positions_merged), (2, 2));
-    rig.matches(Matches { lane: LANES[1], ..run(1, 1, &[&other]) });
+    rig.matches(on(LANES[1], run(1, 1, &[&other])));
     assert_eq!(other.read(&rig), 0, "everybody waits");
     assert_eq!(rig.exit.poll_timeout(), Some(rig.now + SECOND));
     rig.wait(SECOND / 2);
@@ -196,7 +196,7 @@ fn the_lane_that_was_held_goes_on_first() {
     let blocking = options(1, SlowPolicy::Block { wait_max: SECOND });
     let (mut s, t) = (rig.attach_with("s", blocking.clone()), rig.attach_with("t", blocking));
     rig.matches(run(1, 1, &[&t]));
-    rig.matches(Matches { lane: LANES[1], ..run(1, 2, &[&s]) });
+    rig.matches(on(LANES[1], run(1, 2, &[&s])));
     rig.matches(run(2, 2, &[&t]));
     s.read(&rig);
     rig.acknowledge(&s, &s.vector.clone());

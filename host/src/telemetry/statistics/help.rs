@@ -110,6 +110,27 @@ const COUNTERS: &[(&str, &str)] = &[
         "gomera_exit_point_attaches_overtaken_total",
         "Attaches refused because a later try of the same client had overtaken them.",
     ),
+    (
+        "gomera_connection_point_publishers_moved_total",
+        "Publishers that went on on another lane because the layout gave them one.",
+    ),
+    (
+        "gomera_connection_point_publishers_fenced_total",
+        "Publishers that went on on another lane because theirs had ended.",
+    ),
+    (
+        "gomera_connection_point_sessions_moved_total",
+        "Sessions whose operations went on on another lane because the layout gave them one.",
+    ),
+    (
+        "gomera_connection_point_sessions_fenced_total",
+        "Sessions whose operations were asked again because their lane had ended.",
+    ),
+    (
+        "gomera_exit_point_publications_repeated_total",
+        "Publications passed over because they are in outboxes already, from another lane.",
+    ),
+    ("gomera_exit_point_lanes_cut_total", "Lanes that were fenced and have ended."),
     ("gomera_exit_point_holds_total", "Times merging began to wait for slow sessions."),
     ("gomera_exit_point_held_microseconds_total", "Microseconds that merging waited for slow sessions."),
 ];
@@ -143,6 +164,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("gomera_matcher_output_bytes", "Bytes of matches that wait for credit."),
     ("gomera_matcher_input_frames", "Frames of entries that wait."),
     ("gomera_matcher_input_bytes", "Their bytes."),
+    ("gomera_exit_point_lanes_departing", "Lanes that have ended and of which something is in an outbox."),
     ("gomera_exit_point_sessions", "Sessions."),
     ("gomera_exit_point_sessions_attached", "Sessions with an attachment."),
     ("gomera_exit_point_sessions_forgetting", "Sessions that matchers have yet to forget."),

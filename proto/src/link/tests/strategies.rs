@@ -11,7 +11,7 @@ use gomera_cluster::identity::{
 };
 use gomera_cluster::layout::{Epoch, MatcherSlice, SessionSlice};
 use gomera_cluster::message::access_point::{
-    EntriesCredit, Forget, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
+    EntriesCredit, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
 };
 use gomera_cluster::message::connection_point::{
     Acknowledged, AcknowledgedThrough, AttachRefusal, AttachRefused, Attached, Batch, Completed, EndReason, Ended, Gap,
@@ -19,9 +19,9 @@ use gomera_cluster::message::connection_point::{
     Refused, Satisfied,
 };
 use gomera_cluster::message::exit_point::{
-    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, Mark, Matched, Matches, SessionCredit, Target,
+    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneCut, Mark, Matched, Matches, SessionCredit, Target,
 };
-use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
+use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, MatchesCredit};
 use gomera_cluster::message::{Message, ToAccessPoint, ToConnectionPoint, ToExitPoint, ToMatcher};
 use gomera_cluster::operation::{
     Change, Description, Excess, Existing, Limited, Operation, Outcome, Subscription, SubscriptionOptions, Version,
@@ -230,6 +230,7 @@ fn to_access_point() -> impl Strategy<Value = ToAccessPoint> {
             .prop_map(|(lane, through, outcomes)| ToAccessPoint::Progress(Progress { lane, through, outcomes })),
         credit().prop_map(|(lane, class, total)| ToAccessPoint::EntriesCredit(EntriesCredit { lane, class, total })),
         (lane(), number()).prop_map(|(lane, through)| ToAccessPoint::Merged(Merged { lane, through })),
+        lane().prop_map(|lane| ToAccessPoint::LeaveLane(LeaveLane { lane })),
         (lane(), tenant(), session(), generation()).prop_map(|(lane, tenant, session, generation)| {
             ToAccessPoint::Forget(Forget { lane, tenant, session, generation })
         }),
@@ -247,6 +248,7 @@ fn to_matcher() -> impl Strategy<Value = ToMatcher> {
         3 => (lane(), class(), number(), number(), prop::collection::vec((number(), entry), 0..5)).prop_map(
             |(lane, class, from, to, entries)| ToMatcher::Entries(Entries { lane, class, from, to, entries })
         ),
+        1 => lane().prop_map(|lane| ToMatcher::LaneDone(LaneDone { lane })),
         1 => credit().prop_map(|(lane, class, total)| ToMatcher::MatchesCredit(MatchesCredit { lane, class, total })),
     ]
 }
@@ -317,6 +319,7 @@ fn to_exit_point() -> impl Strategy<Value = ToExitPoint> {
     prop_oneof![
         3 => matches,
         1 => attach,
+        1 => (lane(), number()).prop_map(|(lane, through)| ToExitPoint::LaneCut(LaneCut { lane, through })),
         1 => (session(), generation()).prop_map(|(session, generation)| {
             ToExitPoint::Detach(Detach { session, generation })
         }),

@@ -1,0 +1,66 @@
+//! Lanes that have ended leave `W`: session by session, when nothing of theirs is left in its outbox and nothing of theirs that was given
+//! up is to be told. Nothing of them is put into outboxes any more, so who is passed once stays so.
+
+use std::collections::BTreeMap;
+
+use gomera_cluster::position::{LaneId, Vector};
+
+use super::Sessions;
+use crate::session::Attachment;
+
+/// Lanes that have ended.
+pub(super) type Departing = BTreeMap<LaneId, Departure>;
+
+/// How far a lane is on its way out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Departure {
+    /// The last merge step that knew it: what later ones put into outboxes is none of it, and does not name it.
+    step: u64,
+    /// The first place in the table of sessions that was not passed.
+    place: usize,
+}
+
+impl Sessions {
+    /// A lane has ended; `step` was the last merge step that knew it.
+    pub(crate) fn end_lane(&mut self, lane: LaneId, step: u64) {
+        self.departing.insert(lane, Departure { step, place: 0 });
+    }
+
+    /// Goes on through the sessions, some of them; lanes that are gone everywhere go to `gone`.
+    pub(crate) fn depart(&mut self, gone: &mut Vec<LaneId>) {
+        /// Sessions looked at in one call: some hundred microseconds.
+        const STEP: usize = 20_000;
+        let mut looked = 0;
+        let Self { departing, table, .. } = self;
+        let places = table.capacity();
+        departing.retain(|&lane, Departure { step, place }| {
+            while *place < places && looked < STEP {
+                looked += 1;
+                if let Some(session) = table.get_mut(*place) {
+                    if session.outbox.holds_of(*step) || session.given_up.concerns(lane) {
+                        return true;
+                    }
+                    session.acknowledged.remove(lane);
+                    match &mut session.attachment {
+                        Attachment::Attached(attached) => attached.forget(lane),
+                        Attachment::Detached(_) => {}
+                    }
+                }
+                *place += 1;
+            }
+            if *place >= places {
+                gone.push(lane);
+            }
+            *place < places
+        });
+    }
+
+    /// What a session that begins now has to know of: nothing of lanes that have ended is for it.
+    pub(super) fn without_departing(&self, merged: &Vector) -> Vector {
+        let mut vector = merged.clone();
+        for &lane in self.departing.keys() {
+            vector.remove(lane);
+        }
+        vector
+    }
+}
