@@ -272,8 +272,9 @@ impl Index {
     /// Gives the rows that publications satisfy, in no particular but always the same order. Several together cost less than one
     /// after the other. Allocates nothing once its buffers have grown.
     ///
-    /// Says how many publications it judged: at least the first, and no more once so many filters, or parts of filters, had to be
-    /// looked at one by one. What was given for those behind them does not count.
+    /// Says how many publications it judged: at least the first, and no more once so many rows were given and filters, or parts of
+    /// filters, looked at one by one; only the first if all together would take megabytes. What was given for those behind them does
+    /// not count.
     ///
     /// # Panics
     /// If there are more than [`TOGETHER`] publications.
@@ -296,7 +297,7 @@ impl Index {
         let Self { kernel, store, scratch, .. } = self;
         let judged = judging::judge(*kernel, store, schema, scratch, &question, output);
         self.looked_at = judged.looked_at;
-        self.judged += u64::from(count);
+        self.judged += u64::try_from(judged.publications).expect("few publications");
         if std::mem::take(&mut schema.is_suspicious) && self.sweep.is_none() && self.judged >= self.calm_until {
             (self.sweep, self.swept) = (Some(0), 0);
         }

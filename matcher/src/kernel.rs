@@ -138,10 +138,11 @@ impl Kernel {
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi") {
+            let counts = is_x86_feature_detected!("popcnt");
+            if counts && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi") {
                 return Self::Avx512;
             }
-            if is_x86_feature_detected!("avx2") {
+            if counts && is_x86_feature_detected!("avx2") {
                 return Self::Avx2;
             }
         }

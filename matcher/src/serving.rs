@@ -182,7 +182,8 @@ impl Serving {
                 match entry {
                     Entry::Publication(envelope) => {
                         if !together.has_more() {
-                            let evaluated = together.judge(subscriptions, lane, &envelope, index(more_max), EFFORT_MAX);
+                            let evaluated =
+                                together.judge(subscriptions, lane, &envelope, index(more_max), EFFORT_MAX - effort);
                             effort += evaluated;
                             statistics.evaluations += count(evaluated);
                         }
@@ -207,7 +208,7 @@ impl Serving {
                             lane.govern(ownership.clone());
                             has_passed_barrier = true;
                             judged.raise(id, number);
-                            together.end(EFFORT_MAX);
+                            together.end(subscriptions, EFFORT_MAX);
                             // What is judged next may be judged by other slices, which the subscriptions must know of.
                             break 'lanes;
                         }
@@ -215,7 +216,7 @@ impl Serving {
                     Entry::Close => lane.mark(number, Mark::Close),
                 }
             }
-            together.end(EFFORT_MAX);
+            together.end(subscriptions, EFFORT_MAX);
             judged.raise(id, lane.processed());
         }
         if has_passed_barrier {

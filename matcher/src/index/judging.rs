@@ -41,7 +41,7 @@ pub struct Question<'a, C> {
     pub contexts: &'a C,
     /// Which rows count.
     pub slices: Slices<'a>,
-    /// Lanes looked at after which no further publication is judged.
+    /// Lanes looked at and rows given after which no further publication is judged.
     pub effort_max: usize,
     /// Other than of any publication before; each of these has one more.
     pub epoch: u32,
@@ -73,7 +73,6 @@ pub fn judge(
         let index = usize::from(number);
         let (coded, paper) = (&mut coded[index], &mut papers[index]);
         read(kernel, schema, &store.symbols, attributes, &mut coded.codes, paper);
-        let ladders = laddered.len();
         for &(id, _) in &paper.present {
             let slot = schema.slot_mut(id);
             if !slot.ladders.is_empty() && slot.stamp != epoch {
@@ -81,7 +80,7 @@ pub fn judge(
                 laddered.push(id);
             }
         }
-        if ladders > 0 || !laddered.is_empty() {
+        if !laddered.is_empty() {
             for (id, reading) in &paper.present {
                 schema.code_finely(schema.slot(*id), reading, &coded.codes, &mut coded.fine);
             }
@@ -96,12 +95,12 @@ pub fn judge(
     let mut comparing = Comparing::new(kernel, slices, of, &store.blocks, papers, output);
     go_through_keys(&mut comparing, &store.clusters, found, looking, chains);
     go_through_ladders(&mut comparing, &store.ladders, schema, laddered, lookers);
-    comparing.finish();
+    let is_first_alone = comparing.finish();
     laddered.clear();
 
     let Store { programs, symbols, residuals, records, crowds, .. } = store;
-    let mut verifying = Verifying { programs, records, crowds, satisfied, several, slices, epoch };
-    let mut judged = Judged { publications: 0, looked_at: 0 };
+    let mut verifying = Verifying { programs, records, crowds, satisfied, several, slices, epoch, given: 0 };
+    let (mut judged, mut given) = (Judged { publications: 0, looked_at: 0 }, 0);
     for (index, (paper, attributes)) in papers.iter_mut().zip(publications).enumerate() {
         verifying.epoch = epoch + u32::try_from(index).expect("few publications");
         verifying.give_marked(index, paper, output);
@@ -119,9 +118,10 @@ pub fn judge(
                 schema.readings[id as usize] = Reading::MISSING;
             }
         }
+        given += paper.given + paper.singles.len();
         verifying.finish(index, paper, output);
         judged.publications += 1;
-        if judged.looked_at >= effort_max {
+        if judged.looked_at + given + verifying.given >= effort_max || is_first_alone {
             break;
         }
     }

@@ -46,6 +46,8 @@ pub struct Paper {
     /// Targets of satisfied lanes, of blocks that hold others than rows alone.
     pub marked: Vec<RowId>,
     pub singles: Vec<RowId>,
+    /// Rows that were given out as they were found.
+    pub given: usize,
 }
 
 impl Paper {
@@ -57,6 +59,12 @@ impl Paper {
         }
         self.programs.clear();
         self.programs.shrink_to(ROWS_KEPT);
+        self.given = 0;
+    }
+
+    /// Lanes and rows that are kept for it.
+    pub fn collected(&self) -> usize {
+        self.pending.len() + self.marked.len() + self.singles.len()
     }
 
     fn bytes(&self) -> usize {

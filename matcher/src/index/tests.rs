@@ -287,3 +287,28 @@ fn rows_leave_a_key_that_proves_to_be_frequent() {
     assert_eq!(looked_up(&mut index).branches[0].access.as_deref(), Some("device = 'd3'"));
     assert!(under(&index) <= 64, "{} rows are still under the frequent key", under(&index));
 }
+
+#[test]
+fn publications_that_would_collect_too_much_together_are_judged_one_by_one() {
+    const ROWS: u32 = 35_000;
+    let mut index = Index::new(5);
+    let tenant = Tenant(std::sync::Arc::from("one"));
+    let context = Context(Attributes::default());
+    for row in 0..ROWS {
+        let text = format!("a = 1 AND s <> 'v{row}'");
+        let filter = Filter::parse(&text, &FilterLimits::default()).expect("a good filter");
+        index.insert(RowId(row), &tenant, MatcherSlice(0), &filter);
+    }
+    let heavy: Attributes = [("a", Value::Integer(1)), ("s", Value::from("v3"))].into_iter().collect();
+    let light: Attributes = [("a", Value::Integer(2)), ("s", Value::from("v3"))].into_iter().collect();
+    let mut judged = |publications: &[&Attributes]| {
+        let mut rows = vec![Vec::new(); publications.len()];
+        let output = rows.as_mut_slice();
+        let judged = index.matches(&tenant, publications, &context, Slices::All, usize::MAX, output);
+        (judged, rows.iter().map(Vec::len).collect::<Vec<_>>())
+    };
+    let all_but_one = usize::try_from(ROWS - 1).expect("32 bits");
+    let (count, rows) = judged(&[&heavy; TOGETHER]);
+    assert_eq!((count, rows[0]), (1, all_but_one));
+    assert_eq!(judged(&[&heavy, &light, &heavy]), (3, vec![all_but_one, 0, all_but_one]));
+}

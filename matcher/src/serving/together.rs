@@ -34,8 +34,15 @@ impl Together {
     }
 
     /// A step of a lane ends: what was judged ahead and not told is judged again at its turn.
-    pub fn end(&mut self, effort_max: usize) {
+    pub fn end(&mut self, subscriptions: &mut Subscriptions, effort_max: usize) {
         self.learn(effort_max);
+        if self.has_more() {
+            // Outputs are full: what is judged ahead now is judged in vain.
+            self.count = self.told.max(1);
+        }
+        if self.judged > 0 {
+            subscriptions.forget_judged();
+        }
         self.envelopes.clear();
         (self.judged, self.told) = (0, 0);
     }
@@ -78,7 +85,7 @@ impl Together {
         number: Number,
         envelope: &Arc<Envelope>,
     ) -> usize {
-        debug_assert!(Arc::ptr_eq(envelope, &self.envelopes[self.told]), "turns come in order");
+        assert!(Arc::ptr_eq(envelope, &self.envelopes[self.told]), "turns come in order");
         subscriptions.hits(self.told, envelope, &mut self.hits);
         self.told += 1;
         for (session, handles) in self.hits.sessions() {

@@ -13,30 +13,34 @@ use crate::index::{Contexts, RowId, TOGETHER};
 
 impl Subscriptions {
     /// Judges publications of one tenant, at most [`TOGETHER`], by these slices; says how many of them it did before so many
-    /// filters had to be evaluated, at least one.
+    /// filters were evaluated and satisfied, at least one.
     ///
     /// # Panics
     /// If attributes of a publication are not decoded.
     pub fn judge(&mut self, envelopes: &[Arc<Envelope>], slices: &SliceSet, effort_max: usize) -> usize {
-        /// Rows of a publication whose room is kept.
-        const ROWS_KEPT: usize = 1 << 16;
         let Some(first) = envelopes.first() else { return 0 };
         if self.satisfied.len() < envelopes.len() {
             self.satisfied.resize_with(envelopes.len(), Vec::new);
         }
-        for rows in &mut self.satisfied {
-            rows.clear();
-            rows.shrink_to(ROWS_KEPT);
-        }
+        self.satisfied.iter_mut().for_each(Vec::clear);
         let mut publications = [decoded(first); TOGETHER];
         for (place, envelope) in publications.iter_mut().zip(envelopes) {
-            debug_assert!(envelope.tenant == first.tenant, "of one tenant");
+            assert!(envelope.tenant == first.tenant, "publications judged together are of one tenant");
             *place = decoded(envelope);
         }
         let publications = &publications[..envelopes.len()];
         let contexts = ContextsOf { rows: &self.rows, sessions: &self.sessions };
         let output = self.satisfied.as_mut_slice();
         self.index.matches(&first.tenant, publications, &contexts, slices, effort_max, output)
+    }
+
+    /// What the publications judged last satisfied is not asked for any more: gives room back that most do not need.
+    pub fn forget_judged(&mut self) {
+        /// Rows of a publication whose room is kept.
+        const ROWS_KEPT: usize = 1 << 16;
+        for rows in self.satisfied.iter_mut().filter(|rows| rows.capacity() > ROWS_KEPT) {
+            *rows = Vec::new();
+        }
     }
 
     /// What one of the publications judged last satisfied, in order of session and handle.

@@ -9,6 +9,9 @@ use crate::kernel::{Ask, Columns, Kernel, LANES, Publications, Verdict, low_bits
 /// Columns to be compared together, up to 64 lanes of each block.
 const CHUNKS: usize = 16;
 
+/// Lanes and rows that publications have collected when those behind the first are given up: a few megabytes.
+const COLLECTED_MAX: usize = 1 << 20;
+
 /// Questions about them: at least one for each publication in hand.
 const ASKS: usize = 2 * TOGETHER;
 
@@ -57,6 +60,9 @@ pub struct Comparing<'a, 'o, O: ?Sized> {
     output: &'o mut O,
     /// What is asked now, and what was asked before.
     rounds: [Round<'a>; 2],
+    /// Rows given out while others were collected.
+    given: usize,
+    is_first_alone: bool,
 }
 
 impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
@@ -69,7 +75,7 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
         papers: &'o mut [Paper],
         output: &'o mut O,
     ) -> Self {
-        Self { kernel, slices, of, blocks, papers, output, rounds: [Round::EMPTY; 2] }
+        Self { kernel, slices, of, blocks, papers, output, rounds: [Round::EMPTY; 2], given: 0, is_first_alone: false }
     }
 
     /// Where the lanes are.
@@ -90,6 +96,7 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
     /// Publications look at a block.
     #[inline]
     pub fn block(&mut self, block: &'a Block, who: &[Looking]) {
+        let who = if self.is_first_alone { self.first_of(who) } else { who };
         if block.tests() > 1 || !block.is_plain() {
             self.ask(block, who);
             return;
@@ -126,10 +133,17 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
         }
     }
 
-    /// Answers what was asked.
-    pub fn finish(&mut self) {
+    /// Answers what was asked; says whether only the first publication was judged, because all together collected too much.
+    pub fn finish(&mut self) -> bool {
         self.compare();
         self.compare();
+        self.is_first_alone
+    }
+
+    #[cold]
+    fn first_of<'w>(&self, who: &'w [Looking]) -> &'w [Looking] {
+        // They look in order.
+        if who.first().is_some_and(|looking| looking.publication == 0) { &who[..1] } else { &[] }
     }
 
     /// Compares what is asked now, and sorts out what is left of what was asked before.
@@ -160,6 +174,8 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
             }
         }
         self.sort_out();
+        let collected = self.given + self.papers.iter().map(Paper::collected).sum::<usize>();
+        self.is_first_alone |= collected > COLLECTED_MAX && self.papers.len() > 1;
         self.rounds.swap(0, 1);
         let [now, _] = &mut self.rounds;
         (now.chunk_count, now.ask_count) = (0, 0);
@@ -167,7 +183,7 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
 
     /// Lanes that match go out, lanes that may are to be looked at.
     fn sort_out(&mut self) {
-        let Self { kernel, slices, blocks, papers, output, rounds: [_, before], .. } = self;
+        let Self { kernel, slices, blocks, papers, output, rounds: [_, before], given, .. } = self;
         for &Chunk { ref columns, block, from, to } in &before.chunks[..before.chunk_count] {
             let Some(block) = block else { continue };
             let first = columns.first;
@@ -194,6 +210,8 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
                     kernel.select(targets, surely, &mut paper.marked);
                 } else if surely == all && matches!(slices, Slices::All) {
                     output.rows(publication, &targets[..columns.lanes]);
+                    paper.given += columns.lanes;
+                    *given += columns.lanes;
                 } else {
                     kernel.select(targets, surely, &mut paper.singles);
                 }
@@ -205,7 +223,11 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
     #[inline]
     fn many(&mut self, publication: usize, rows: &[RowId]) {
         match self.slices {
-            Slices::All => self.output.rows(publication, rows),
+            Slices::All => {
+                self.output.rows(publication, rows);
+                self.papers[publication].given += rows.len();
+                self.given += rows.len();
+            }
             Slices::Only(_) => self.papers[publication].singles.extend_from_slice(rows),
         }
     }

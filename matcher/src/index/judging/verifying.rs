@@ -21,6 +21,8 @@ pub struct Verifying<'a> {
     pub slices: Slices<'a>,
     /// The publication's number.
     pub epoch: u32,
+    /// Rows of crowds that were given out.
+    pub given: usize,
 }
 
 impl Verifying<'_> {
@@ -67,7 +69,10 @@ impl Verifying<'_> {
                 match (self.slices, crowd.rows.as_slice()) {
                     (Slices::Only(_), rows) => singles.extend_from_slice(rows),
                     (Slices::All, &[row]) => singles.push(row),
-                    (Slices::All, rows) => output.rows(publication, rows),
+                    (Slices::All, rows) => {
+                        output.rows(publication, rows);
+                        self.given += rows.len();
+                    }
                 }
             }
         }
