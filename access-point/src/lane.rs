@@ -6,13 +6,10 @@
 //!  ─────────────────────────▶ log ──────────▶ sent ───────────▶ operation ───────────────────▶ trimmed:
 //!      credit, verdict                                          completed                      acknowledged, credit freed
 //! ```
-//! A lane ends by plan: once its layout has it drain and every connection point has left it, it writes `Close` and nothing after.
-//!
-//! ```text
-//!   open ──layout──▶ draining ──every connection point has left, no end of a session is under way──▶ closed ──layout──▶ gone
-//! ```
 //! Invariants: an entry is trimmed only when every matcher was sent it and every exit point has merged it; a publication is
 //! acknowledged exactly when it is trimmed.
+
+mod closing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,28 +17,30 @@ use std::sync::Arc;
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::identity::{Generation, Sequence};
-use gomera_cluster::layout::LaneState;
+use gomera_cluster::layout::{Epoch, LaneState};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
-use gomera_cluster::message::access_point::{Forget, OpenPublisher, Operate, Progress, Publish, Submission};
+use gomera_cluster::message::access_point::{Expire, Forget, OpenPublisher, Operate, Progress, Publish, Submission};
 use gomera_cluster::message::connection_point::{
     Acknowledged, AcknowledgedThrough, Completed, LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused,
     ToConnectionPoint,
 };
 use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, ToMatcher};
-use gomera_cluster::operation::{Change, Operation, Version};
+use gomera_cluster::operation::{Change, Operation, Outcome, Version};
 use gomera_cluster::position::{LaneId, Number, Position};
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
 use crate::log::{Log, Origin, Retained, RunLimit};
-use crate::operations::{Asker, Completion, Operations, Trimmed};
+use crate::operations::{Asker, Charge, Completion, Operations, Sequenced, Trimmed};
 use crate::publishers::{Name, Publishers, Slot, Submitted, Verdict};
 use crate::readers::Readers;
+use crate::replays::Replays;
 use crate::routes::Routes;
 use crate::sources::Sources;
 use crate::statistics::Statistics;
+use closing::Closing;
 
 /// What a lane asks for and counts, collected by the machine.
 #[derive(Debug, Default)]
@@ -59,6 +58,15 @@ impl Output {
     }
 }
 
+/// What other layers have the lane end.
+#[derive(Debug)]
+enum Ending {
+    /// A session ended at this exit point.
+    Session(Address, Forget),
+    /// A subscription expired.
+    Subscription(Expire),
+}
+
 /// One lane.
 #[derive(Debug)]
 pub struct Lane {
@@ -71,21 +79,13 @@ pub struct Lane {
     readers: Readers,
     merged: BTreeMap<Address, Number>,
     sources: Sources,
-    forgets: VecDeque<(Address, Forget)>,
-    forgets_under_way: u32,
+    replays: Replays,
+    /// The last layout by whose barrier nothing had to be sent again any more.
+    whole_at: Epoch,
+    endings: VecDeque<Ending>,
+    endings_under_way: u32,
     completions: Vec<Completion>,
-    ending: Ending,
-}
-
-/// How far the lane is with its end.
-#[derive(Debug, PartialEq, Eq)]
-enum Ending {
-    /// It takes what comes.
-    Open,
-    /// Publishers and sessions move off; these connection points have said that all of theirs have.
-    Draining(BTreeSet<Address>),
-    /// `Close` is written: nothing follows.
-    Closed,
+    closing: Closing,
 }
 
 impl Lane {
@@ -101,67 +101,51 @@ impl Lane {
             readers: Readers::default(),
             merged: routes.exit_points.iter().map(|&address| (address, Number::ZERO)).collect(),
             sources: Sources::default(),
-            forgets: VecDeque::new(),
-            forgets_under_way: 0,
+            replays: Replays::default(),
+            whole_at: Epoch(0),
+            endings: VecDeque::new(),
+            endings_under_way: 0,
             completions: Vec::new(),
-            ending: Ending::Open,
+            closing: Closing::Open,
         };
-        lane.govern(routes);
+        // Nobody is gone, so nothing completes.
+        lane.govern(routes, &mut Output::default());
         lane
     }
 
-    /// From here on this layout governs the lane.
+    /// From here on this layout governs the lane. Matchers that it names newly read from its barrier on; those that it does not name
+    /// any more are not waited for, and what they may have left unsaid is sent again to whoever owns their slices now.
     ///
     /// # Panics
-    /// If it names other matchers or exit points than the lane began with: which entries they have to see and who replays
-    /// them is not decided here, so no coordinator commits that.
-    pub fn govern(&mut self, routes: &Arc<Routes>) {
-        let same = self.readers.serve(&routes.matchers) && self.merged.keys().eq(&routes.exit_points);
-        assert!(same, "layout {} has other matchers or exit points than lane {} began with", routes.epoch().0, self.id);
+    /// If it names other exit points than the lane began with: that is not decided here, so no coordinator commits it.
+    pub fn govern(&mut self, routes: &Arc<Routes>, output: &mut Output) {
+        let same = self.merged.keys().eq(&routes.exit_points);
+        assert!(same, "layout {} has other exit points than lane {} began with", routes.epoch().0, self.id);
         let Config { retained_bytes_max, operation_bytes_max, .. } = self.config;
         self.sources.serve(&routes.connection_points, retained_bytes_max, operation_bytes_max);
+        self.whole_at = self.whole_at();
         self.routes = routes.clone();
+        let gone = self.readers.serve(&routes.matchers, self.log.last());
         let drains = routes.layout.lanes.get(&self.id).is_some_and(|lane| lane.state == LaneState::Draining);
-        if drains && self.ending == Ending::Open {
-            self.ending = Ending::Draining(BTreeSet::new());
+        if drains && self.closing == Closing::Open {
+            self.closing = Closing::Draining(BTreeSet::new());
         }
-        self.write(Entry::Barrier(routes.epoch()));
-    }
-
-    /// A connection point will send nothing more here.
-    pub fn left(&mut self, from: Address) {
-        match &mut self.ending {
-            Ending::Draining(left) => {
-                left.insert(from);
-            }
-            // It acts on a layout that has the lane drain, so the gate has let it through after that layout.
-            Ending::Open | Ending::Closed => {}
+        self.write(Entry::Barrier(routes.layout.clone()));
+        // Of a lane that is closed everything was judged by those before.
+        self.replays.govern(self.log.last(), self.log.trimmed(), routes);
+        let mut completions = Vec::new();
+        for (matcher, progressed) in gone {
+            self.operations.release(matcher, progressed, &mut completions);
+        }
+        for completion in completions {
+            self.complete(completion, output);
         }
     }
 
-    /// Whether nothing is written any more.
-    pub fn is_closed(&self) -> bool {
-        self.ending == Ending::Closed
-    }
-
-    /// Writes the end if nothing can come before it any more.
-    fn close_if_due(&mut self) {
-        let Ending::Draining(left) = &self.ending else { return };
-        let has_left = |connection_point| left.contains(connection_point);
-        let is_due = self.routes.connection_points.iter().all(has_left)
-            && self.forgets.is_empty()
-            && self.forgets_under_way == 0
-            && self.operations.len() == 0;
-        if is_due {
-            self.write(Entry::Close);
-            self.ending = Ending::Closed;
-        }
-    }
-
-    fn write(&mut self, entry: Entry) {
-        if self.ending != Ending::Closed {
-            self.log.append(Retained { cost: entry.cost(), entry, origin: Origin::Lane });
-        }
+    /// The last barrier written, once everything that dead matchers owned before it is merged: replicas that may have to judge it
+    /// once more must not leave before.
+    pub fn whole_at(&self) -> Epoch {
+        if self.replays.is_under_way() { self.whole_at } else { self.routes.epoch() }
     }
 
     /// A publisher instance begins or resumes.
@@ -271,10 +255,7 @@ impl Lane {
     /// Operations of sessions come in.
     pub fn operate(&mut self, from: Address, operate: Operate, output: &mut Output) {
         for operation in operate.operations {
-            let stamp = self.routes.stamp(&operation);
-            let origin = Origin::Session { from, stamp: stamp.clone() };
-            let number = self.append_operation(&operation, origin, output);
-            self.operations.begin(number, operation, Asker::ConnectionPoint(from), stamp);
+            self.sequence(operation, Asker::ConnectionPoint(from), Charge::Asker, None, output);
         }
     }
 
@@ -282,7 +263,14 @@ impl Lane {
     pub fn forget(&mut self, from: Address, forget: Forget) {
         // Of a lane that is closed, it is handed in again when the layout drops the lane.
         if !self.is_closed() {
-            self.forgets.push_back((from, forget));
+            self.endings.push_back(Ending::Session(from, forget));
+        }
+    }
+
+    /// A subscription expired.
+    pub fn expire(&mut self, expire: Expire) {
+        if !self.is_closed() {
+            self.endings.push_back(Ending::Subscription(expire));
         }
     }
 
@@ -290,7 +278,7 @@ impl Lane {
     pub fn progress(&mut self, from: Address, progress: Progress, output: &mut Output) {
         let Some(before) = self.readers.progress(from, progress.through) else { return };
         let mut completions = std::mem::take(&mut self.completions);
-        self.operations.progress(from, before, progress.through, progress.outcomes, &mut completions);
+        self.operations.progress(from, before, progress.through, progress.outcomes, progress.refused, &mut completions);
         for completion in completions.drain(..) {
             self.complete(completion, output);
         }
@@ -301,8 +289,9 @@ impl Lane {
     pub fn entries_credit(&mut self, from: Address, class: Class, total: Total) {
         match class {
             Class::Live => self.readers.grant(from, total),
-            // Granted for what is never sent first-time; nothing uses it as long as nothing is replayed.
-            Class::Replay | Class::Operation | Class::Control => {}
+            Class::Replay => self.replays.grant(from, total),
+            // Operations travel with publications, in order.
+            Class::Operation | Class::Control => {}
         }
     }
 
@@ -320,10 +309,10 @@ impl Lane {
 
     /// Sends what can be sent now: entries, acknowledgements, credit.
     pub fn flush(&mut self, output: &mut Output) {
-        while self.forgets_under_way < self.config.forgets_max
-            && let Some((from, forget)) = self.forgets.pop_front()
+        while self.endings_under_way < self.config.forgets_max
+            && let Some(ending) = self.endings.pop_front()
         {
-            self.append_forget(from, &forget, output);
+            self.append_ending(ending, output);
         }
         self.close_if_due();
         self.send_entries(output);
@@ -358,7 +347,7 @@ impl Lane {
         statistics.retained_entries += self.log.len();
         statistics.retained_bytes += self.log.bytes();
         statistics.operations_pending += count(self.operations.len());
-        statistics.forgets_waiting += count(self.forgets.len());
+        statistics.forgets_waiting += count(self.endings.len());
         statistics.publishers += count(self.publishers.len());
         statistics.publishers_forgotten += self.publishers.evicted();
     }
@@ -367,34 +356,62 @@ impl Lane {
         Refusal::Publishers(u64::from(self.config.publishers_max))
     }
 
-    fn append_operation(&mut self, operation: &Arc<Operation>, origin: Origin, output: &mut Output) -> Number {
+    /// Gives an operation its number, and has it awaited.
+    fn sequence(
+        &mut self,
+        operation: Arc<Operation>,
+        asker: Asker,
+        charge: Charge,
+        answer: Option<Outcome>,
+        output: &mut Output,
+    ) {
         output.statistics.operations += 1;
+        let (stamp, decider) = self.routes.stamp(&operation);
         let entry = Entry::Operation(operation.clone());
-        self.log.append(Retained { cost: entry.cost(), entry, origin })
+        let origin = match (charge, asker) {
+            (Charge::Asker, Asker::ConnectionPoint(from)) => Origin::Session { from, stamp: stamp.clone() },
+            (Charge::Asker | Charge::Nobody, _) => Origin::Cluster { stamp: stamp.clone() },
+        };
+        let number = self.log.append(Retained { cost: entry.cost(), entry, origin });
+        self.operations.begin(Sequenced { number, operation, asker, stamp, decider, charge, answer });
     }
 
-    fn append_forget(&mut self, from: Address, forget: &Forget, output: &mut Output) {
-        let Forget { lane: _, tenant, session, generation } = forget;
-        let operation = Arc::new(Operation {
-            tenant: tenant.clone(),
-            session: *session,
-            version: Version { generation: *generation, counter: u64::MAX },
-            low: Version { generation: Generation(0), counter: 0 },
-            change: Change::Forget,
-        });
-        let stamp = self.routes.matchers.clone();
-        let number = self.append_operation(&operation, Origin::ExitPoint { stamp: stamp.clone() }, output);
-        self.operations.begin(number, operation, Asker::ExitPoint(from), stamp);
-        self.forgets_under_way += 1;
+    fn append_ending(&mut self, ending: Ending, output: &mut Output) {
+        let low = Version { generation: Generation(0), counter: 0 };
+        let (operation, asker) = match ending {
+            Ending::Session(from, Forget { lane: _, tenant, session, generation }) => {
+                let version = Version { generation, counter: u64::MAX };
+                (Operation { tenant, session, version, low, change: Change::Forget }, Asker::ExitPoint(from))
+            }
+            Ending::Subscription(Expire { lane: _, tenant, session, subscription, version }) => {
+                let change = Change::Expire(subscription);
+                (Operation { tenant, session, version, low, change }, Asker::Nobody)
+            }
+        };
+        self.endings_under_way += 1;
+        self.sequence(Arc::new(operation), asker, Charge::Nobody, None, output);
     }
 
     fn complete(&mut self, completion: Completion, output: &mut Output) {
-        let Completion { number, operation, asker, outcome, freed } = completion;
+        let Completion { number, operation, asker, outcome, restore, freed } = completion;
+        if let Asker::ConnectionPoint(from) = asker {
+            self.sources.free_operations(from, freed);
+        }
+        let Some(outcome) = outcome else {
+            // Whoever could have said what came of it is gone. Twice is harmless: it carries its version.
+            self.sequence(operation, asker, Charge::Nobody, None, output);
+            return;
+        };
+        if let (Some(before), Some(key)) = (restore, operation.change.subscription()) {
+            // Others applied what had no room where it counts. The client hears of it when they have taken it back.
+            let restored = Operation { change: Change::Restore(key, before), ..(*operation).clone() };
+            self.sequence(Arc::new(restored), asker, Charge::Nobody, Some(outcome), output);
+            return;
+        }
         output.statistics.completed += 1;
         let (session, version) = (operation.session, operation.version);
         match asker {
             Asker::ConnectionPoint(to) => {
-                self.sources.free_operations(to, freed);
                 if self.sources.serves(to) {
                     let position = Position { lane: self.id, number };
                     let completed = Completed { session, version, position, outcome };
@@ -402,10 +419,11 @@ impl Lane {
                 }
             }
             Asker::ExitPoint(to) => {
-                self.forgets_under_way -= 1;
+                self.endings_under_way -= 1;
                 let forgotten = ToExitPoint::Forgotten(Forgotten { session, generation: version.generation });
                 output.actions.push(Send { to, message: Message::ExitPoint(forgotten) });
             }
+            Asker::Nobody => self.endings_under_way -= 1,
         }
     }
 
@@ -437,6 +455,7 @@ impl Lane {
         if let Some((address, cost)) = run {
             self.sources.free_publications(address, cost);
         }
+        self.replays.let_go(self.log.trimmed());
     }
 
     fn send_entries(&mut self, output: &mut Output) {
@@ -454,6 +473,8 @@ impl Lane {
                 output.actions.push(Send { to, message: Message::Matcher(ToMatcher::Entries(frame)) });
             }
         }
+        let limit = RunLimit { entries, bytes: self.config.frame_bytes_max };
+        output.statistics.replays += self.replays.send(self.id, &self.log, limit, &mut output.actions);
     }
 
     fn send_acknowledgements(&mut self, output: &mut Output) {

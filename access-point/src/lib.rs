@@ -3,7 +3,7 @@
 //!
 //! `docs/protocols/access-point.md` draws the states. [`machine::AccessPoint`] is the machine; a [`lane`] is one ordered
 //! stream within it, made of a retained [`log`], the [`publishers`] it knows, the [`operations`] that await their matchers,
-//! the [`readers`] the log is sent to, and the [`sources`] that credit is granted to.
+//! the [`readers`] the log is sent to, what is sent again in [`replays`], and the [`sources`] that credit is granted to.
 
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
@@ -14,6 +14,7 @@ pub mod machine;
 mod operations;
 mod publishers;
 mod readers;
+mod replays;
 mod routes;
 mod sources;
 pub mod statistics;

@@ -33,8 +33,8 @@ pub enum Origin {
         /// The matchers that have to apply it.
         stamp: Stamp,
     },
-    /// The end of a session, for the matchers it is stamped with.
-    ExitPoint {
+    /// The end of a session or of a subscription, or an operation that has to be applied anew, for the matchers it is stamped with.
+    Cluster {
         /// The matchers that have to apply it.
         stamp: Stamp,
     },
@@ -57,7 +57,7 @@ impl Retained {
     fn concerns(&self, reader: Address) -> bool {
         match &self.origin {
             Origin::Publisher { .. } | Origin::Lane => true,
-            Origin::Session { stamp, .. } | Origin::ExitPoint { stamp } => stamp.binary_search(&reader).is_ok(),
+            Origin::Session { stamp, .. } | Origin::Cluster { stamp } => stamp.binary_search(&reader).is_ok(),
         }
     }
 }
@@ -92,6 +92,11 @@ impl Log {
     /// The last number given, zero before the first.
     pub fn last(&self) -> Number {
         Number(self.trimmed.0 + self.len())
+    }
+
+    /// The last number let go.
+    pub fn trimmed(&self) -> Number {
+        self.trimmed
     }
 
     /// How many entries are retained.
@@ -133,6 +138,33 @@ impl Log {
                 }
                 bytes += retained.cost;
                 entries.push((to.next(), retained.entry.clone()));
+            }
+            to = to.next();
+        }
+        Run { to, entries }
+    }
+
+    /// What has to be judged again in `(after, end]`: publications, and the marks between them; up to the limit.
+    ///
+    /// # Panics
+    /// If `after` is let go already.
+    pub fn again(&self, after: Number, end: Number, limit: RunLimit) -> Run {
+        let range = |number: Number| {
+            let place = number.0.checked_sub(self.trimmed.0).expect("what is sent again is retained");
+            usize::try_from(place).expect("a place lies within the log")
+        };
+        let (mut to, mut bytes, mut entries) = (after, 0, Vec::new());
+        for retained in self.entries.range(range(after)..range(end)) {
+            match &retained.entry {
+                Entry::Publication(_) | Entry::Barrier(_) | Entry::Close => {
+                    let full = entries.len() >= limit.entries || bytes + retained.cost > limit.bytes;
+                    if full && !entries.is_empty() {
+                        break;
+                    }
+                    bytes += retained.cost;
+                    entries.push((to.next(), retained.entry.clone()));
+                }
+                Entry::Operation(_) => {}
             }
             to = to.next();
         }

@@ -80,7 +80,7 @@ impl AccessPoint {
             proposed: self.gate.proposed(),
             epoch,
             acted: epoch,
-            barriers: self.lanes.keys().map(|&lane| (lane, epoch)).collect(),
+            barriers: self.lanes.iter().map(|(&id, lane)| (id, lane.whole_at())).collect(),
             ..Report::default()
         }
     }
@@ -104,7 +104,7 @@ impl AccessPoint {
         });
         let routes = Arc::new(Routes::new(layout.clone()));
         for lane in self.lanes.values_mut() {
-            lane.govern(&routes);
+            lane.govern(&routes, &mut self.output);
         }
         for (&id, lane) in &layout.lanes {
             if lane.writer == self.address {
@@ -128,6 +128,7 @@ impl AccessPoint {
             ToAccessPoint::Progress(progress) => progress.lane,
             ToAccessPoint::LeaveLane(leave) => leave.lane,
             ToAccessPoint::Forget(forget) => forget.lane,
+            ToAccessPoint::Expire(expire) => expire.lane,
         };
         let Some(lane) = lanes.get_mut(&lane).filter(|lane| !lane.is_closed() || !brings(&message)) else {
             self.turn_away(from, message);
@@ -145,6 +146,7 @@ impl AccessPoint {
             ToAccessPoint::Merged(merged) => lane.merged(from, merged.through),
             ToAccessPoint::LeaveLane(_) => lane.left(from),
             ToAccessPoint::Forget(forget) => lane.forget(from, forget),
+            ToAccessPoint::Expire(expire) => lane.expire(expire),
         }
     }
 
@@ -173,7 +175,8 @@ impl AccessPoint {
             | ToAccessPoint::EntriesCredit(_)
             | ToAccessPoint::Merged(_)
             | ToAccessPoint::LeaveLane(_)
-            | ToAccessPoint::Forget(_) => {}
+            | ToAccessPoint::Forget(_)
+            | ToAccessPoint::Expire(_) => {}
         }
     }
 }
@@ -186,7 +189,8 @@ fn brings(message: &ToAccessPoint) -> bool {
         | ToAccessPoint::EntriesCredit(_)
         | ToAccessPoint::Merged(_)
         | ToAccessPoint::LeaveLane(_)
-        | ToAccessPoint::Forget(_) => false,
+        | ToAccessPoint::Forget(_)
+        | ToAccessPoint::Expire(_) => false,
     }
 }
 

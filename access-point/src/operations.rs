@@ -3,11 +3,18 @@
 //! An operation completes when every machine it is stamped with has worked off its number and one of them, the active replica
 //! of its slice, has said what came of it; one that went to all machines has the outcomes of all of them combined. It stays
 //! in order of number until it is complete, and its credit is freed when it is both complete and trimmed from the log.
+//!
+//! ```text
+//!            worked off by all it is stamped with, or these are gone
+//!  awaiting ─────┬── somebody who counts has said what came of it ──▶ complete
+//!                └── who could have said it is gone ────────────────▶ to be applied anew, under a number of its own
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
+use gomera_cluster::message::snapshot::SubscriptionState;
 use gomera_cluster::operation::{Change, Operation, Outcome};
 use gomera_cluster::position::Number;
 
@@ -20,6 +27,45 @@ pub enum Asker {
     ConnectionPoint(Address),
     /// The active exit point of a session that ended.
     ExitPoint(Address),
+    /// Nobody: a subscription expired.
+    Nobody,
+}
+
+/// Who decides what came of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decider {
+    /// The active replica of its slice. What others say counts if that one dies before it has said anything.
+    Active(Address),
+    /// All of them together.
+    All,
+}
+
+/// Whose credit an operation takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// Its connection point's.
+    Asker,
+    /// Nobody's.
+    Nobody,
+}
+
+/// An operation that got its number.
+#[derive(Debug)]
+pub struct Sequenced {
+    /// Its number.
+    pub number: Number,
+    /// What it is.
+    pub operation: Arc<Operation>,
+    /// Who is told.
+    pub asker: Asker,
+    /// Who has to apply it.
+    pub stamp: Stamp,
+    /// Who decides what came of it.
+    pub decider: Decider,
+    /// Whose credit it takes.
+    pub charge: Charge,
+    /// What is told in the end, if that is known already.
+    pub answer: Option<Outcome>,
 }
 
 /// Whether the log still holds an operation.
@@ -29,17 +75,31 @@ enum Retention {
     Trimmed,
 }
 
+/// What there was of a subscription before a put.
+pub type Before = Option<Box<SubscriptionState>>;
+
 #[derive(Debug)]
 struct Pending {
-    number: Number,
-    operation: Arc<Operation>,
-    asker: Asker,
-    stamp: Stamp,
+    what: Sequenced,
     /// Machines that have not come so far.
     awaited: usize,
     outcome: Option<Outcome>,
+    /// What one said that does not decide.
+    opinion: Option<Outcome>,
+    /// What there was before, if it had no room.
+    refused: Option<Before>,
+    standing: Standing,
     retention: Retention,
     phase: Phase,
+}
+
+/// Whether who decides lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// As far as is known.
+    Sound,
+    /// Somebody who decides is gone, and may have said nothing.
+    Bereaved,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +117,10 @@ pub struct Completion {
     pub operation: Arc<Operation>,
     /// Who is told.
     pub asker: Asker,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// What came of it; none: it has to be applied anew.
+    pub outcome: Option<Outcome>,
+    /// What other replicas have to take back before anybody is told, and what they have to have instead.
+    pub restore: Option<Before>,
     /// Its credit to free now; 0 if the log holds it still.
     pub freed: u64,
 }
@@ -86,20 +148,19 @@ impl Operations {
 
     /// Whether an operation of this connection point is not complete.
     pub fn awaits(&self, connection_point: Address) -> bool {
-        self.pending.iter().any(|pending| pending.asker == Asker::ConnectionPoint(connection_point))
+        self.pending.iter().any(|pending| pending.what.asker == Asker::ConnectionPoint(connection_point))
     }
 
     /// An operation got its number.
-    pub fn begin(&mut self, number: Number, operation: Arc<Operation>, asker: Asker, stamp: Stamp) {
-        debug_assert!(self.pending.back().is_none_or(|last| last.number < number), "numbers rise");
-        let awaited = stamp.len();
+    pub fn begin(&mut self, what: Sequenced) {
+        debug_assert!(self.pending.back().is_none_or(|last| last.what.number < what.number), "numbers rise");
         self.pending.push_back(Pending {
-            number,
-            operation,
-            asker,
-            stamp,
-            awaited,
+            awaited: what.stamp.len(),
+            what,
             outcome: None,
+            opinion: None,
+            refused: None,
+            standing: Standing::Sound,
             retention: Retention::Retained,
             phase: Phase::Awaiting,
         });
@@ -112,41 +173,54 @@ impl Operations {
         before: Number,
         through: Number,
         outcomes: Vec<(Number, Outcome)>,
+        refused: Vec<(Number, Before)>,
         completed: &mut Vec<Completion>,
     ) {
+        for (number, before) in refused {
+            if let Ok(index) = self.find(number) {
+                self.pending[index].refused = Some(before);
+            }
+        }
         for (number, outcome) in outcomes {
-            if let Ok(index) = self.pending.binary_search_by_key(&number, |pending| pending.number) {
+            if let Ok(index) = self.find(number) {
                 let pending = &mut self.pending[index];
-                if pending.phase == Phase::Awaiting && pending.stamp.binary_search(&from).is_ok() {
-                    let change = &pending.operation.change;
-                    pending.outcome = Some(match pending.outcome.take() {
-                        None => outcome,
-                        Some(known) => combine(change, known, outcome),
-                    });
+                if pending.phase == Phase::Awaiting && pending.is_stamped(from) {
+                    pending.hear(from, outcome);
                     if number <= before {
                         pending.complete_if_due(completed);
                     }
                 }
             }
         }
-        let first = self.pending.partition_point(|pending| pending.number <= before);
+        let first = self.pending.partition_point(|pending| pending.what.number <= before);
         for pending in self.pending.range_mut(first..) {
-            if pending.number > through {
+            if pending.what.number > through {
                 break;
             }
-            if pending.stamp.binary_search(&from).is_ok() {
+            if pending.is_stamped(from) {
                 pending.awaited -= 1;
                 pending.complete_if_due(completed);
             }
         }
-        while self.pending.front().is_some_and(|pending| pending.phase == Phase::Complete) {
-            self.pending.pop_front();
+        self.drop_complete();
+    }
+
+    /// A machine is gone that had worked off everything up to `progressed`: it is awaited no longer.
+    pub fn release(&mut self, gone: Address, progressed: Number, completed: &mut Vec<Completion>) {
+        let first = self.pending.partition_point(|pending| pending.what.number <= progressed);
+        for pending in self.pending.range_mut(first..) {
+            if pending.is_stamped(gone) {
+                pending.awaited -= 1;
+                pending.bereave(gone);
+                pending.complete_if_due(completed);
+            }
         }
+        self.drop_complete();
     }
 
     /// The log lets an operation go.
     pub fn trimmed(&mut self, number: Number) -> Trimmed {
-        match self.pending.binary_search_by_key(&number, |pending| pending.number) {
+        match self.find(number) {
             Ok(index) if self.pending[index].phase == Phase::Awaiting => {
                 self.pending[index].retention = Retention::Trimmed;
                 Trimmed::Awaited
@@ -154,26 +228,88 @@ impl Operations {
             Ok(_) | Err(_) => Trimmed::Free,
         }
     }
+
+    fn find(&self, number: Number) -> Result<usize, usize> {
+        self.pending.binary_search_by_key(&number, |pending| pending.what.number)
+    }
+
+    fn drop_complete(&mut self) {
+        while self.pending.front().is_some_and(|pending| pending.phase == Phase::Complete) {
+            self.pending.pop_front();
+        }
+    }
 }
 
 impl Pending {
+    fn is_stamped(&self, machine: Address) -> bool {
+        self.what.stamp.binary_search(&machine).is_ok()
+    }
+
+    fn hear(&mut self, from: Address, outcome: Outcome) {
+        match self.what.decider {
+            Decider::Active(active) if active == from => self.outcome = Some(outcome),
+            // Those that can take over are at one about everything but limits; who of them is heard first does not matter.
+            Decider::Active(_) => {
+                self.opinion = Some(match self.opinion.take() {
+                    None => outcome,
+                    Some(known) => raised(known, &outcome),
+                });
+            }
+            Decider::All => {
+                self.outcome = Some(match self.outcome.take() {
+                    None => outcome,
+                    Some(known) => combine(&self.what.operation.change, known, outcome),
+                });
+            }
+        }
+    }
+
+    fn bereave(&mut self, gone: Address) {
+        match self.what.decider {
+            Decider::Active(active) if active == gone && self.standing == Standing::Sound => {
+                self.standing = Standing::Bereaved;
+            }
+            Decider::Active(_) => {}
+            Decider::All => self.standing = Standing::Bereaved,
+        }
+    }
+
     fn complete_if_due(&mut self, completed: &mut Vec<Completion>) {
         if self.awaited > 0 || self.phase == Phase::Complete {
             return;
         }
-        let Some(outcome) = self.outcome.take() else { return };
+        let outcome = match self.standing {
+            Standing::Sound if self.outcome.is_none() => return,
+            Standing::Sound | Standing::Bereaved => match (self.outcome.take(), self.opinion.take()) {
+                (Some(decided), Some(other)) => Some(raised(decided, &other)),
+                (decided, other) => decided.or(other),
+            },
+        };
+        let outcome = self.what.answer.take().or(outcome);
         self.phase = Phase::Complete;
+        let is_alone = self.what.stamp.len() == 1;
         completed.push(Completion {
-            number: self.number,
-            operation: self.operation.clone(),
-            asker: self.asker,
+            number: self.what.number,
+            operation: self.what.operation.clone(),
+            asker: self.what.asker,
             outcome,
-            freed: match self.retention {
-                Retention::Retained => 0,
-                Retention::Trimmed => self.operation.cost(),
+            restore: self.refused.take().filter(|_| !is_alone),
+            freed: match (self.retention, self.what.charge) {
+                (Retention::Retained, _) | (_, Charge::Nobody) => 0,
+                (Retention::Trimmed, Charge::Asker) => self.what.operation.cost(),
             },
         });
     }
+}
+
+/// What one said, in force where the other one applied it too: in some lane that one may judge already.
+fn raised(mut known: Outcome, other: &Outcome) -> Outcome {
+    if let (Outcome::Applied { in_force_after, .. }, Outcome::Applied { in_force_after: other, .. }) =
+        (&mut known, other)
+    {
+        in_force_after.raise_all(other);
+    }
+    known
 }
 
 /// What two machines said of one operation that went to both. What was found is merged and cut to what was asked; of other
@@ -182,7 +318,9 @@ fn combine(change: &Change, known: Outcome, other: Outcome) -> Outcome {
     match (known, other) {
         (Outcome::Found(mut all), Outcome::Found(more)) => {
             all.extend(more);
+            // Replicas list the same.
             all.sort_by_key(|description| description.handle);
+            all.dedup_by_key(|description| description.handle);
             if let Change::List { limit, .. } = change {
                 all.truncate(usize::from(*limit));
             }

@@ -24,13 +24,16 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Serves these machines; new ones begin at the head of the lane. Returns whether the set was the same (or new).
-    pub fn serve(&mut self, matchers: &[Address]) -> bool {
-        if self.by_address.is_empty() {
-            self.by_address = matchers.iter().map(|&address| (address, Reader::default())).collect();
-            return true;
+    /// Serves these machines from now on; new ones begin after `last`, the end of the lane. Gives those that are served no more, each
+    /// with the last number it had worked off.
+    pub fn serve(&mut self, matchers: &[Address], last: Number) -> Vec<(Address, Number)> {
+        let gone = self.by_address.extract_if(.., |address, _| matchers.binary_search(address).is_err());
+        let gone = gone.map(|(address, reader)| (address, reader.progressed)).collect();
+        for &address in matchers {
+            let begin = || Reader { sent: last, progressed: last, credit: SendCredit::default() };
+            self.by_address.entry(address).or_insert_with(begin);
         }
-        self.by_address.keys().eq(matchers)
+        gone
     }
 
     /// A grant from a matcher.

@@ -19,6 +19,8 @@ pub struct Statistics {
     pub completed: u64,
     /// Frames sent to matchers.
     pub frames: u64,
+    /// Frames of what is sent again because a matcher died.
+    pub replays: u64,
     /// Messages that waited for their layout.
     pub held: u64,
     /// Messages from senders that the layout does not name, or for lanes that are not written here.
@@ -33,7 +35,7 @@ pub struct Statistics {
     pub retained_bytes: u64,
     /// Gauge: operations that await matchers.
     pub operations_pending: u64,
-    /// Gauge: ends of sessions that wait to get a number.
+    /// Gauge: ends of sessions and of subscriptions that wait to get a number.
     pub forgets_waiting: u64,
     /// Gauge: publisher instances known.
     pub publishers: u64,

@@ -22,6 +22,13 @@ impl SliceSet {
         self.words[word] |= 1 << (slice.0 % 64);
     }
 
+    /// Takes a slice out.
+    pub fn remove(&mut self, slice: MatcherSlice) {
+        if let Some(word) = self.words.get_mut(usize::from(slice.0 / 64)) {
+            *word &= !(1 << (slice.0 % 64));
+        }
+    }
+
     /// Whether it holds a slice.
     #[must_use]
     pub fn contains(&self, slice: MatcherSlice) -> bool {
@@ -47,7 +54,9 @@ impl SliceSet {
         self.words.iter().all(|&word| word == 0)
     }
 
-    fn intersects(&self, other: &Self) -> bool {
+    /// Whether it holds one that the other holds too.
+    #[must_use]
+    pub fn intersects(&self, other: &Self) -> bool {
         self.words.iter().zip(&other.words).any(|(mine, theirs)| mine & theirs != 0)
     }
 
@@ -66,7 +75,8 @@ impl SliceSet {
         Self { words: self.words.iter_mut().zip(&other.words).map(take).collect() }
     }
 
-    fn unite(&mut self, other: &Self) {
+    /// Adds what the other holds.
+    pub fn unite(&mut self, other: &Self) {
         if self.words.len() < other.words.len() {
             self.words.resize(other.words.len(), 0);
         }

@@ -11,12 +11,15 @@
 //!      │  └── Attach, Acknowledge, credit ───────────────────────────────────────────────────┘ │
 //!      └───── Attached, Notifications, Ended ───────────────────────────────────────────────────┘
 //! ```
+//! Matcher shards send each other snapshots of slices.
+//!
 //! Links are first-in first-out and exactly-once between two incarnations (the host re-sends across a broken connection).
 
 pub mod access_point;
 pub mod connection_point;
 pub mod exit_point;
 pub mod matcher;
+pub mod snapshot;
 
 use std::sync::Arc;
 
@@ -70,11 +73,17 @@ impl Message {
                 | ToAccessPoint::EntriesCredit(_)
                 | ToAccessPoint::Merged(_)
                 | ToAccessPoint::LeaveLane(_)
-                | ToAccessPoint::Forget(_) => 0,
+                | ToAccessPoint::Forget(_)
+                | ToAccessPoint::Expire(_) => 0,
             },
             Self::Matcher(message) => match message {
                 ToMatcher::Entries(entries) => entries.entries.len(),
-                ToMatcher::MatchesCredit(_) | ToMatcher::LaneDone(_) => 0,
+                ToMatcher::Replay(replay) => replay.entries.len(),
+                ToMatcher::MatchesCredit(_)
+                | ToMatcher::LaneDone(_)
+                | ToMatcher::SnapshotWanted(_)
+                | ToMatcher::SnapshotPart(_)
+                | ToMatcher::SnapshotCredit(_) => 0,
             },
             Self::ExitPoint(message) => match message {
                 ToExitPoint::Matches(matches) => matches.matched.len(),

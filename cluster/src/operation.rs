@@ -8,6 +8,7 @@ use gomera_model::filter::Filter;
 use gomera_model::timestamp::Timestamp;
 
 use crate::identity::{Generation, Handle, SessionKey, SubscriptionKey, Tenant};
+use crate::message::snapshot::SubscriptionState;
 use crate::position::Vector;
 
 /// Orders the operations of a session: the attachment that issued it, then its number there, from 1. Applying in another
@@ -76,6 +77,12 @@ pub enum Change {
     /// Forget all subscriptions and the context that were made by this session up to and including the generation of the
     /// version. To all matchers. Sent by the active exit point, not by a client.
     Forget,
+    /// Remove a subscription that has expired, if it is still as the version of this operation left it. To the replicas of its slice.
+    /// Sent by the active one of them, not by a client.
+    Expire(SubscriptionKey),
+    /// A put of this version had no room where it counts: a replica that applied it has what was there before. To the replicas of its
+    /// slice. Sent by an access point, not by a client.
+    Restore(SubscriptionKey, Option<Box<SubscriptionState>>),
 }
 
 impl Change {
@@ -84,7 +91,11 @@ impl Change {
     pub fn subscription(&self) -> Option<SubscriptionKey> {
         match self {
             Self::Put(subscription, _) => Some(subscription.key),
-            Self::Remove(key) | Self::SetPaused(key, _) | Self::Get(key) => Some(*key),
+            Self::Remove(key)
+            | Self::SetPaused(key, _)
+            | Self::Get(key)
+            | Self::Expire(key)
+            | Self::Restore(key, _) => Some(*key),
             Self::List { .. } | Self::SetContext(_) | Self::Forget => None,
         }
     }
@@ -119,7 +130,9 @@ impl Operation {
                 | Change::SetContext(_)
                 | Change::Remove(_)
                 | Change::SetPaused(..)
-                | Change::Forget => 0,
+                | Change::Forget
+                | Change::Expire(_)
+                | Change::Restore(..) => 0,
             }
     }
 
@@ -132,10 +145,14 @@ impl Operation {
             Change::Put(subscription, _) => {
                 FIXED_BYTES + u64::try_from(subscription.filter.bytes()).unwrap_or(u64::MAX / 2)
             }
+            Change::Restore(_, before) => FIXED_BYTES + before.as_ref().map_or(0, |before| before.cost()),
             Change::SetContext(context) => FIXED_BYTES + u64::try_from(context.bytes()).unwrap_or(u64::MAX / 2),
-            Change::Remove(_) | Change::SetPaused(..) | Change::Get(_) | Change::List { .. } | Change::Forget => {
-                FIXED_BYTES
-            }
+            Change::Remove(_)
+            | Change::SetPaused(..)
+            | Change::Get(_)
+            | Change::List { .. }
+            | Change::Forget
+            | Change::Expire(_) => FIXED_BYTES,
         }
     }
 }

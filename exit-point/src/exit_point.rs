@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::address::{Address, Layer};
-use gomera_cluster::credit::Class;
 use gomera_cluster::gate::{Gate, Passage};
 use gomera_cluster::layout::{LaneEnd, Layout};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
@@ -113,9 +112,7 @@ impl ExitPoint {
                 let window = self.config.matches_window_bytes;
                 Lane::new(layout.settings.matcher_slices, window, opened.since)
             });
-            for &matcher in &matchers {
-                lane.open(matcher, Class::Live);
-            }
+            lane.hear(&matchers);
         }
         for (&id, lane) in self.lanes.iter_mut().filter(|(id, _)| !layout.lanes.contains_key(id)) {
             match layout.ended.get(&id) {

@@ -127,6 +127,17 @@ impl Lane {
         });
     }
 
+    /// Hears no others than these any more. What others sent and is not merged stays; they are granted nothing.
+    pub(crate) fn hear(&mut self, matchers: &[Address]) {
+        for &matcher in matchers {
+            self.open(matcher, Class::Live);
+            self.open(matcher, Class::Replay);
+        }
+        for (_, source) in self.sources.extract_if(.., |(matcher, _), _| matchers.binary_search(matcher).is_err()) {
+            self.unmerged_bytes -= source.unmerged.values().sum::<u64>();
+        }
+    }
+
     /// Takes a frame in.
     pub(crate) fn receive(&mut self, from: Address, frame: Matches) -> Reception {
         let beyond_end = self.standing == Standing::Closed && frame.to > self.merged;
@@ -137,7 +148,9 @@ impl Lane {
         self.open(from, frame.class);
         let reception = self.judge(from, frame);
         let source = self.sources.get_mut(&key).expect("opened above");
-        if reception == Reception::Covered {
+        // What fills a hole never waits for what was sent before it to be merged: that may wait for this.
+        let fills = key.1 == Class::Replay && reception == Reception::Taken;
+        if reception == Reception::Covered || fills {
             source.credit.consume(cost);
             self.freed = true;
         } else {

@@ -48,6 +48,10 @@ pub struct Config {
     pub forgotten_max: u32,
     /// How long after its expiry a subscription is removed. It stops to match at its expiry.
     pub expiry_slack: Duration,
+    /// Bytes of a snapshot that may be under way to this shard from each matcher that it asked. At least 1.
+    pub snapshot_window_bytes: u64,
+    /// Bytes of operations kept for one slice while its snapshot is under way. When there are more, that begins anew. At least 1.
+    pub joining_bytes_max: u64,
     /// Seed of look-up tables: the driver supplies it (random, or fixed in simulation).
     #[serde(skip)]
     pub hash_seed: u64,
@@ -71,6 +75,8 @@ impl Default for Config {
             forgotten_for: Duration::from_secs(600),
             forgotten_max: 262_144,
             expiry_slack: Duration::from_secs(60),
+            snapshot_window_bytes: 1 << 20,
+            joining_bytes_max: 64 << 20,
             hash_seed: 0,
         }
     }
@@ -105,6 +111,8 @@ impl Config {
             ("subscription_bytes_max", self.subscription_bytes_max),
             ("subscription_bytes_per_tenant_max", self.subscription_bytes_per_tenant_max),
             ("sessions_max", u64::from(self.sessions_max)),
+            ("snapshot_window_bytes", self.snapshot_window_bytes),
+            ("joining_bytes_max", self.joining_bytes_max),
         ];
         for (field, value) in positive {
             if value == 0 {

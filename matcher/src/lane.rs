@@ -23,6 +23,7 @@ use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{EntriesCredit, Progress, ToAccessPoint};
 use gomera_cluster::message::exit_point::{LaneCut, Mark, Target, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
+use gomera_cluster::message::snapshot::SubscriptionState;
 use gomera_cluster::operation::Outcome;
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::publication::Envelope;
@@ -30,12 +31,20 @@ use gomera_cluster::publication::Envelope;
 use crate::config::Config;
 use crate::output::Output;
 use crate::ownership::Ownership;
+use crate::replaying::Replaying;
 
 #[derive(Debug)]
 struct Run {
     to: Number,
     cost: u64,
     entries: std::vec::IntoIter<(Number, Entry)>,
+}
+
+/// Whether entries of a lane have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    No,
+    Yes,
 }
 
 /// One lane.
@@ -49,14 +58,18 @@ pub struct Lane {
     credit: ReceiveCredit,
     queue: VecDeque<Run>,
     queued_bytes: u64,
+    begun: Begun,
     received: Number,
     processed: Number,
     reported: Number,
     outcomes: Vec<(Number, Outcome)>,
+    refused: Vec<(Number, Option<Box<SubscriptionState>>)>,
     /// What it takes to tell them.
     outcome_bytes: u64,
     outputs: Vec<Output>,
     output_bytes_max: u64,
+    /// What is judged once more, for others that died.
+    pub again: Replaying,
     ending: Ending,
 }
 
@@ -78,7 +91,7 @@ enum Ending {
 impl Lane {
     /// A lane that begins.
     pub fn new(id: LaneId, writer: Address, config: &Config, ownership: &Arc<Ownership>) -> Self {
-        let output = |&to| Output::new(to, id, config.frame_bytes_max);
+        let output = |&to| Output::new(to, id, Class::Live, config.frame_bytes_max);
         Self {
             id,
             writer,
@@ -87,13 +100,16 @@ impl Lane {
             credit: ReceiveCredit::new(config.lane_window_bytes),
             queue: VecDeque::new(),
             queued_bytes: 0,
+            begun: Begun::No,
             received: Number::ZERO,
             processed: Number::ZERO,
             reported: Number::ZERO,
             outcomes: Vec::new(),
+            refused: Vec::new(),
             outcome_bytes: 0,
             outputs: ownership.exit_points.iter().map(output).collect(),
             output_bytes_max: config.output_bytes_max,
+            again: Replaying::new(id, config, ownership),
             ending: Ending::Open,
         }
     }
@@ -151,12 +167,18 @@ impl Lane {
         if let Some(output) = self.outputs.iter_mut().find(|output| output.address() == from) {
             output.finish();
         }
+        self.again.done(from);
+    }
+
+    /// Whether it ends: nothing that is still to come has to be waited for.
+    pub fn ends(&self) -> bool {
+        self.ending != Ending::Open
     }
 
     /// Whether nothing is left to be done: a layout has ended it, and everything is worked off and told.
     pub fn is_over(&self) -> bool {
         let ended = matches!(self.ending, Ending::Dropped(_) | Ending::Told(_));
-        ended && self.queue.is_empty() && self.outputs.iter().all(Output::is_empty)
+        ended && self.queue.is_empty() && self.outputs.iter().all(Output::is_empty) && self.again.is_over()
     }
 
     /// A barrier is worked off.
@@ -181,7 +203,7 @@ impl Lane {
 
     /// Bytes of matches that wait for credit.
     pub fn output_bytes(&self) -> u64 {
-        self.outputs.iter().map(Output::bytes).sum()
+        self.outputs.iter().map(Output::bytes).sum::<u64>() + self.again.output_bytes()
     }
 
     /// Entries come in. A run that is not the next one is a repeat, and dropped.
@@ -191,6 +213,9 @@ impl Lane {
     pub fn receive(&mut self, entries: Entries) {
         let cost = entries.cost();
         let Entries { lane: _, class: _, from, to, entries } = entries;
+        if self.begun == Begun::No {
+            self.begin_at(from);
+        }
         assert!(from <= self.received, "lane {} goes from {} to {}", self.id, self.received.0, from.0);
         if to <= self.received {
             self.credit.consume(cost);
@@ -202,6 +227,15 @@ impl Lane {
         self.queue.push_back(Run { to, cost, entries: entries.into_iter() });
     }
 
+    /// Whoever becomes a matcher when the lane exists already is sent it from the barrier of the layout on that says so.
+    fn begin_at(&mut self, from: Number) {
+        self.begun = Begun::Yes;
+        (self.received, self.processed, self.reported) = (from, from, from);
+        for output in &mut self.outputs {
+            output.begin_at(from);
+        }
+    }
+
     /// An exit point grants credit.
     pub fn grant(&mut self, from: Address, credit: MatchesCredit) {
         match credit.class {
@@ -210,8 +244,9 @@ impl Lane {
                     output.grant(credit.total);
                 }
             }
-            // Granted for what is never sent first-time; nothing uses it as long as nothing is replayed.
-            Class::Replay | Class::Operation | Class::Control => {}
+            Class::Replay => self.again.grant(from, credit.total),
+            // Nothing of these is sent to exit points.
+            Class::Operation | Class::Control => {}
         }
     }
 
@@ -260,6 +295,11 @@ impl Lane {
         self.outcomes.push((number, outcome));
     }
 
+    /// What the operation at `number` put had no room; this is what there was before.
+    pub fn refuse(&mut self, number: Number, before: Option<SubscriptionState>) {
+        self.refused.push((number, before.map(Box::new)));
+    }
+
     /// Adds a session with satisfied subscriptions to the outputs of its exit points.
     pub fn push(&mut self, number: Number, envelope: &Arc<Envelope>, target: Target) {
         let Self { governed, outputs, .. } = self;
@@ -298,11 +338,13 @@ impl Lane {
             }
             frames += output.flush(actions);
         }
+        frames += self.again.flush(actions);
         match self.ending {
             Ending::Open | Ending::Closed => {}
             // Nobody is there to be told.
             Ending::Dropped(_) | Ending::Fenced(_) | Ending::Told(_) => {
                 self.outcomes.clear();
+                self.refused.clear();
                 self.outcome_bytes = 0;
                 return frames;
             }
@@ -311,11 +353,15 @@ impl Lane {
         if self.processed > self.reported {
             self.reported = self.processed;
             let outcomes = std::mem::take(&mut self.outcomes);
+            let refused = std::mem::take(&mut self.refused);
             self.outcome_bytes = 0;
-            tell(ToAccessPoint::Progress(Progress { lane: self.id, through: self.processed, outcomes }));
+            tell(ToAccessPoint::Progress(Progress { lane: self.id, through: self.processed, outcomes, refused }));
         }
         if let Some(total) = self.credit.grant() {
             tell(ToAccessPoint::EntriesCredit(EntriesCredit { lane: self.id, class: Class::Live, total }));
+        }
+        if let Some(total) = self.again.credit() {
+            tell(ToAccessPoint::EntriesCredit(EntriesCredit { lane: self.id, class: Class::Replay, total }));
         }
         frames
     }

@@ -3,7 +3,8 @@
 //!
 //! `docs/protocols/matcher.md` draws the states. [`machine::Matcher`] is the machine. What it holds is in [`subscriptions`]
 //! (versions, tombstones, contexts, sessions), found through an [`index`]; each [`lane`](mod@lane) is an input worked off in
-//! steps and one output for each exit point.
+//! steps and one output for each exit point. Slices change hands by [`replicas`], which ask others for [`snapshots`]; what a dead
+//! one left unsaid is judged once more in [`replaying`].
 
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
@@ -15,7 +16,10 @@ mod lane;
 pub mod machine;
 mod output;
 mod ownership;
+mod replaying;
+mod replicas;
 mod serving;
+mod snapshots;
 pub mod statistics;
 mod subscriptions;
 

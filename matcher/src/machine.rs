@@ -1,20 +1,24 @@
 //! The machine of one matcher shard: lets messages through the gate, and has lanes worked off in steps.
 //!
 //! ```text
-//!   waiting ──first Layout──▶ serving ──newer Layout, which counts in each lane from its barrier on──▶ serving
-//!   (all held)
+//!   waiting ──Layout that names it──▶ serving ──newer Layout, which counts in each lane from its barrier on──▶ serving
+//!   (all held) ◀──Layout that does not name it──
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::gate::{Gate, Passage};
-use gomera_cluster::layout::{Epoch, Layout};
+use gomera_cluster::identity::SessionKey;
+use gomera_cluster::layout::{Epoch, Layout, MatcherSlice};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::ToMatcher;
+use gomera_cluster::message::snapshot::SubscriptionState;
 use gomera_cluster::report::Report;
 use gomera_cluster::time::{Instant, WallClock};
+use gomera_model::attributes::Attributes;
 
 use crate::config::Config;
 use crate::serving::Serving;
@@ -82,11 +86,49 @@ impl Matcher {
             State::Waiting => Epoch(0),
             State::Serving(serving) => serving.acted(),
         };
-        Report { proposed: self.gate.proposed(), epoch: self.gate.epoch(), acted, ..Report::default() }
+        Report {
+            proposed: self.gate.proposed(),
+            epoch: self.gate.epoch(),
+            acted,
+            installed: self.installed(),
+            ..Report::default()
+        }
+    }
+
+    /// Slices that join here by the layout in force and of which it has everything.
+    fn installed(&self) -> BTreeSet<u16> {
+        match &self.state {
+            State::Waiting => BTreeSet::new(),
+            State::Serving(serving) => serving.installed(),
+        }
+    }
+
+    /// What it has of a slice, if it has everything of it.
+    #[must_use]
+    pub fn copies(&self, slice: MatcherSlice) -> Option<Vec<SubscriptionState>> {
+        match &self.state {
+            State::Waiting => None,
+            State::Serving(serving) => serving.copies(slice),
+        }
+    }
+
+    /// The context of a session, as it knows it.
+    #[must_use]
+    pub fn context(&self, session: SessionKey) -> Option<&Attributes> {
+        match &self.state {
+            State::Waiting => None,
+            State::Serving(serving) => serving.context(session),
+        }
     }
 
     fn install(&mut self, layout: Arc<Layout>) {
         if !self.gate.install(layout.clone()) {
+            return;
+        }
+        if !layout.names(self.address) {
+            // Not yet, or no more: whoever is named later begins with nothing, and grants credit to those who then listen.
+            self.state = State::Waiting;
+            self.statistics = self.statistics.of_nothing();
             return;
         }
         match &mut self.state {
@@ -102,12 +144,26 @@ impl Matcher {
 
     fn receive(&mut self, received: Received<ToMatcher>) {
         let State::Serving(serving) = &mut self.state else {
-            unreachable!("the gate lets nothing through before the first layout");
+            self.statistics.misdirected += 1;
+            return;
         };
         let directed = match received.message {
             ToMatcher::Entries(entries) => serving.receive(received.from, entries),
+            ToMatcher::Replay(replay) => serving.receive_again(received.from, replay),
             ToMatcher::MatchesCredit(credit) => serving.grant(received.from, credit),
             ToMatcher::LaneDone(done) => serving.done(received.from, done.lane),
+            ToMatcher::SnapshotWanted(wanted) => {
+                serving.want(received.from, wanted);
+                true
+            }
+            ToMatcher::SnapshotPart(part) => {
+                serving.take(self.now, received.from, part);
+                true
+            }
+            ToMatcher::SnapshotCredit(credit) => {
+                serving.grant_snapshot(received.from, credit);
+                true
+            }
         };
         if !directed {
             self.statistics.misdirected += 1;

@@ -31,6 +31,7 @@ struct Pending {
 pub struct Output {
     to: Address,
     lane: LaneId,
+    class: Class,
     credit: SendCredit,
     pending: VecDeque<Pending>,
     bytes: u64,
@@ -40,11 +41,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// An output of a lane that begins.
-    pub fn new(to: Address, lane: LaneId, frame_bytes_max: u64) -> Self {
+    /// An output of a lane that begins, for frames of a class.
+    pub fn new(to: Address, lane: LaneId, class: Class, frame_bytes_max: u64) -> Self {
         Self {
             to,
             lane,
+            class,
             credit: SendCredit::default(),
             pending: VecDeque::new(),
             bytes: 0,
@@ -93,6 +95,11 @@ impl Output {
     /// Nothing up to `through` is judged here: whoever judges it says so.
     pub fn pass(&mut self, through: Number) {
         self.reached = self.reached.max(through);
+    }
+
+    /// What comes next begins after `from`, wherever that is.
+    pub fn begin_at(&mut self, from: Number) {
+        self.reached = from;
     }
 
     /// A session has satisfied subscriptions for the publication at `number`, which is the last one judged.
@@ -150,7 +157,7 @@ impl Output {
             assert!(!goes_on, "what is reached and sent takes nothing more in");
             let matches = Matches {
                 lane: self.lane,
-                class: Class::Live,
+                class: self.class,
                 slices: slices.clone(),
                 from: self.reached,
                 to: number,

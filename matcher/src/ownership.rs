@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::identity::{SessionKey, SubscriptionKey};
-use gomera_cluster::layout::{Layout, MatcherSlice, Placement, Role};
+use gomera_cluster::layout::{Epoch, Layout, MatcherSlice, Placement, Role};
 
 /// An exit-point shard, by its place in [`Ownership::exit_points`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +18,12 @@ impl ExitIndex {
     }
 }
 
-/// What this shard does with operations of a slice.
+/// What this shard is for a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Applies them, matches by them, and says what came of them.
+    /// Matches by it, and holds limits against what is asked of it.
     Judging,
-    /// Applies them.
+    /// Has it ready.
     Keeping,
 }
 
@@ -31,11 +31,10 @@ pub enum Standing {
 #[derive(Debug)]
 pub struct Ownership {
     layout: Arc<Layout>,
+    epoch: Epoch,
     address: Address,
     /// The slices it is active for.
     pub active: Arc<SliceSet>,
-    /// The slices that it holds in any role.
-    pub held: SliceSet,
     /// All exit-point shards, in order.
     pub exit_points: Vec<Address>,
     exits: Vec<Box<[ExitIndex]>>,
@@ -46,7 +45,6 @@ impl Ownership {
     pub fn new(layout: Arc<Layout>, address: Address) -> Self {
         let slices = || (0..layout.settings.matcher_slices).map(MatcherSlice);
         let active = slices().filter(|&slice| layout.matcher_placement(slice).active() == Some(address)).collect();
-        let held = slices().filter(|&slice| layout.matcher_placement(slice).role(address).is_some()).collect();
         let exit_points = layout.machines(Layer::ExitPoint).collect::<Vec<_>>();
         let exits = layout
             .session
@@ -57,7 +55,22 @@ impl Ownership {
                 holders.filter_map(|holder| exit_points.binary_search(&holder).ok().map(ExitIndex)).collect()
             })
             .collect();
-        Self { address, active: Arc::new(active), held, exit_points, exits, layout }
+        Self { epoch: layout.epoch, address, active: Arc::new(active), exit_points, exits, layout }
+    }
+
+    /// Of a lane whose first barrier is still to come: this shard has nothing to do with it before. Exit points are those of a layout.
+    pub fn before(layout: Arc<Layout>, address: Address) -> Self {
+        Self { epoch: Epoch(0), active: Arc::default(), ..Self::new(layout, address) }
+    }
+
+    /// The number of the layout; 0 before the first barrier of a lane.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// What this shard is for a slice.
+    pub fn role(&self, slice: MatcherSlice) -> Option<Role> {
+        if self.epoch == Epoch(0) { None } else { self.layout.matcher_placement(slice).role(self.address) }
     }
 
     /// The layout.
@@ -65,9 +78,22 @@ impl Ownership {
         &self.layout
     }
 
-    /// Whether it is of a later layout than the other.
-    pub fn is_after(&self, other: &Self) -> bool {
-        self.layout.epoch > other.layout.epoch
+    /// Whether it has a slice in a role in which it has everything.
+    pub fn is_whole(&self, slice: MatcherSlice) -> bool {
+        match self.role(slice) {
+            Some(Role::Standby | Role::Active | Role::Retiring) => true,
+            Some(Role::Joining) | None => false,
+        }
+    }
+
+    /// Which machine this is.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Who judges by a slice.
+    pub fn active_of(&self, slice: MatcherSlice) -> Option<Address> {
+        self.layout.matcher_placement(slice).active()
     }
 
     /// Whether the other says the same of exit points and their replicas. Terms may differ: they are between exit points and
@@ -82,7 +108,7 @@ impl Ownership {
     /// The slice of a subscription and what is to be done with its operations here; `None` if they are none of ours.
     pub fn standing(&self, key: SubscriptionKey) -> Option<(MatcherSlice, Standing)> {
         let slice = self.layout.slice_of_subscription(key);
-        let standing = match self.layout.matcher_placement(slice).role(self.address)? {
+        let standing = match self.role(slice)? {
             Role::Active => Standing::Judging,
             Role::Joining | Role::Standby | Role::Retiring => Standing::Keeping,
         };

@@ -1,27 +1,39 @@
 //! A matcher shard that has a layout: works lanes off, entry by entry, and adds what comes of it to their outputs.
 
+mod applying;
 mod together;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
+use gomera_cluster::coverage::SliceSet;
+use gomera_cluster::identity::SessionKey;
 use gomera_cluster::layout::{Epoch, LaneEnd, Layout, MatcherSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
-use gomera_cluster::message::exit_point::{LaneCut, Mark, ToExitPoint};
-use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
-use gomera_cluster::operation::Operation;
-use gomera_cluster::position::{LaneId, Number, Vector};
+use gomera_cluster::message::access_point::{Expire, ToAccessPoint};
+use gomera_cluster::message::exit_point::{Handles, LaneCut, Mark, Target, ToExitPoint};
+use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit, Replay, ToMatcher};
+use gomera_cluster::message::snapshot::{SnapshotCredit, SnapshotPart, SnapshotWanted, SubscriptionState};
+use gomera_cluster::position::{LaneId, Number, Position, Vector};
 use gomera_cluster::time::Instant;
+use gomera_model::attributes::Attributes;
 use gomera_model::timestamp::Timestamp;
 
 use crate::config::Config;
 use crate::lane::Lane;
-use crate::ownership::{Ownership, Standing};
+use crate::ownership::Ownership;
+use crate::replicas::Replicas;
+use crate::snapshots::Snapshots;
 use crate::statistics::Statistics;
-use crate::subscriptions::{Subscriptions, removable_until};
+use crate::subscriptions::{Expired, Hits, Subscriptions};
+use applying::{Applying, apply};
 use together::Together;
+
+/// Filters evaluated and satisfied after which a step of a lane ends, whatever is left of it: half a millisecond.
+const EFFORT_MAX: usize = 4096;
 
 /// A shard at work.
 #[derive(Debug)]
@@ -29,8 +41,8 @@ pub struct Serving {
     config: Config,
     /// What the latest layout says.
     ownership: Arc<Ownership>,
-    /// What layouts say whose barriers some lane has not passed, the latest included.
-    coming: BTreeMap<Epoch, Arc<Ownership>>,
+    /// What layouts say by which lanes are or will be governed, as far as it is known.
+    layouts: BTreeMap<Epoch, Arc<Ownership>>,
     /// Lanes that were opened and fenced by layouts of which only a later one came here: nothing of them is here.
     never_known: Vec<LaneId>,
     lanes: BTreeMap<LaneId, Lane>,
@@ -38,19 +50,34 @@ pub struct Serving {
     judged: Vector,
     subscriptions: Subscriptions,
     together: Together,
+    replicas: Replicas,
+    snapshots: Snapshots,
+    /// Slices that the subscriptions know to be judged by, and those whose rows they remove.
+    judged_by: SliceSet,
+    giving_up: SliceSet,
+    hits: Hits,
+    actions: Vec<Send>,
 }
 
 impl Serving {
     /// Begins with the first layout.
     pub fn new(layout: Arc<Layout>, address: Address, config: &Config) -> Self {
+        let slices = layout.settings.matcher_slices;
+        let ownership = Arc::new(Ownership::new(layout, address));
         let mut serving = Self {
-            ownership: Arc::new(Ownership::new(layout, address)),
-            coming: BTreeMap::new(),
+            layouts: BTreeMap::from([(ownership.epoch(), ownership.clone())]),
+            ownership,
             never_known: Vec::new(),
             lanes: BTreeMap::new(),
             judged: Vector::default(),
             subscriptions: Subscriptions::new(config),
             together: Together::new(),
+            replicas: Replicas::new(slices, config),
+            snapshots: Snapshots::new(config),
+            judged_by: SliceSet::default(),
+            giving_up: SliceSet::default(),
+            hits: Hits::default(),
+            actions: Vec::new(),
             config: config.clone(),
         };
         serving.open_lanes();
@@ -79,9 +106,11 @@ impl Serving {
         let ended = ownership.layout().ended.iter().filter(|&(id, _)| !self.lanes.contains_key(id));
         let fenced = ended.filter(|&(_, &(end, at))| end == LaneEnd::Fenced && at > known);
         self.never_known.extend(fenced.map(|(&id, _)| id));
-        self.coming.insert(epoch, ownership.clone());
+        self.layouts.insert(epoch, ownership.clone());
         self.ownership = ownership;
         self.open_lanes();
+        self.replicas.follow(&self.ownership);
+        self.snapshots.retain(|to| self.ownership.layout().names(to));
         self.judge_by_lanes();
     }
 
@@ -103,7 +132,7 @@ impl Serving {
 
     /// Says where the copies of fenced lanes end.
     fn tell_cuts(&mut self, actions: &mut Vec<Send>) {
-        let Self { lanes, coming, ownership, never_known, .. } = self;
+        let Self { lanes, layouts, ownership, never_known, .. } = self;
         for lane in never_known.drain(..) {
             for &to in &ownership.exit_points {
                 let cut = ToExitPoint::LaneCut(LaneCut { lane, through: Number::ZERO });
@@ -113,35 +142,89 @@ impl Serving {
         for lane in lanes.values_mut() {
             // What governs it later may have this shard judge what it does not judge now.
             let judges = |by: &Arc<Ownership>| !by.active.is_empty();
-            let may_judge = judges(lane.governed()) || coming.values().any(judges);
+            let later = (Bound::Excluded(lane.governed().epoch()), Bound::Unbounded);
+            let may_judge = judges(lane.governed()) || layouts.range(later).any(|(_, by)| judges(by));
             lane.tell_cut(may_judge, actions);
         }
     }
 
-    /// Has the subscriptions know which slices lanes are judged by, and which are held at all.
+    /// Has the subscriptions know which slices lanes are judged by, and which rows have to go.
     fn judge_by_lanes(&mut self) {
-        let Self { ownership, coming, lanes, subscriptions, .. } = self;
+        let Self { ownership, layouts, lanes, subscriptions, replicas, judged_by, giving_up, .. } = self;
         let slices = ownership.layout().settings.matcher_slices;
-        let governing = || lanes.values().map(|lane| &**lane.governed());
-        let is_any = |of: &dyn Fn(&Ownership) -> bool| governing().any(of) || (lanes.is_empty() && of(ownership));
-        let every = || (0..slices).map(MatcherSlice);
-        let judged = every().filter(|&slice| is_any(&|by| by.active.contains(slice))).collect();
-        let held = |slice| is_any(&|by| by.held.contains(slice)) || coming.values().any(|by| by.held.contains(slice));
-        let given_up = every().filter(|&slice| !held(slice)).collect();
-        subscriptions.judge_by(judged, given_up, slices);
-        let first = governing().map(|by| by.layout().epoch).min().unwrap_or(ownership.layout().epoch);
-        // A lane begins with the layout that opened it, or with the barrier of a later one.
-        coming.retain(|&epoch, _| epoch > first);
+        let mut judged = SliceSet::default();
+        for lane in lanes.values() {
+            judged.unite(&lane.governed().active);
+            judged.unite(&lane.again.slices());
+        }
+        let unwanted = replicas.unwanted();
+        // A lane that has not come so far is judged by what this shard was before.
+        let is_needed = |slice| lanes.values().any(|lane| lane.governed().is_whole(slice)) || judged.contains(slice);
+        let gone = unwanted.iter().filter(|&slice| !is_needed(slice)).collect::<SliceSet>();
+        if judged != *judged_by || gone != *giving_up {
+            (*judged_by, *giving_up) = (judged.clone(), gone.clone());
+            subscriptions.judge_by(judged, gone, slices);
+        }
+        let first = lanes.values().map(|lane| lane.governed().epoch()).min().unwrap_or(ownership.epoch());
+        layouts.retain(|&epoch, _| epoch > first || epoch == ownership.epoch());
     }
 
     fn open_lanes(&mut self) {
-        let Self { lanes, config, ownership, .. } = self;
+        let Self { lanes, config, ownership, replicas, judged, subscriptions, .. } = self;
         for (&id, lane) in &ownership.layout().lanes {
-            lanes.entry(id).or_insert_with(|| {
-                let mut begun = Lane::new(id, lane.writer, config, ownership);
-                begun.pass(Epoch(lane.since.0.saturating_sub(1)));
-                begun
-            });
+            if lanes.contains_key(&id) {
+                continue;
+            }
+            let before = Arc::new(Ownership::before(ownership.layout().clone(), ownership.address()));
+            let mut begun = Lane::new(id, lane.writer, config, &before);
+            begun.pass(Epoch(lane.since.0.saturating_sub(1)));
+            if lane.since == ownership.epoch() {
+                // It begins with the barrier of this layout.
+                replicas.pass(Position { lane: id, number: Number::ZERO }, &before, ownership, judged, subscriptions);
+                begun.govern(ownership.clone());
+            }
+            lanes.insert(id, begun);
+        }
+    }
+
+    /// Slices that join here by the latest layout and have everything.
+    pub fn installed(&self) -> BTreeSet<u16> {
+        self.replicas.installed(&self.ownership).collect()
+    }
+
+    /// What it has of a slice, if it has everything: what replicas agree on when nothing is under way.
+    pub fn copies(&self, slice: MatcherSlice) -> Option<Vec<SubscriptionState>> {
+        let is_whole = self.replicas.are_whole(&std::iter::once(slice).collect());
+        is_whole.then(|| self.subscriptions.copies(slice))
+    }
+
+    /// The context of a session.
+    pub fn context(&self, session: SessionKey) -> Option<&Attributes> {
+        self.subscriptions.context(session)
+    }
+
+    /// Entries come in once more; whether they came from the lane's writer.
+    pub fn receive_again(&mut self, from: Address, replay: Replay) -> bool {
+        let Some(lane) = self.lanes.get_mut(&replay.lane).filter(|lane| lane.writer() == from) else { return false };
+        lane.again.receive(replay);
+        self.judge_by_lanes();
+        true
+    }
+
+    /// Another matcher joins slices.
+    pub fn want(&mut self, from: Address, wanted: SnapshotWanted) {
+        self.snapshots.want(from, wanted);
+    }
+
+    /// Another matcher takes more of a snapshot.
+    pub fn grant_snapshot(&mut self, from: Address, credit: SnapshotCredit) {
+        self.snapshots.grant(from, credit);
+    }
+
+    /// A part of a snapshot comes in.
+    pub fn take(&mut self, now: Instant, from: Address, part: SnapshotPart) {
+        if let Some(credit) = self.replicas.take(now, from, part, &mut self.subscriptions) {
+            self.actions.push(Send { to: from, message: Message::Matcher(ToMatcher::SnapshotCredit(credit)) });
         }
     }
 
@@ -168,11 +251,39 @@ impl Serving {
 
     /// Works off one step of each lane, and a step of what else waits.
     pub fn work(&mut self, now: Instant, wall: Option<Timestamp>, statistics: &mut Statistics) {
-        /// Filters evaluated and satisfied after which a step of a lane ends, whatever is left of it: half a millisecond.
-        const EFFORT_MAX: usize = 4096;
-        let Self { config, coming, lanes, judged, subscriptions, together, .. } = self;
-        let mut has_passed_barrier = false;
-        'lanes: for (&id, lane) in lanes {
+        if self.work_lanes(now, statistics) {
+            self.judge_by_lanes();
+        }
+        if self.judge_again(statistics) {
+            self.judge_by_lanes();
+        }
+        let Self { ownership, lanes, judged, subscriptions, replicas, snapshots, giving_up, actions, .. } = self;
+        // Lanes that end may never come to the barrier; what was answered of them is in every snapshot.
+        let governed = lanes.values().filter(|lane| !lane.ends()).map(|lane| &**lane.governed()).collect::<Vec<_>>();
+        for (to, wanted) in replicas.requests(ownership, &governed) {
+            statistics.snapshots += 1;
+            actions.push(Send { to, message: Message::Matcher(ToMatcher::SnapshotWanted(wanted)) });
+        }
+        let begins_anew = replicas.step(judged, subscriptions);
+        let processed = |lane| lanes.get(&lane).map(Lane::processed);
+        snapshots.step(processed, replicas, subscriptions, statistics, actions);
+        subscriptions.settle();
+        if !subscriptions.is_giving_up() {
+            replicas.cleared(&std::mem::take(giving_up));
+        }
+        subscriptions.forget_sessions(now);
+        if begins_anew {
+            self.judge_by_lanes();
+        }
+        if let Some(wall) = wall {
+            self.expire(wall);
+        }
+    }
+
+    /// Works off one step of each lane; whether one has passed a barrier that changes what it is judged by.
+    fn work_lanes(&mut self, now: Instant, statistics: &mut Statistics) -> bool {
+        let Self { config, layouts, lanes, judged, subscriptions, replicas, together, ownership, .. } = self;
+        for (&id, lane) in lanes {
             let mut effort = 0;
             for more_max in (0..config.step_entries_max).rev() {
                 if effort >= EFFORT_MAX && !together.has_more() {
@@ -198,19 +309,34 @@ impl Serving {
                             vector.raise(id, number);
                             vector
                         };
-                        apply(subscriptions, lane, now, number, &operation, in_force_after);
+                        let applying = Applying { now, number, operation: &operation };
+                        apply(subscriptions, replicas, lane, applying, in_force_after, statistics);
                         statistics.operations += 1;
                     }
-                    Entry::Barrier(epoch) => {
-                        lane.mark(number, Mark::Barrier(epoch));
-                        lane.pass(epoch);
-                        if let Some(ownership) = coming.get(&epoch).filter(|by| by.is_after(lane.governed())) {
-                            lane.govern(ownership.clone());
-                            has_passed_barrier = true;
+                    Entry::Barrier(layout) => {
+                        let mark = Mark::Barrier(layout.epoch);
+                        // The one that a lane begins with is covered by those that judge after it: nobody did before.
+                        let begins = number == Number::ZERO.next();
+                        if !begins {
+                            lane.mark(number, mark);
+                        }
+                        lane.pass(layout.epoch);
+                        if layout.epoch > lane.governed().epoch() {
+                            let read = || Arc::new(Ownership::new(layout.clone(), ownership.address()));
+                            let after = layouts.entry(layout.epoch).or_insert_with(read).clone();
                             judged.raise(id, number);
                             together.end(subscriptions, EFFORT_MAX);
+                            let at = Position { lane: id, number };
+                            replicas.pass(at, lane.governed(), &after, judged, subscriptions);
+                            lane.govern(after);
+                            if begins {
+                                lane.mark(number, mark);
+                            }
                             // What is judged next may be judged by other slices, which the subscriptions must know of.
-                            break 'lanes;
+                            return true;
+                        }
+                        if begins {
+                            lane.mark(number, mark);
                         }
                     }
                     Entry::Close => lane.mark(number, Mark::Close),
@@ -219,26 +345,69 @@ impl Serving {
             together.end(subscriptions, EFFORT_MAX);
             judged.raise(id, lane.processed());
         }
-        if has_passed_barrier {
-            self.judge_by_lanes();
+        false
+    }
+
+    /// Judges a step of what has to be judged once more; whether all of a lane is done.
+    fn judge_again(&mut self, statistics: &mut Statistics) -> bool {
+        let Self { config, lanes, subscriptions, hits, .. } = self;
+        let mut is_done = false;
+        for lane in lanes.values_mut() {
+            let waited = lane.again.is_waiting();
+            let mut effort = 0;
+            for _ in 0..config.step_entries_max {
+                if effort >= EFFORT_MAX {
+                    break;
+                }
+                let Some((number, entry, by)) = lane.again.next_entry() else { break };
+                match entry {
+                    Entry::Publication(envelope) => {
+                        subscriptions.judge(std::slice::from_ref(&envelope), &by, EFFORT_MAX);
+                        subscriptions.hits(0, &envelope, hits);
+                        let to = lane.governed().clone();
+                        for target in targets(hits) {
+                            lane.again.push(number, &envelope, &target, &to, &by);
+                        }
+                        effort += subscriptions.evaluated() + hits.len();
+                        statistics.replayed += 1;
+                    }
+                    Entry::Barrier(layout) => lane.again.mark(number, Mark::Barrier(layout.epoch), &by),
+                    Entry::Close => lane.again.mark(number, Mark::Close, &by),
+                    Entry::Operation(_) => {}
+                }
+            }
+            if effort > 0 {
+                subscriptions.forget_judged();
+            }
+            is_done |= waited && !lane.again.is_waiting();
         }
-        let Self { config, subscriptions, .. } = self;
-        subscriptions.settle();
-        subscriptions.forget_sessions(now);
-        if let Some(wall) = wall {
-            statistics.expired += subscriptions.remove_expired(removable_until(wall, config.expiry_slack));
+        is_done
+    }
+
+    /// Has what expired removed, as far as this shard judges by it.
+    fn expire(&mut self, wall: Timestamp) {
+        let Self { ownership, subscriptions, replicas, actions, .. } = self;
+        let layout = ownership.layout();
+        let is_ours = |slice| ownership.active.contains(slice) && replicas.are_whole(&std::iter::once(slice).collect());
+        for expired in subscriptions.expired(wall, is_ours, |session| layout.lane_of_session(session)) {
+            let Expired { lane, tenant, session, subscription, version } = expired;
+            let Some(to) = layout.writer(lane) else { continue };
+            let expire = ToAccessPoint::Expire(Expire { lane, tenant, session, subscription, version });
+            actions.push(Send { to, message: Message::AccessPoint(expire) });
         }
     }
 
     /// Whether [`Serving::work`] has something to do that no event will announce.
     pub fn is_runnable(&self) -> bool {
-        self.subscriptions.is_unsettled() || self.lanes.values().any(Lane::is_runnable)
+        self.subscriptions.is_unsettled()
+            || self.replicas.is_unsettled()
+            || self.snapshots.is_runnable()
+            || self.lanes.values().any(|lane| lane.is_runnable() || lane.again.is_runnable())
     }
 
     /// When the first subscription is to be removed, by the wall clock.
     pub fn next_removal(&self) -> Option<Timestamp> {
-        let slack = i64::try_from(self.config.expiry_slack.as_micros()).unwrap_or(i64::MAX);
-        self.subscriptions.next_expiry().map(|at| Timestamp(at.0.saturating_add(slack)))
+        self.subscriptions.next_expiry()
     }
 
     /// When the trace of an ended session is to be dropped.
@@ -266,6 +435,9 @@ impl Serving {
             }
             self.judge_by_lanes();
         }
+        actions.append(&mut self.actions);
+        statistics.joining = count(self.replicas.joining());
+        statistics.snapshots_overrun = self.replicas.overflows;
         statistics.subscriptions = count(self.subscriptions.len());
         statistics.subscription_bytes = self.subscriptions.bytes();
         if let Some((index_bytes, costliest)) = self.subscriptions.survey() {
@@ -277,28 +449,15 @@ impl Serving {
     }
 }
 
-/// Applies one operation; says what came of it if that is ours to say.
-fn apply(
-    subscriptions: &mut Subscriptions,
-    lane: &mut Lane,
-    now: Instant,
-    number: Number,
-    operation: &Operation,
-    in_force_after: impl FnOnce() -> Vector,
-) {
-    let outcome = match operation.change.subscription() {
-        None => subscriptions.apply_to_all(now, operation, &lane.governed().active, in_force_after),
-        Some(key) => {
-            // Stamped by the layout that governs the lane here.
-            let Some((slice, standing)) = lane.governed().standing(key) else { return };
-            let outcome = subscriptions.apply_to_slice(operation, slice, in_force_after);
-            match standing {
-                Standing::Judging => outcome,
-                Standing::Keeping => return,
-            }
-        }
-    };
-    lane.report(number, outcome);
+/// Whom the last publication judged is for, one a session.
+fn targets(hits: &Hits) -> impl Iterator<Item = Target> {
+    hits.sessions().map(|(session, handles)| {
+        let handles = match handles {
+            &[(generation, handle)] => Handles::One(generation, handle),
+            several => Handles::Many(several.into()),
+        };
+        Target { session, handles }
+    })
 }
 
 fn index(number: u32) -> usize {

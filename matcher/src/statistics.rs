@@ -15,6 +15,14 @@ pub struct Statistics {
     pub frames: u64,
     /// Subscriptions removed because they had expired.
     pub expired: u64,
+    /// Publications judged once more because another matcher died.
+    pub replayed: u64,
+    /// Bytes of snapshots sent to matchers that join.
+    pub snapshot_bytes: u64,
+    /// Snapshots asked for.
+    pub snapshots: u64,
+    /// Snapshots begun anew because too many operations came meanwhile.
+    pub snapshots_overrun: u64,
     /// Messages that waited for their layout.
     pub held: u64,
     /// Messages from senders that the layout does not name, or about lanes that they do not write.
@@ -33,10 +41,33 @@ pub struct Statistics {
     pub tombstones: u64,
     /// Gauge: subscriptions of ended sessions that wait to be removed; they match nothing.
     pub doomed: u64,
+    /// Gauge: slices on their way here.
+    pub joining: u64,
     /// Gauge: bytes of matches that wait for credit.
     pub output_bytes: u64,
     /// Gauge: frames of entries that wait.
     pub input_frames: u64,
     /// Gauge: their bytes.
     pub input_bytes: u64,
+}
+
+impl Statistics {
+    /// The counters, of a machine that holds nothing.
+    #[must_use]
+    pub fn of_nothing(self) -> Self {
+        Self {
+            subscriptions: 0,
+            index_bytes: 0,
+            subscription_bytes: 0,
+            filter_cost_nanoseconds: 0,
+            sessions: 0,
+            tombstones: 0,
+            doomed: 0,
+            joining: 0,
+            output_bytes: 0,
+            input_frames: 0,
+            input_bytes: 0,
+            ..self
+        }
+    }
 }

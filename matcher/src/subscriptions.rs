@@ -17,7 +17,10 @@
 //! its slice is judged here;
 //! `Forget` takes effect at once, and the rows it dooms are removed in steps.
 
+mod copies;
 mod doomed;
+mod expiring;
+mod giving_up;
 mod hits;
 mod judging;
 mod limits;
@@ -27,21 +30,25 @@ mod sessions;
 mod weights;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use gomera_cluster::coverage::SliceSet;
-use gomera_cluster::identity::{Handle, SubscriptionKey, Tenant};
+use gomera_cluster::identity::{Handle, SessionKey, SubscriptionKey, Tenant};
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::operation::{Change, Existing, Operation, Outcome, Subscription, Version};
 use gomera_cluster::position::Vector;
 use gomera_cluster::table::Seeded;
 use gomera_cluster::time::Instant;
+use gomera_model::attributes::Attributes;
 use gomera_model::timestamp::Timestamp;
 
 use crate::config::Config;
 use crate::index::{Holdings, RowId};
+pub use copies::Measure;
 use doomed::{Doomed, Step};
+pub use expiring::Expired;
+use giving_up::GivenUp;
 pub use hits::Hits;
+pub use limits::Limits;
 use rows::{Row, Rows};
 use sessions::{SessionId, Sessions};
 use weights::{Weight, Weights};
@@ -61,13 +68,6 @@ pub struct Subscriptions {
     expiries: BTreeSet<(Timestamp, RowId)>,
     doomed: Doomed,
     satisfied: Vec<Vec<RowId>>,
-}
-
-/// Rows of these slices are removed, those before `next` already.
-#[derive(Debug)]
-struct GivenUp {
-    slices: SliceSet,
-    next: RowId,
 }
 
 impl Subscriptions {
@@ -114,6 +114,11 @@ impl Subscriptions {
         self.sessions.len()
     }
 
+    /// The context of a session.
+    pub fn context(&self, session: SessionKey) -> Option<&Attributes> {
+        self.sessions.find(session).and_then(|id| self.sessions.get(id).context())
+    }
+
     /// How many tombstones.
     pub fn tombstones(&self) -> usize {
         self.sessions.tombstones()
@@ -134,13 +139,16 @@ impl Subscriptions {
         &mut self,
         operation: &Operation,
         slice: MatcherSlice,
+        limits: Limits,
         in_force_after: impl FnOnce() -> Vector,
     ) -> Outcome {
         let applied = match &operation.change {
             Change::Get(key) => return self.describe_one(operation, *key),
-            Change::Put(subscription, existing) => self.put(operation, slice, subscription, *existing),
-            Change::Remove(key) => self.remove(operation, slice, *key),
-            Change::SetPaused(key, paused) => self.set_paused(operation, slice, *key, *paused),
+            Change::Put(subscription, existing) => self.put(operation, slice, subscription, *existing, limits),
+            Change::Remove(key) => self.remove(operation, slice, *key, limits),
+            Change::SetPaused(key, paused) => self.set_paused(operation, slice, *key, *paused, limits),
+            Change::Expire(key) => self.expire(operation, slice, *key),
+            Change::Restore(key, before) => self.restore(operation, *key, before.as_deref()),
             Change::List { .. } | Change::SetContext(_) | Change::Forget => {
                 unreachable!("an operation on no single subscription has no slice")
             }
@@ -166,7 +174,12 @@ impl Subscriptions {
                 self.forget(now, operation);
                 Ok(())
             }
-            Change::Put(..) | Change::Remove(_) | Change::SetPaused(..) | Change::Get(_) => {
+            Change::Put(..)
+            | Change::Remove(_)
+            | Change::SetPaused(..)
+            | Change::Get(_)
+            | Change::Expire(_)
+            | Change::Restore(..) => {
                 unreachable!("an operation on one subscription has a slice")
             }
         };
@@ -208,35 +221,6 @@ impl Subscriptions {
         !self.doomed.is_empty()
     }
 
-    /// Removes some of the subscriptions of slices that are held no more. What refuses late operations of theirs stays until their
-    /// sessions end.
-    fn remove_given_up(&mut self) {
-        /// Rows looked at in one step, and removed.
-        const PLACES: usize = 4096;
-        const STEP: usize = 256;
-        let mut removed = 0;
-        for _ in 0..PLACES {
-            let Some(GivenUp { slices, next }) = &mut self.given_up else { return };
-            let id = *next;
-            match self.rows.at(id) {
-                None => {
-                    self.given_up = None;
-                    return;
-                }
-                Some(row) => {
-                    *next = RowId(id.0 + 1);
-                    if row.is_some_and(|row| slices.contains(row.slice)) {
-                        self.remove_row(id);
-                        removed += 1;
-                    }
-                }
-            }
-            if removed == STEP {
-                return;
-            }
-        }
-    }
-
     /// Removes some of the subscriptions of ended sessions.
     fn remove_doomed(&mut self) {
         /// Rows in one step: a few hundred microseconds.
@@ -244,7 +228,7 @@ impl Subscriptions {
         for _ in 0..STEP {
             match self.doomed.next_step() {
                 Some(Step::Remove { key, row, through }) => {
-                    if self.rows.find(key) == Some(row) && self.rows.get(row).generation <= through {
+                    if self.rows.find(key) == Some(row) && self.rows.get(row).put.generation <= through {
                         self.remove_row(row);
                     }
                 }
@@ -252,26 +236,6 @@ impl Subscriptions {
                 None => return,
             }
         }
-    }
-
-    /// Removes subscriptions that expired by `until`, some of them; says how many.
-    pub fn remove_expired(&mut self, until: Timestamp) -> u64 {
-        /// Rows in one step: a few hundred microseconds.
-        const STEP: u64 = 256;
-        let mut removed = 0;
-        while removed < STEP
-            && let Some(&(at, id)) = self.expiries.first()
-            && at <= until
-        {
-            self.remove_row(id);
-            removed += 1;
-        }
-        removed
-    }
-
-    /// When the first subscription expires.
-    pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.expiries.first().map(|&(at, _)| at)
     }
 
     /// When [`Subscriptions::forget_sessions`] has something to do.
@@ -290,25 +254,28 @@ impl Subscriptions {
         slice: MatcherSlice,
         subscription: &Subscription,
         existing: Existing,
+        limits: Limits,
     ) -> Result<Handle, Outcome> {
         let key = subscription.key;
-        let session = self.sessions.admit(operation, slice, key)?;
+        let session = self.sessions.admit(operation, slice, key, limits)?;
         let weight = Weight::of(&subscription.id, &subscription.filter, Seeded::new(self.config.hash_seed));
         if let Some(id) = self.find(key) {
             self.check_version(id, operation.version)?;
             let before = &self.rows.get(id).weight;
-            self.weights.check(&operation.tenant, before, &weight).map_err(Outcome::LimitExceeded)?;
+            if limits == Limits::Held {
+                self.weights.check(&operation.tenant, before, &weight).map_err(Outcome::LimitExceeded)?;
+            }
             self.weights.take(&operation.tenant, before);
             self.weights.add(&operation.tenant, &weight);
             let row = self.rows.get_mut(id);
             row.weight = weight;
-            let expires_before = std::mem::replace(&mut row.options, subscription.options.clone()).expires_at;
+            row.options = subscription.options.clone();
             row.version = operation.version;
-            row.generation = operation.version.generation;
+            row.put = operation.version;
             row.filter = subscription.filter.clone();
             let handle = row.handle;
             self.sessions.note_put(session, operation.version.generation);
-            self.note_expiry(id, expires_before, subscription.options.expires_at);
+            self.note_expiry(id);
             self.index_again(id, &operation.tenant);
             return Ok(handle);
         }
@@ -316,30 +283,40 @@ impl Subscriptions {
             Existing::Any => {}
             Existing::Required => return Err(Outcome::NotFound),
         }
-        self.check_limits(&operation.tenant, session, &weight)?;
+        if limits == Limits::Held {
+            self.check_limits(&operation.tenant, session, &weight)?;
+        }
         self.weights.add(&operation.tenant, &weight);
         let id = self.rows.insert(Row {
             key,
             session,
             version: operation.version,
-            generation: operation.version.generation,
+            put: operation.version,
             handle: subscription.handle,
             id: subscription.id.clone(),
             slice,
             filter: subscription.filter.clone(),
             options: subscription.options.clone(),
             weight,
+            due: None,
+            removing: None,
         });
         self.sessions.insert_row(session, subscription.handle, key, id);
         self.sessions.note_put(session, operation.version.generation);
         self.sessions.bury_tombstone(key);
-        self.note_expiry(id, None, subscription.options.expires_at);
+        self.note_expiry(id);
         self.index_again(id, &operation.tenant);
         Ok(subscription.handle)
     }
 
-    fn remove(&mut self, operation: &Operation, slice: MatcherSlice, key: SubscriptionKey) -> Result<Handle, Outcome> {
-        let session = self.sessions.admit(operation, slice, key).map_err(unless_limited)?;
+    fn remove(
+        &mut self,
+        operation: &Operation,
+        slice: MatcherSlice,
+        key: SubscriptionKey,
+        limits: Limits,
+    ) -> Result<Handle, Outcome> {
+        let session = self.sessions.admit(operation, slice, key, limits).map_err(unless_limited)?;
         let found = self.find(key);
         let removed = match found {
             None => None,
@@ -360,8 +337,9 @@ impl Subscriptions {
         slice: MatcherSlice,
         key: SubscriptionKey,
         paused: bool,
+        limits: Limits,
     ) -> Result<Handle, Outcome> {
-        self.sessions.admit(operation, slice, key).map_err(unless_limited)?;
+        self.sessions.admit(operation, slice, key, limits).map_err(unless_limited)?;
         let id = self.find(key).ok_or(Outcome::NotFound)?;
         self.check_version(id, operation.version)?;
         let row = self.rows.get_mut(id);
@@ -376,7 +354,7 @@ impl Subscriptions {
 
     fn forget(&mut self, now: Instant, operation: &Operation) {
         let through = operation.version.generation;
-        if let Some((session, rows)) = self.sessions.forget(now, operation, |id| self.rows.get(id).generation) {
+        if let Some((session, rows)) = self.sessions.forget(now, operation, |id| self.rows.get(id).put.generation) {
             self.doomed.push(session, through, rows);
         }
     }
@@ -393,20 +371,11 @@ impl Subscriptions {
 
     fn is_doomed(&self, id: RowId) -> bool {
         let row = self.rows.get(id);
-        self.sessions.get(row.session).has_forgotten(row.generation)
+        self.sessions.get(row.session).has_forgotten(row.put.generation)
     }
 
     fn check_version(&self, id: RowId, version: Version) -> Result<(), Outcome> {
         if self.rows.get(id).version > version { Err(Outcome::Superseded) } else { Ok(()) }
-    }
-
-    fn note_expiry(&mut self, id: RowId, before: Option<Timestamp>, after: Option<Timestamp>) {
-        if let Some(before) = before {
-            self.expiries.remove(&(before, id));
-        }
-        if let Some(after) = after {
-            self.expiries.insert((after, id));
-        }
     }
 
     fn index_again(&mut self, id: RowId, tenant: &Tenant) {
@@ -423,15 +392,10 @@ impl Subscriptions {
         let row = self.rows.remove(id);
         let tenant = self.sessions.get(row.session).tenant.clone();
         self.index.remove(id, &tenant);
-        self.note_expiry(id, row.options.expires_at, None);
+        self.forget_expiry(id, row.due);
         self.sessions.remove_row(row.session, row.handle, row.key);
         self.weights.take(&tenant, &row.weight);
     }
-}
-
-/// How long the wall clock must have passed an expiry before the subscription is removed.
-pub fn removable_until(now: Timestamp, slack: Duration) -> Timestamp {
-    Timestamp(now.0.saturating_sub(i64::try_from(slack.as_micros()).unwrap_or(i64::MAX)))
 }
 
 /// With the table of sessions full, what a session unknown here asks of a subscription finds none.

@@ -12,11 +12,12 @@ mod matcher;
 mod notifications;
 mod operation;
 mod parts;
+mod snapshot;
 mod tables;
 
 use bytes::Bytes;
 use gomera_cluster::address::{Address, Incarnation, Layer, Shard};
-use gomera_cluster::layout::{Epoch, Layout};
+use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::{Frame, Message};
 use prost::Message as _;
 
@@ -94,11 +95,7 @@ impl Decoder {
     fn message(&self, message: v1::frame::Message) -> Result<Message, LinkError> {
         use v1::frame::Message as Wire;
         Ok(match message {
-            Wire::Layout(json) => Message::Layout(
-                serde_json::from_slice::<Layout>(&json)
-                    .map_err(|error| LinkError::new("layout", error.to_string()))?
-                    .into(),
-            ),
+            Wire::Layout(json) => Message::Layout(parts::layout(&json)?),
             Wire::LayoutWanted(epoch) => Message::LayoutWanted(Epoch(epoch)),
             Wire::OpenPublisher(_)
             | Wire::Publish(_)
@@ -107,7 +104,8 @@ impl Decoder {
             | Wire::EntriesCredit(_)
             | Wire::Merged(_)
             | Wire::LeaveLane(_)
-            | Wire::Forget(_) => Message::AccessPoint(access_point::decode(self, message)?),
+            | Wire::Forget(_)
+            | Wire::Expire(_) => Message::AccessPoint(access_point::decode(self, message)?),
             Wire::PublisherOpened(_)
             | Wire::PublisherSuperseded(_)
             | Wire::Acknowledged(_)
@@ -118,9 +116,13 @@ impl Decoder {
             | Wire::AttachRefused(_)
             | Wire::Notifications(_)
             | Wire::Ended(_) => Message::ConnectionPoint(connection_point::decode(self, message)?),
-            Wire::Entries(_) | Wire::MatchesCredit(_) | Wire::LaneDone(_) => {
-                Message::Matcher(matcher::decode(self, message)?)
-            }
+            Wire::Entries(_)
+            | Wire::Replay(_)
+            | Wire::MatchesCredit(_)
+            | Wire::LaneDone(_)
+            | Wire::SnapshotWanted(_)
+            | Wire::SnapshotPart(_)
+            | Wire::SnapshotCredit(_) => Message::Matcher(matcher::decode(self, message)?),
             Wire::Matches(_)
             | Wire::LaneCut(_)
             | Wire::Attach(_)
@@ -139,9 +141,7 @@ fn encode_frame(encoder: &mut Encoder, frame: &Frame) -> v1::Frame {
         Message::AccessPoint(message) => access_point::encode(encoder, message),
         Message::Matcher(message) => matcher::encode(encoder, message),
         Message::ExitPoint(message) => exit_point::encode(encoder, message),
-        Message::Layout(layout) => v1::frame::Message::Layout(
-            serde_json::to_vec(&**layout).expect("a layout has only keys that JSON can write").into(),
-        ),
+        Message::Layout(layout) => v1::frame::Message::Layout(parts::to_layout(layout)),
         Message::LayoutWanted(epoch) => v1::frame::Message::LayoutWanted(epoch.0),
     };
     v1::Frame {

@@ -9,7 +9,8 @@ use gomera_cluster::message::connection_point::{
     Batch, Gap, Item, Notification, Notifications, Satisfied, ToConnectionPoint,
 };
 use gomera_cluster::message::exit_point::{Handles, Mark, Matches, ToExitPoint};
-use gomera_cluster::message::matcher::{Entries, Entry, ToMatcher};
+use gomera_cluster::message::matcher::{Entries, Entry, Replay, ToMatcher};
+use gomera_cluster::message::snapshot::Extent;
 use gomera_cluster::operation::{Change, Description, Excess, Operation, Outcome, Version};
 use gomera_cluster::position::{Position, Vector};
 use gomera_cluster::publication::Envelope;
@@ -80,6 +81,11 @@ fn operation(names: &Names, operation: &Operation) -> String {
         Change::List { after, limit } => format!("list after {:?} limit {limit}", after.map(|handle| handle.0)),
         Change::SetContext(context) => format!("set-context {context:?}"),
         Change::Forget => "forget".to_owned(),
+        Change::Restore(key, before) => {
+            let filter = before.as_ref().map(|before| before.subscription.filter.to_string());
+            format!("restore {} {}", subscription(*key), filter.unwrap_or_default())
+        }
+        Change::Expire(key) => format!("expire {}", subscription(*key)),
     };
     format!("{session} {} {change}", version(operation.version))
 }
@@ -144,6 +150,12 @@ fn to_access_point(names: &Names, message: &ToAccessPoint) -> String {
             names.of_session(forget.session),
             forget.generation.0 & 0xff_ffff_ffff
         ),
+        ToAccessPoint::Expire(expire) => format!(
+            "expire lane {} {} {}",
+            expire.lane,
+            names.of_subscription(expire.subscription),
+            version(expire.version)
+        ),
     }
 }
 
@@ -151,7 +163,7 @@ fn entry(names: &Names, entry: &Entry) -> String {
     match entry {
         Entry::Publication(envelope) => content(envelope),
         Entry::Operation(one) => operation(names, one),
-        Entry::Barrier(epoch) => format!("barrier {}", epoch.0),
+        Entry::Barrier(layout) => format!("barrier {}", layout.epoch.0),
         Entry::Close => "close".to_owned(),
     }
 }
@@ -166,6 +178,30 @@ fn to_matcher(names: &Names, message: &ToMatcher) -> String {
             list(entries, |(number, one)| format!("{}: {}", number.0, entry(names, one)))
         ),
         ToMatcher::LaneDone(done) => format!("lane-done {}", done.lane),
+        ToMatcher::Replay(Replay { lane, slices, from, to, entries }) => format!(
+            "replay lane {lane} slices {} ({}, {}] {}",
+            list(slices.iter(), |slice| slice.0.to_string()),
+            from.0,
+            to.0,
+            list(entries, |(number, one)| format!("{}: {}", number.0, entry(names, one)))
+        ),
+        ToMatcher::SnapshotWanted(wanted) => format!(
+            "snapshot-wanted {} slices {} after {:?}",
+            wanted.transfer.0,
+            list(wanted.slices.iter(), |slice| slice.0.to_string()),
+            wanted.after
+        ),
+        ToMatcher::SnapshotPart(part) => {
+            let last = match part.extent {
+                Extent::More => "",
+                Extent::Last => ", the last",
+            };
+            let (sessions, rows) = (part.sessions.len(), part.subscriptions.len());
+            format!("snapshot-part {}: {sessions} sessions, {rows} subscriptions{last}", part.transfer.0)
+        }
+        ToMatcher::SnapshotCredit(credit) => {
+            format!("snapshot-credit {} {}", credit.transfer.0, credit.total.0)
+        }
         ToMatcher::MatchesCredit(credit) => {
             format!("matches-credit lane {} {} {}", credit.lane, class(credit.class), credit.total.0)
         }

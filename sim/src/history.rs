@@ -13,8 +13,8 @@ use gomera_cluster::time::Instant;
 use gomera_connection_point::client::FailureKind;
 use gomera_model::attributes::Attributes;
 
-use crate::subscriptions::{ContextChange, Declared, SubscriptionChange};
-use crate::timeline::{Ticket, Timeline};
+use crate::subscriptions::{ContextChange, Declared, NEVER, SubscriptionChange};
+use crate::timeline::{Before, Moment, Ticket, Timeline};
 
 /// Names a publication; stands in its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -227,11 +227,38 @@ pub struct History {
     pub operations: u64,
     /// Notifications received.
     pub deliveries: u64,
+    /// Whether more than one matcher applies each change of a subscription.
+    pub replicated: bool,
+    /// When a slice first got another matcher.
+    pub slices_moved: Option<Instant>,
+    /// When a matcher first stopped.
+    pub matcher_stopped: Option<Instant>,
     lines: usize,
     tickets: u64,
 }
 
 impl History {
+    /// What is known of when and where a publication was judged. One that was not acknowledged when a matcher died may have been judged
+    /// once more, by what there was then, wherever it stands.
+    #[must_use]
+    pub fn moment(&self, publication: &Publication) -> Moment {
+        let acknowledged = publication.acknowledged.unwrap_or(NEVER);
+        let is_sound = self.matcher_stopped.is_none_or(|at| acknowledged < at);
+        Moment {
+            sent: publication.sent,
+            acknowledged,
+            position: publication.position.filter(|_| is_sound),
+            before: if self.replicated || self.slices_moved.is_some() { Before::Perhaps } else { Before::Surely },
+        }
+    }
+
+    /// Whether each slice had one matcher until a publication was acknowledged.
+    #[must_use]
+    pub fn is_judged_by_one(&self, publication: &Publication) -> bool {
+        let acknowledged = publication.acknowledged.unwrap_or(NEVER);
+        [self.slices_moved, self.matcher_stopped].into_iter().flatten().all(|at| acknowledged < at)
+    }
+
     /// A new stream of publications.
     pub fn line(&mut self) -> usize {
         self.lines += 1;

@@ -17,7 +17,7 @@ use gomera_connection_point::client::FailureKind;
 use gomera_model::attributes::Attributes;
 
 use crate::history::{History, Life, Publication, PublicationIndex, Reception, Session, Standing};
-use crate::subscriptions::{Declared, NEVER, Possible, SubscriptionChange, satisfies};
+use crate::subscriptions::{Declared, Possible, SubscriptionChange, satisfies};
 use crate::timeline::{Judge, Moment};
 use crate::verdict::{Promise, Violation};
 
@@ -307,7 +307,7 @@ impl<'a> JudgedLife<'a> {
                 None => self.life.subscriptions.iter().any(|(id, timeline)| {
                     satisfied.get(id).is_some_and(|possible| possible.yes)
                         && timeline.steps().iter().any(|step| {
-                            matches!(step.answer, crate::timeline::Answer::Unknown)
+                            !matches!(step.answer, crate::timeline::Answer::Applied { .. })
                                 && matches!(step.change, SubscriptionChange::Subscribe(_))
                         })
                 }),
@@ -346,11 +346,7 @@ impl<'a> JudgedLife<'a> {
         subscriptions: &[(&'a Arc<str>, Judge<'a, SubscriptionChange>)],
         context: &Judge<'a, crate::subscriptions::ContextChange>,
     ) -> Result<BySubscription<'a>, crate::timeline::Ticket> {
-        let moment = Moment {
-            sent: publication.sent,
-            acknowledged: publication.acknowledged.unwrap_or(NEVER),
-            position: publication.position,
-        };
+        let moment = self.history.moment(publication);
         let contexts = context.states(moment)?;
         let mut satisfied = BTreeMap::new();
         for (id, timeline) in subscriptions {

@@ -138,7 +138,8 @@ impl Plan {
             8 | 9 => Theme::Lives,
             _ => Theme::Changes,
         };
-        let shape = shape(&mut random);
+        let mut shape = shape(&mut random);
+        shape.settings.replication = points::replication(seed);
         let skew = if random.chance(500) { Duration::ZERO } else { millis(30) };
         let stall_max = match theme {
             Theme::Publishers => millis(200),

@@ -1,5 +1,8 @@
 //! How often each transition of the protocol ran. A swarm in which one of them never ran proves nothing about it, and fails.
 
+use gomera_cluster::address::Layer;
+use gomera_coordinator::scaling;
+
 /// A transition of the protocol, or a thing that clients and the world did to it. Described by [`Transition::name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
@@ -109,6 +112,20 @@ pub enum Transition {
     TurnedAway,
     MovedByForce,
     AttachOvertaken,
+    MatcherAdded,
+    MatcherLeft,
+    MatcherCrashed,
+    MatcherPaused,
+    MatcherBuried,
+    SliceActivated,
+    SliceTakenOver,
+    SliceInstalled,
+    SnapshotWanted,
+    SnapshotPart,
+    SnapshotOverrun,
+    Replayed,
+    ReplayedMatches,
+    ReplicasCompared,
 }
 
 /// Every transition with its name, in order.
@@ -217,12 +234,48 @@ const NAMES: &[(Transition, &str)] = &[
     (Transition::TurnedAway, "client turned away by a connection point that is to leave"),
     (Transition::MovedByForce, "client closed that had not moved in time"),
     (Transition::AttachOvertaken, "attach refused because a later one of the same client had overtaken it"),
+    (Transition::MatcherAdded, "matcher added by a layout"),
+    (Transition::MatcherLeft, "matcher left by plan"),
+    (Transition::MatcherCrashed, "matcher crashed"),
+    (Transition::MatcherPaused, "matcher paused and taken for dead"),
+    (Transition::MatcherBuried, "stopped matcher dropped by a layout"),
+    (Transition::SliceActivated, "slice given to another matcher by plan"),
+    (Transition::SliceTakenOver, "slice of a dead matcher taken over"),
+    (Transition::SliceInstalled, "joining slice installed"),
+    (Transition::SnapshotWanted, "snapshot asked for"),
+    (Transition::SnapshotPart, "part of a snapshot sent"),
+    (Transition::SnapshotOverrun, "snapshot begun anew because too many operations came meanwhile"),
+    (Transition::Replayed, "retained entries sent again for a dead matcher"),
+    (Transition::ReplayedMatches, "matches of what was sent again"),
+    (Transition::ReplicasCompared, "replicas of a slice compared"),
 ];
 
 impl Transition {
     /// All of them, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         NAMES.iter().map(|&(transition, _)| transition)
+    }
+
+    /// Whether anything can cause it: some are caused only by changes of a layer, which layouts may not change yet.
+    #[must_use]
+    pub fn may_run(self) -> bool {
+        const OF_MATCHERS: [Transition; 14] = [
+            Transition::MatcherAdded,
+            Transition::MatcherLeft,
+            Transition::MatcherCrashed,
+            Transition::MatcherPaused,
+            Transition::MatcherBuried,
+            Transition::SliceActivated,
+            Transition::SliceTakenOver,
+            Transition::SliceInstalled,
+            Transition::SnapshotWanted,
+            Transition::SnapshotPart,
+            Transition::SnapshotOverrun,
+            Transition::Replayed,
+            Transition::ReplayedMatches,
+            Transition::ReplicasCompared,
+        ];
+        scaling::may_change(Layer::Matcher) || !OF_MATCHERS.contains(&self)
     }
 
     /// Its name.

@@ -38,8 +38,12 @@ pub enum Answer {
         /// Whether the state before surely decides up to these positions.
         precision: Precision,
     },
-    /// It had no effect.
-    Without,
+    /// It had no effect, or none any more when the client knew: what has no room where it counts may match at another matcher that
+    /// comes to judge meanwhile, until it is taken back there.
+    Without {
+        /// When the client knew.
+        at: Instant,
+    },
 }
 
 /// How much positions say.
@@ -78,8 +82,19 @@ pub struct Moment {
     pub sent: Instant,
     /// The publisher saw it acknowledged, or the end of time.
     pub acknowledged: Instant,
-    /// Where it stands, if known.
+    /// Where it stands, if known, and if that says what decided about it.
     pub position: Option<Position>,
+    /// What an answer to a change says to have been judged before.
+    pub before: Before,
+}
+
+/// Whether what was judged before a change, as its answer says, was surely judged without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// One matcher decided.
+    Surely,
+    /// Some matcher may have been further than the one that decided.
+    Perhaps,
 }
 
 /// All changes of one subject.
@@ -121,7 +136,7 @@ impl<C: Change> Timeline<C> {
             let mut after = match step.answer {
                 Answer::Applied { .. } => applied.collect::<Vec<_>>(),
                 Answer::Unknown => before.iter().cloned().chain(applied).collect(),
-                Answer::Without => before.clone(),
+                Answer::Without { .. } => before.clone(),
             };
             if after.is_empty() {
                 // It took effect where it could not; `impossible` tells.
@@ -156,7 +171,7 @@ impl<C: Change> Timeline<C> {
             let open = match step.answer {
                 Answer::Applied { at, .. } => at > requested,
                 Answer::Unknown => true,
-                Answer::Without => false,
+                Answer::Without { .. } => false,
             };
             step.generation < generation && open
         };
@@ -181,12 +196,14 @@ pub struct Judge<'a, C: Change> {
 #[derive(Debug)]
 pub struct Candidates<'a, S> {
     stages: &'a [Vec<S>],
+    /// Of what had no effect in the end.
+    passing: Vec<S>,
 }
 
 impl<S> Candidates<'_, S> {
     /// The states, perhaps some of them twice.
     pub fn iter(&self) -> impl Iterator<Item = &S> {
-        self.stages.iter().flatten()
+        self.stages.iter().flatten().chain(&self.passing)
     }
 }
 
@@ -194,7 +211,17 @@ impl<C: Change> Judge<'_, C> {
     /// The states that may have decided about a publication; an error if an answer claimed to be in force at the position of
     /// a publication that had been acknowledged before the change was even asked for.
     pub fn states(&self, moment: Moment) -> Result<Candidates<'_, C::State>, Ticket> {
-        Ok(Candidates { stages: &self.stages[self.range(moment)?] })
+        let mut passing = Vec::new();
+        for (step, before) in self.steps.iter().zip(&self.stages) {
+            if let Answer::Without { at } = step.answer
+                && moment.before == Before::Perhaps
+                && step.requested <= moment.acknowledged
+                && moment.sent <= at
+            {
+                passing.extend(before.iter().filter_map(|state| step.change.apply(state)));
+            }
+        }
+        Ok(Candidates { stages: &self.stages[self.range(moment)?], passing })
     }
 
     /// After how many changes the state may stand that decided about a publication.
@@ -208,9 +235,10 @@ impl<C: Change> Judge<'_, C> {
                     let named = moment.position.filter(|position| in_force_after.get(position.lane) > Number::ZERO);
                     let covered = named.map(|position| in_force_after.covers(position));
                     let in_force = *at < moment.sent || covered == Some(false);
-                    (in_force, C::DECIDED_BY_ONE && *precision == Precision::Exact && covered == Some(true))
+                    let surely = C::DECIDED_BY_ONE && moment.before == Before::Surely && *precision == Precision::Exact;
+                    (in_force, surely && covered == Some(true))
                 }
-                Answer::Unknown | Answer::Without => (false, false),
+                Answer::Unknown | Answer::Without { .. } => (false, false),
             };
             if step.requested <= moment.acknowledged && !judged_before {
                 last = index + 1;
@@ -279,7 +307,7 @@ mod tests {
     }
 
     fn states(timeline: &Timeline<Set>, sent: u64, acknowledged: u64) -> Vec<u32> {
-        let moment = Moment { sent: at(sent), acknowledged: at(acknowledged), position: None };
+        let moment = Moment { sent: at(sent), acknowledged: at(acknowledged), position: None, before: Before::Surely };
         let judge = timeline.judge();
         let mut states = judge.states(moment).expect("no claim").iter().copied().collect::<Vec<_>>();
         states.sort_unstable();

@@ -11,6 +11,7 @@ use gomera_cluster::message::access_point::ToAccessPoint;
 use gomera_cluster::message::connection_point::{Item, ToConnectionPoint};
 use gomera_cluster::message::exit_point::ToExitPoint;
 use gomera_cluster::message::matcher::{Entry, ToMatcher};
+use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::message::{Frame, Message};
 use gomera_cluster::position::{LaneId, Number, Position};
 use gomera_cluster::publication::{Envelope, PublicationKey};
@@ -60,6 +61,8 @@ pub struct Watch {
     lanes: BTreeMap<LaneKey, Mirror>,
     sessions: BTreeMap<SessionAttachment, Mirror>,
     attaching: BTreeMap<(Address, ConnectionId), u64>,
+    /// By who sends and who asked.
+    snapshots: BTreeMap<(Address, Address), (TransferId, Mirror)>,
 }
 
 impl Watch {
@@ -72,6 +75,7 @@ impl Watch {
             lanes: BTreeMap::new(),
             sessions: BTreeMap::new(),
             attaching: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
         }
     }
 
@@ -112,7 +116,26 @@ impl Watch {
                 // A frame starts only with credit left; it may overdraw by what it holds.
                 self.spend(frame, entries.lane, entries.class, [entries.cost()].into_iter())
             }
+            Message::Matcher(ToMatcher::Replay(replay)) => {
+                tally.count(Transition::Replayed);
+                self.spend(frame, replay.lane, Class::Replay, [replay.cost()].into_iter())
+            }
+            Message::Matcher(ToMatcher::SnapshotWanted(wanted)) => {
+                tally.count(Transition::SnapshotWanted);
+                let key = (frame.to, frame.from);
+                self.snapshots.insert(key, (wanted.transfer, Mirror { sent: 0, granted: 0 }));
+                Ok(())
+            }
+            Message::Matcher(ToMatcher::SnapshotPart(part)) => {
+                tally.count(Transition::SnapshotPart);
+                let known = self.snapshots.get_mut(&(frame.from, frame.to));
+                // What was asked for before and is superseded needs no more credit than it had.
+                let Some((_, mirror)) = known.filter(|(transfer, _)| *transfer == part.transfer) else { return Ok(()) };
+                spend(mirror, [part.cost()].into_iter())
+                    .map_err(|what| without_credit(frame, format!("a snapshot {what}")))
+            }
             Message::ExitPoint(ToExitPoint::Matches(matches)) => {
+                tally.add(Transition::ReplayedMatches, u64::from(matches.class == Class::Replay));
                 self.spend(frame, matches.lane, matches.class, [matches.cost()].into_iter())
             }
             Message::ExitPoint(ToExitPoint::Forgotten(_)) => {
@@ -129,9 +152,10 @@ impl Watch {
                 | ToAccessPoint::Progress(_)
                 | ToAccessPoint::EntriesCredit(_)
                 | ToAccessPoint::LeaveLane(_)
-                | ToAccessPoint::Forget(_),
+                | ToAccessPoint::Forget(_)
+                | ToAccessPoint::Expire(_),
             )
-            | Message::Matcher(ToMatcher::MatchesCredit(_) | ToMatcher::LaneDone(_))
+            | Message::Matcher(ToMatcher::MatchesCredit(_) | ToMatcher::LaneDone(_) | ToMatcher::SnapshotCredit(_))
             | Message::ExitPoint(
                 ToExitPoint::LaneCut(_)
                 | ToExitPoint::Attach(_)
@@ -228,6 +252,12 @@ impl Watch {
                 let used_up = self.grant(frame, credit.lane, credit.class, credit.total.0);
                 tally.add(Transition::MatchesCreditUsedUp, u64::from(used_up));
             }
+            Message::Matcher(ToMatcher::SnapshotWanted(wanted)) => {
+                self.grant_snapshot(frame, wanted.transfer, wanted.credit.0);
+            }
+            Message::Matcher(ToMatcher::SnapshotCredit(credit)) => {
+                self.grant_snapshot(frame, credit.transfer, credit.total.0);
+            }
             Message::ExitPoint(ToExitPoint::Attach(attach)) => {
                 self.attaching.insert((frame.from, attach.connection), attach.credit.0);
             }
@@ -260,9 +290,12 @@ impl Watch {
                 | ToAccessPoint::Progress(_)
                 | ToAccessPoint::Merged(_)
                 | ToAccessPoint::LeaveLane(_)
-                | ToAccessPoint::Forget(_),
+                | ToAccessPoint::Forget(_)
+                | ToAccessPoint::Expire(_),
             )
-            | Message::Matcher(ToMatcher::Entries(_) | ToMatcher::LaneDone(_))
+            | Message::Matcher(
+                ToMatcher::Entries(_) | ToMatcher::LaneDone(_) | ToMatcher::Replay(_) | ToMatcher::SnapshotPart(_),
+            )
             | Message::ExitPoint(
                 ToExitPoint::Matches(_)
                 | ToExitPoint::LaneCut(_)
@@ -282,6 +315,13 @@ impl Watch {
         let used_up = mirror.sent > 0 && mirror.sent >= mirror.granted;
         mirror.granted = mirror.granted.max(total);
         used_up
+    }
+
+    fn grant_snapshot(&mut self, frame: &Frame, transfer: TransferId, total: u64) {
+        let known = self.snapshots.get_mut(&(frame.to, frame.from));
+        if let Some((_, mirror)) = known.filter(|(known, _)| *known == transfer) {
+            mirror.granted = mirror.granted.max(total);
+        }
     }
 
     fn spend(

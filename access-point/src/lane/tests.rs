@@ -62,7 +62,7 @@ impl Bench {
 
     fn progress(&mut self, matcher: usize, through: u64, outcomes: Vec<(u64, Outcome)>) {
         let outcomes = outcomes.into_iter().map(|(number, outcome)| (Number(number), outcome)).collect();
-        let progress = Progress { lane: LANE, through: Number(through), outcomes };
+        let progress = Progress { lane: LANE, through: Number(through), outcomes, refused: Vec::new() };
         self.lane.progress(MATCHERS[matcher], progress, &mut self.output);
         self.flush();
     }

@@ -1,7 +1,5 @@
 //! Claims about the retained log.
 
-use gomera_cluster::layout::Epoch;
-
 use super::*;
 use crate::fixture::{CONNECTION_POINT, address, get};
 
@@ -16,7 +14,7 @@ fn log(letters: &str) -> Log {
         let (entry, origin) = match letter {
             'A' => (Entry::Operation(get("s", "x", 1)), to(&[A])),
             'B' => (Entry::Operation(get("s", "x", 1)), to(&[B])),
-            _ => (Entry::Barrier(Epoch(1)), Origin::Lane),
+            _ => (Entry::Barrier(crate::fixture::layout(1)), Origin::Lane),
         };
         log.append(Retained { entry, cost: 10, origin });
     }

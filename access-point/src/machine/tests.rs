@@ -57,8 +57,8 @@ fn a_newer_layout_with_the_same_members_puts_a_barrier_into_every_lane() {
     for (_, message) in told(&mut machine) {
         if let Message::Matcher(ToMatcher::Entries(entries)) = message {
             for (number, entry) in entries.entries {
-                let Entry::Barrier(epoch) = entry else { panic!("{entry:?}") };
-                barriers.push((entries.lane.0, number, epoch));
+                let Entry::Barrier(layout) = entry else { panic!("{entry:?}") };
+                barriers.push((entries.lane.0, number, layout.epoch));
             }
         }
     }

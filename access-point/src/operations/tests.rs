@@ -13,6 +13,12 @@ const A: Address = address(3, 0);
 const B: Address = address(3, 1);
 const ASKER: Asker = Asker::ConnectionPoint(CONNECTION_POINT);
 
+/// The first of a stamp decides about one subscription.
+fn sequenced(number: u64, operation: Arc<Operation>, stamp: Stamp) -> Sequenced {
+    let decider = operation.change.subscription().map_or(Decider::All, |_| Decider::Active(stamp[0]));
+    Sequenced { number: Number(number), operation, asker: ASKER, stamp, decider, charge: Charge::Asker, answer: None }
+}
+
 fn applied(lane: u32, number: u64) -> Outcome {
     let position = Position { lane: LaneId(lane), number: Number(number) };
     Outcome::Applied { handle: None, in_force_after: std::iter::once(position).collect() }
@@ -36,7 +42,7 @@ fn completed(
 ) -> Vec<Completion> {
     let mut completed = Vec::new();
     let outcomes = outcomes.into_iter().map(|(number, outcome)| (Number(number), outcome)).collect();
-    operations.progress(from, Number(range.0), Number(range.1), outcomes, &mut completed);
+    operations.progress(from, Number(range.0), Number(range.1), outcomes, Vec::new(), &mut completed);
     completed
 }
 
@@ -46,7 +52,8 @@ fn an_operation_completes_when_all_it_is_stamped_with_have_come_so_far() {
     for active in [A, B] {
         for order in [[A, B], [B, A]] {
             let mut operations = Operations::default();
-            operations.begin(Number(5), get("s", "x", 1), ASKER, stamp(vec![A, B]));
+            let decider = Decider::Active(active);
+            operations.begin(Sequenced { decider, ..sequenced(5, get("s", "x", 1), stamp(vec![A, B])) });
             let report = |operations: &mut Operations, from| {
                 let outcomes = if from == active { vec![(5, applied(1, 5))] } else { vec![] };
                 completed(operations, from, (0, 7), outcomes)
@@ -62,8 +69,8 @@ fn an_operation_completes_when_all_it_is_stamped_with_have_come_so_far() {
 #[test]
 fn who_is_not_stamped_is_not_awaited_and_later_ones_do_not_wait_for_earlier_ones() {
     let mut operations = Operations::default();
-    operations.begin(Number(1), get("s", "x", 1), ASKER, stamp(vec![A]));
-    operations.begin(Number(2), get("s", "y", 2), ASKER, stamp(vec![B]));
+    operations.begin(sequenced(1, get("s", "x", 1), stamp(vec![A])));
+    operations.begin(sequenced(2, get("s", "y", 2), stamp(vec![B])));
     let done = completed(&mut operations, B, (0, 2), vec![(2, Outcome::NotFound)]);
     assert_eq!(done.iter().map(|done| done.number.0).collect::<Vec<_>>(), [2]);
     assert_eq!(operations.len(), 2, "kept in order until the first is complete");
@@ -75,7 +82,7 @@ fn who_is_not_stamped_is_not_awaited_and_later_ones_do_not_wait_for_earlier_ones
 #[test]
 fn no_operation_completes_without_an_outcome() {
     let mut operations = Operations::default();
-    operations.begin(Number(1), get("s", "x", 1), ASKER, stamp(vec![A]));
+    operations.begin(sequenced(1, get("s", "x", 1), stamp(vec![A])));
     assert!(completed(&mut operations, A, (0, 1), vec![]).is_empty());
     assert_eq!(completed(&mut operations, A, (1, 2), vec![(1, Outcome::NotFound)]).len(), 1);
 }
@@ -84,10 +91,10 @@ fn no_operation_completes_without_an_outcome() {
 fn what_all_matchers_found_is_one_list_in_order_cut_to_what_was_asked() {
     let mut operations = Operations::default();
     let list = operation("s", 1, Change::List { after: None, limit: 3 });
-    operations.begin(Number(1), list, ASKER, stamp(vec![A, B]));
+    operations.begin(sequenced(1, list, stamp(vec![A, B])));
     completed(&mut operations, A, (0, 1), vec![(1, found(&[2, 5]))]);
     let done = completed(&mut operations, B, (0, 1), vec![(1, found(&[1, 3, 9]))]);
-    let Outcome::Found(found) = &done[0].outcome else { panic!("{done:?}") };
+    let Outcome::Found(found) = done[0].outcome.as_ref().expect("heard") else { panic!("{done:?}") };
     assert_eq!(found.iter().map(|description| description.handle.0).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
@@ -107,10 +114,70 @@ fn the_new_state_is_in_force_where_all_have_it_and_the_worst_news_counts() {
 fn credit_is_freed_by_the_later_of_completion_and_trim() {
     let operation = get("s", "x", 1);
     let mut operations = Operations::default();
-    operations.begin(Number(1), operation.clone(), ASKER, stamp(vec![A]));
-    operations.begin(Number(2), operation.clone(), ASKER, stamp(vec![A]));
+    operations.begin(sequenced(1, operation.clone(), stamp(vec![A])));
+    operations.begin(sequenced(2, operation.clone(), stamp(vec![A])));
     assert_eq!(operations.trimmed(Number(1)), Trimmed::Awaited);
     let done = completed(&mut operations, A, (0, 2), vec![(1, Outcome::NotFound), (2, Outcome::NotFound)]);
     assert_eq!(done.iter().map(|done| done.freed).collect::<Vec<_>>(), [operation.cost(), 0]);
     assert_eq!(operations.trimmed(Number(2)), Trimmed::Free);
+}
+
+/// An operation on a slice of which A is active and B a standby, and one that went to both.
+fn bereft(change: Change) -> Operations {
+    let mut operations = Operations::default();
+    operations.begin(sequenced(1, operation("s", 1, change), stamp(vec![A, B])));
+    operations
+}
+
+fn released(operations: &mut Operations, gone: Address, progressed: u64) -> Vec<Completion> {
+    let mut completed = Vec::new();
+    operations.release(gone, Number(progressed), &mut completed);
+    completed
+}
+
+#[test]
+fn when_the_active_replica_is_gone_what_another_one_said_counts() {
+    let key = gomera_cluster::identity::SubscriptionKey(7);
+    for standby_first in [true, false] {
+        let mut operations = bereft(Change::Remove(key));
+        let mut done = Vec::new();
+        if standby_first {
+            done.extend(completed(&mut operations, B, (0, 1), vec![(1, Outcome::NotFound)]));
+            assert!(done.is_empty(), "the active one may say something else");
+            done.extend(released(&mut operations, A, 0));
+        } else {
+            done.extend(released(&mut operations, A, 0));
+            assert!(done.is_empty(), "the other one is awaited still");
+            done.extend(completed(&mut operations, B, (0, 1), vec![(1, Outcome::NotFound)]));
+        }
+        assert!(matches!(done.as_slice(), [Completion { outcome: Some(Outcome::NotFound), .. }]), "{done:?}");
+    }
+    // What the active one had said before counts, whatever the other one says.
+    let mut operations = bereft(Change::Remove(key));
+    assert!(completed(&mut operations, A, (0, 1), vec![(1, Outcome::Superseded)]).is_empty());
+    assert!(released(&mut operations, A, 1).is_empty());
+    let done = completed(&mut operations, B, (0, 1), vec![(1, Outcome::NotFound)]);
+    assert!(matches!(done.as_slice(), [Completion { outcome: Some(Outcome::Superseded), .. }]), "{done:?}");
+}
+
+#[test]
+fn when_nobody_is_left_who_could_say_it_is_applied_anew() {
+    let key = gomera_cluster::identity::SubscriptionKey(7);
+    // B joins: it buffers, and says nothing.
+    let mut operations = bereft(Change::Remove(key));
+    assert!(completed(&mut operations, B, (0, 1), vec![]).is_empty());
+    let done = released(&mut operations, A, 0);
+    assert!(matches!(done.as_slice(), [Completion { outcome: None, .. }]), "{done:?}");
+    assert_eq!(operations.len(), 0);
+    // What standbys listed is all there is, once; a context that all others have is in force.
+    let mut operations = bereft(Change::List { after: None, limit: 9 });
+    assert!(completed(&mut operations, A, (0, 0), vec![(1, found(&[3, 5]))]).is_empty());
+    assert!(completed(&mut operations, B, (0, 1), vec![(1, found(&[3, 4]))]).is_empty());
+    let done = released(&mut operations, A, 0);
+    let [Completion { outcome: Some(Outcome::Found(all)), .. }] = done.as_slice() else { panic!("{done:?}") };
+    assert_eq!(all.iter().map(|one| one.handle.0).collect::<Vec<_>>(), [3, 4, 5]);
+    let mut operations = bereft(Change::SetContext(Arc::default()));
+    assert!(completed(&mut operations, B, (0, 1), vec![(1, applied(1, 1))]).is_empty());
+    let done = released(&mut operations, A, 0);
+    assert!(matches!(done.as_slice(), [Completion { outcome: Some(Outcome::Applied { .. }), .. }]), "{done:?}");
 }

@@ -33,6 +33,7 @@ impl Layout {
         let stranger = self.leaving.iter().find(|node| !self.members.contains_key(node));
         ensure(stranger.is_none(), || format!("{stranger:?} is to leave and is no member"))?;
         self.check_lanes(before, &gone)?;
+        let steps = if self.epoch.0 == before.epoch.0 + 1 { Steps::One } else { Steps::Several };
         for (layer, ours, theirs) in
             [(Layer::Matcher, &self.matcher, &before.matcher), (Layer::ExitPoint, &self.session, &before.session)]
         {
@@ -40,7 +41,7 @@ impl Layout {
             for (slice, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
                 let at = |why: String| format!("{layer} slice {slice}: {why}");
                 self.check_holders(layer, ours).map_err(at)?;
-                check_ladder(theirs, ours, &gone).map_err(at)?;
+                check_ladder(theirs, ours, &gone, steps).map_err(at)?;
             }
         }
         Ok(())
@@ -92,13 +93,28 @@ impl Layout {
     }
 }
 
+/// How many proposals lie between two layouts in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Steps {
+    /// None.
+    One,
+    /// Some that were superseded: replicas may have climbed more than a rung, and a slice may have been given away and back.
+    Several,
+}
+
 /// Whether the replicas of a slice may climb so.
-fn check_ladder(before: &Placement, after: &Placement, gone: &BTreeSet<Incarnation>) -> Result<(), String> {
+fn check_ladder(
+    before: &Placement,
+    after: &Placement,
+    gone: &BTreeSet<Incarnation>,
+    steps: Steps,
+) -> Result<(), String> {
     let bereaved = before.active().is_none_or(|active| gone.contains(&active.node));
     let (was_active, is_active) = (before.active(), after.active());
     ensure(is_active.is_some() || bereaved, || "nobody decides any more".into())?;
     let raised = after.term > before.term;
-    ensure(raised == (was_active != is_active && is_active.is_some()), || {
+    let must_rise = was_active != is_active && is_active.is_some();
+    ensure(if must_rise { raised } else { !raised || steps == Steps::Several }, || {
         format!("term {} follows {}, active {is_active:?} follows {was_active:?}", after.term.0, before.term.0)
     })?;
     for replica in &after.replicas {
@@ -110,6 +126,7 @@ fn check_ladder(before: &Placement, after: &Placement, gone: &BTreeSet<Incarnati
             (Some(Role::Standby | Role::Retiring), Role::Active) => true,
             (Some(Role::Joining | Role::Retiring), Role::Standby) => true,
             (Some(Role::Active), Role::Retiring) => true,
+            (Some(Role::Active), Role::Standby) | (Some(Role::Standby), Role::Retiring) => steps == Steps::Several,
             (Some(was), is) => was == is,
             (None, Role::Standby | Role::Retiring) => false,
         };

@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use super::snapshot::SubscriptionState;
 use crate::credit::{Class, Total};
-use crate::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence, SessionKey, Tenant};
-use crate::operation::{Operation, Outcome};
+use crate::identity::{
+    ConnectionId, Generation, Instance, PublisherKey, Sequence, SessionKey, SubscriptionKey, Tenant,
+};
+use crate::operation::{Operation, Outcome, Version};
 use crate::position::{LaneId, Number};
 use crate::publication::Envelope;
 
@@ -28,6 +31,8 @@ pub enum ToAccessPoint {
     LeaveLane(LeaveLane),
     /// From an active exit point: a session ended; sequence a `Forget` for it.
     Forget(Forget),
+    /// From an active matcher: a subscription expired; sequence its removal.
+    Expire(Expire),
 }
 
 /// A publisher instance asks for a generation on a lane.
@@ -99,13 +104,16 @@ pub struct Progress {
     pub through: Number,
     /// What came of operations whose slice this shard is active for, or that went to all, in order of number.
     pub outcomes: Vec<(Number, Outcome)>,
+    /// Of those that had no room here, what there was before, in order of number: other replicas put them, and have to take them back.
+    pub refused: Vec<(Number, Option<Box<SubscriptionState>>)>,
 }
 
 impl Progress {
     /// About how much it takes to tell, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.outcomes.iter().map(|(_, outcome)| outcome.bytes()).sum()
+        let before = self.refused.iter().filter_map(|(_, before)| before.as_ref()).map(|before| before.cost());
+        self.outcomes.iter().map(|(_, outcome)| outcome.bytes()).sum::<u64>() + before.sum::<u64>()
     }
 }
 
@@ -149,4 +157,20 @@ pub struct Forget {
     pub session: SessionKey,
     /// Its last generation.
     pub generation: Generation,
+}
+
+/// A subscription expired some time ago by the clock of the active replica of its slice. It is removed where the lane says so, by
+/// all replicas, unless a later operation has changed it. Repeats are harmless.
+#[derive(Clone, Debug)]
+pub struct Expire {
+    /// The lane: that of the session by rendezvous.
+    pub lane: LaneId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Of which session.
+    pub session: SessionKey,
+    /// The subscription.
+    pub subscription: SubscriptionKey,
+    /// The operation that last changed it.
+    pub version: Version,
 }

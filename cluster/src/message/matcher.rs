@@ -1,9 +1,11 @@
-//! What a matcher shard is told: entries of lanes by access points, credit by exit points.
+//! What a matcher shard is told: entries of lanes by access points, credit by exit points, snapshots of slices by other matchers.
 
 use std::sync::Arc;
 
+use super::snapshot::{SnapshotCredit, SnapshotPart, SnapshotWanted};
+use crate::coverage::SliceSet;
 use crate::credit::{Class, Total};
-use crate::layout::Epoch;
+use crate::layout::Layout;
 use crate::operation::Operation;
 use crate::position::{LaneId, Number};
 use crate::publication::Envelope;
@@ -13,10 +15,18 @@ use crate::publication::Envelope;
 pub enum ToMatcher {
     /// From an access point: entries of a lane.
     Entries(Entries),
+    /// From an access point: retained entries of a lane once more, for slices whose owner died.
+    Replay(Replay),
     /// From an exit point: it may be sent this much about a lane.
     MatchesCredit(MatchesCredit),
     /// From an exit point: a lane that was fenced has ended there; nothing more of it is wanted.
     LaneDone(LaneDone),
+    /// From a matcher: it joins some slices and asks for what this one has of them.
+    SnapshotWanted(SnapshotWanted),
+    /// From a matcher: a part of what was asked for.
+    SnapshotPart(SnapshotPart),
+    /// From a matcher: it may be sent more of what it asked for.
+    SnapshotCredit(SnapshotCredit),
 }
 
 /// A run of a lane as one matcher shard has to see it: numbers that are not listed hold nothing for this shard, and are
@@ -43,6 +53,31 @@ impl Entries {
     }
 }
 
+/// A run of what a lane retains, sent again: to be judged against slices whose owner died before every exit point had what it
+/// found. Operations are left out: whoever owns the slices now has them already. Credit of class [`Class::Replay`]. What it covers
+/// may have been covered before; that is harmless.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// The lane.
+    pub lane: LaneId,
+    /// To be judged against these and no others.
+    pub slices: Arc<SliceSet>,
+    /// The last number before this run.
+    pub from: Number,
+    /// The last number of this run.
+    pub to: Number,
+    /// Publications and barriers in `(from, to]`, in order of number.
+    pub entries: Vec<(Number, Entry)>,
+}
+
+impl Replay {
+    /// What it counts in credit of its class; never 0.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.entries.iter().map(|(_, entry)| entry.cost()).sum::<u64>().max(1)
+    }
+}
+
 /// An entry of a lane.
 #[derive(Clone, Debug)]
 pub enum Entry {
@@ -50,8 +85,9 @@ pub enum Entry {
     Publication(Arc<Envelope>),
     /// To be applied.
     Operation(Arc<Operation>),
-    /// From here on this layout governs the lane.
-    Barrier(Epoch),
+    /// From here on this layout governs the lane. It stands here whole: who reads the lane may never have heard of it otherwise, a
+    /// later one being all that others can tell.
+    Barrier(Arc<Layout>),
     /// Nothing follows.
     Close,
 }

@@ -127,7 +127,9 @@ fn answer(around: &mut Surroundings, connection: ConnectionId, outstanding: Outs
                 | Change::Get(_)
                 | Change::List { .. }
                 | Change::SetContext(_)
-                | Change::Forget => None,
+                | Change::Forget
+                | Change::Expire(_)
+                | Change::Restore(..) => None,
             };
             failure::limit(excess, filter)
         }

@@ -297,11 +297,17 @@ fn bytes(frame: &Frame) -> usize {
             | ToAccessPoint::EntriesCredit(_)
             | ToAccessPoint::Merged(_)
             | ToAccessPoint::LeaveLane(_)
-            | ToAccessPoint::Forget(_) => 0,
+            | ToAccessPoint::Forget(_)
+            | ToAccessPoint::Expire(_) => 0,
         },
         Message::Matcher(message) => match message {
             ToMatcher::Entries(entries) => entries.cost(),
-            ToMatcher::MatchesCredit(_) | ToMatcher::LaneDone(_) => 0,
+            ToMatcher::Replay(replay) => replay.cost(),
+            ToMatcher::SnapshotPart(part) => part.cost(),
+            ToMatcher::MatchesCredit(_)
+            | ToMatcher::LaneDone(_)
+            | ToMatcher::SnapshotWanted(_)
+            | ToMatcher::SnapshotCredit(_) => 0,
         },
         Message::ExitPoint(message) => match message {
             ToExitPoint::Matches(matches) => matches.cost(),

@@ -25,7 +25,8 @@ fn flushed(lane: &mut Lane) -> (Vec<Progress>, Vec<EntriesCredit>) {
     for send in actions {
         match send.message {
             Message::AccessPoint(ToAccessPoint::Progress(told)) => progress.push(told),
-            Message::AccessPoint(ToAccessPoint::EntriesCredit(told)) => credit.push(told),
+            Message::AccessPoint(ToAccessPoint::EntriesCredit(told)) if told.class == Class::Live => credit.push(told),
+            Message::AccessPoint(ToAccessPoint::EntriesCredit(_)) => {}
             Message::ExitPoint(_) => {}
             other => panic!("{other:?}"),
         }

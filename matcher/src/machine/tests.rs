@@ -3,7 +3,7 @@
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::message::Message;
-use gomera_cluster::message::access_point::ToAccessPoint;
+use gomera_cluster::message::access_point::{Expire, ToAccessPoint};
 use gomera_cluster::message::exit_point::{Mark, Matches, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::operation::{Operation, Outcome};
@@ -20,13 +20,15 @@ struct Bench {
     matches: Vec<(Address, Matches)>,
     progress: Vec<(u64, Vec<(Number, Outcome)>)>,
     grants: usize,
+    expired: Vec<Expire>,
 }
 
 impl Bench {
     fn new(config: Config, exits: u16) -> Self {
         let mut machine = Matcher::new(MATCHER, config);
         machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1, 1, exits)));
-        let mut bench = Self { machine, next: 0, matches: Vec::new(), progress: Vec::new(), grants: 0 };
+        let mut bench =
+            Self { machine, next: 0, matches: Vec::new(), progress: Vec::new(), grants: 0, expired: Vec::new() };
         bench.drain();
         bench
     }
@@ -64,7 +66,10 @@ impl Bench {
                     assert_eq!(to, WRITER);
                     self.progress.push((told.through.0, told.outcomes));
                 }
-                Message::AccessPoint(ToAccessPoint::EntriesCredit(_)) => self.grants += 1,
+                Message::AccessPoint(ToAccessPoint::EntriesCredit(credit)) => {
+                    self.grants += usize::from(credit.class == Class::Live);
+                }
+                Message::AccessPoint(ToAccessPoint::Expire(expire)) => self.expired.push(expire),
                 other => panic!("{other:?}"),
             }
         }
@@ -84,7 +89,7 @@ fn publications_before_an_operation_see_the_old_state_and_those_after_it_the_new
     let mut bench = Bench::new(Config::default(), 1);
     bench.grant(0, 1 << 20);
     bench.entries(vec![
-        Entry::Barrier(Epoch(1)),
+        Entry::Barrier(layout(1, 1, 1)),
         publication(1, 1),
         operation(put("s", "x", version(1, 1), 7, "a = 1")),
         publication(2, 1),
@@ -190,7 +195,7 @@ fn entries_of_a_later_epoch_wait_for_their_layout_and_strangers_are_refused() {
 }
 
 #[test]
-fn expired_subscriptions_are_removed_by_the_clock_alone() {
+fn the_removal_of_what_expired_is_sequenced_by_who_judges_it() {
     use gomera_cluster::operation::SubscriptionOptions;
     use gomera_model::timestamp::Timestamp;
 
@@ -203,6 +208,17 @@ fn expired_subscriptions_are_removed_by_the_clock_alone() {
     let due = bench.machine.poll_timeout().expect("an expiry is ahead");
     assert_eq!(due, Instant::from_start(Duration::from_micros(5_000_001)));
     bench.machine.handle_timeout(due);
+    bench.drain();
+    let [expire] = bench.expired.as_slice() else { panic!("{:?}", bench.expired) };
+    assert_eq!((expire.lane, expire.version), (LaneId(1), version(1, 1)));
+    assert_eq!(bench.machine.statistics().subscriptions, 1, "it is removed where the lane says so");
+    // Asked once of a lane, however often it is looked at.
+    let again = bench.machine.poll_timeout().expect("it is looked at again");
+    bench.machine.handle_timeout(again);
+    bench.drain();
+    assert_eq!(bench.expired.len(), 1);
+    let change = gomera_cluster::operation::Change::Expire(crate::fixture::key("s", "x"));
+    bench.entries(vec![operation(crate::fixture::operation("s", version(1, 1), change))]);
     bench.drain();
     assert_eq!((bench.machine.statistics().subscriptions, bench.machine.statistics().expired), (0, 1));
     assert_eq!(bench.machine.poll_timeout(), None);
@@ -278,4 +294,5 @@ fn a_filter_beyond_the_limits_is_answered_and_what_is_held_is_told_as_figures() 
 }
 
 mod adapting;
+mod joining;
 mod moves;

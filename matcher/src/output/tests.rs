@@ -29,7 +29,7 @@ fn sent(output: &mut Output) -> Vec<Matches> {
 
 #[test]
 fn ranges_follow_each_other_and_those_without_matches_are_one() {
-    let (mut output, slices) = (Output::new(EXIT, LaneId(1), 1 << 20), slices(&[0]));
+    let (mut output, slices) = (Output::new(EXIT, LaneId(1), Class::Live, 1 << 20), slices(&[0]));
     output.reach(Number(3), &slices);
     output.push(Number(5), &envelope(1, 0, &[]), target("s"), &slices);
     output.push(Number(5), &envelope(1, 0, &[]), target("t"), &slices);
@@ -52,7 +52,7 @@ fn ranges_follow_each_other_and_those_without_matches_are_one() {
 
 #[test]
 fn a_window_of_one_lets_one_frame_go_at_a_time_and_each_is_counted_whole() {
-    let (mut output, slices) = (Output::new(EXIT, LaneId(1), 1), slices(&[0]));
+    let (mut output, slices) = (Output::new(EXIT, LaneId(1), Class::Live, 1), slices(&[0]));
     for number in 1..=3 {
         output.push(Number(number), &envelope(number, 0, &[]), target("s"), &slices);
     }
@@ -70,7 +70,7 @@ fn a_window_of_one_lets_one_frame_go_at_a_time_and_each_is_counted_whole() {
 
 #[test]
 fn the_matches_of_one_publication_are_never_split() {
-    let (mut output, slices) = (Output::new(EXIT, LaneId(1), 1), slices(&[0]));
+    let (mut output, slices) = (Output::new(EXIT, LaneId(1), Class::Live, 1), slices(&[0]));
     for name in ["a", "b", "c"] {
         output.push(Number(1), &envelope(1, 0, &[]), target(name), &slices);
     }
@@ -80,7 +80,8 @@ fn the_matches_of_one_publication_are_never_split() {
 
 #[test]
 fn what_was_judged_against_other_slices_is_a_frame_of_its_own() {
-    let (mut output, before, after) = (Output::new(EXIT, LaneId(1), 1 << 20), slices(&[0]), slices(&[0, 1]));
+    let (mut output, before, after) =
+        (Output::new(EXIT, LaneId(1), Class::Live, 1 << 20), slices(&[0]), slices(&[0, 1]));
     output.reach(Number(2), &before);
     output.mark(Number(3), Mark::Barrier(Epoch(2)), &after);
     output.reach(Number(4), &after);

@@ -52,8 +52,8 @@ impl Subscriptions {
                 continue;
             }
             let session = self.sessions.get(row.session);
-            if !session.has_forgotten(row.generation) {
-                hits.push(row.session, session.key, row.generation, row.handle);
+            if !session.has_forgotten(row.put.generation) {
+                hits.push(row.session, session.key, row.put.generation, row.handle);
             }
         }
         hits.finish();

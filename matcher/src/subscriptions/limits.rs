@@ -7,6 +7,15 @@ use super::Subscriptions;
 use super::sessions::SessionId;
 use super::weights::Weight;
 
+/// Whether limits stand against an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// They do: this shard judges by the slice, and answers for it.
+    Held,
+    /// They do not: who judges by the slice has room or not, and others follow.
+    Waived,
+}
+
 impl Subscriptions {
     pub(super) fn check_limits(&self, tenant: &Tenant, session: SessionId, weight: &Weight) -> Result<(), Outcome> {
         let of_session = self.sessions.get(session).rows_len();

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use gomera_cluster::identity::{Generation, Handle, SubscriptionKey};
+use gomera_cluster::coverage::SliceSet;
+use gomera_cluster::identity::{Handle, SubscriptionKey};
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::operation::{SubscriptionOptions, Version};
+use gomera_cluster::position::LaneId;
 use gomera_cluster::table::{Seeded, Table};
 use gomera_model::filter::Filter;
+use gomera_model::timestamp::Timestamp;
 
 use super::SessionId;
 use super::weights::Weight;
@@ -23,8 +26,8 @@ pub struct Row {
     pub version: Version,
     /// The slice it belongs to.
     pub slice: MatcherSlice,
-    /// The attachment that last put it.
-    pub generation: Generation,
+    /// The operation that last put it.
+    pub put: Version,
     /// What stands for it.
     pub handle: Handle,
     /// The id the client gave.
@@ -35,20 +38,29 @@ pub struct Row {
     pub options: SubscriptionOptions,
     /// What it counts against the limits.
     pub weight: Weight,
+    /// When to see to its removal, if it expires.
+    pub due: Option<Timestamp>,
+    /// The lane that was asked to sequence its removal.
+    pub removing: Option<LaneId>,
 }
 
 /// All rows.
 #[derive(Debug)]
 pub struct Rows {
     rows: Vec<Option<Row>>,
+    /// Of each place, its row's slice, or [`NOWHERE`]: to be walked over fast.
+    slices: Vec<MatcherSlice>,
     free: Vec<RowId>,
     by_key: Table<SubscriptionKey, RowId>,
 }
 
+/// No slice: there are at most 4096.
+const NOWHERE: MatcherSlice = MatcherSlice(u16::MAX);
+
 impl Rows {
     /// None yet.
     pub fn new(seed: u64) -> Self {
-        Self { rows: Vec::new(), free: Vec::new(), by_key: Table::with_hasher(Seeded::new(seed)) }
+        Self { rows: Vec::new(), slices: Vec::new(), free: Vec::new(), by_key: Table::with_hasher(Seeded::new(seed)) }
     }
 
     /// How many there are.
@@ -71,6 +83,18 @@ impl Rows {
         self.rows.get(id.index()).map(Option::as_ref)
     }
 
+    /// The first row from a place on that is of one of these slices, or the place to go on from, if there is none among the next
+    /// `places`; nothing at the end.
+    pub fn next_of(&self, from: RowId, slices: &SliceSet, places: usize) -> Option<Result<RowId, RowId>> {
+        let end = self.slices.len().min(from.index().saturating_add(places));
+        let place = |index: usize| RowId(u32::try_from(index).expect("places fit 32 bits"));
+        if from.index() >= self.slices.len() {
+            return None;
+        }
+        let found = self.slices[from.index()..end].iter().position(|&slice| slices.contains(slice));
+        Some(found.map_or(Err(place(end)), |offset| Ok(place(from.index() + offset))))
+    }
+
     /// A row, to be changed; its key and session never are.
     pub fn get_mut(&mut self, id: RowId) -> &mut Row {
         self.rows[id.index()].as_mut().expect("an id in use names a row")
@@ -81,8 +105,10 @@ impl Rows {
         let key = row.key;
         let id = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
+            self.slices.push(NOWHERE);
             RowId(u32::try_from(self.rows.len() - 1).expect("subscriptions_max fits 32 bits"))
         });
+        self.slices[id.index()] = row.slice;
         self.rows[id.index()] = Some(row);
         let before = self.by_key.insert(key, id);
         assert!(before.is_none(), "a subscription has one row");
@@ -92,6 +118,7 @@ impl Rows {
     /// Takes a row out.
     pub fn remove(&mut self, id: RowId) -> Row {
         let row = self.rows[id.index()].take().expect("an id in use names a row");
+        self.slices[id.index()] = NOWHERE;
         self.by_key.remove(&row.key);
         self.free.push(id);
         row

@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::identity::{Generation, Handle, SessionKey, SubscriptionKey, Tenant};
 use gomera_cluster::layout::MatcherSlice;
+use gomera_cluster::message::snapshot::{self, SessionState, SettledState};
 use gomera_cluster::operation::{Operation, Outcome, Version};
 use gomera_cluster::table::{Seeded, Table};
 use gomera_cluster::time::Instant;
 use gomera_model::attributes::Attributes;
 
+use super::limits::Limits;
 use crate::config::Config;
 use crate::index::RowId;
 
@@ -91,6 +94,28 @@ impl Session {
         range.into_iter().flatten().map(|(_, &id)| id)
     }
 
+    fn state(&self, slices: &SliceSet, with: snapshot::Sessions) -> Option<SessionState> {
+        let of_slice = |(&slice, settled): (&MatcherSlice, &Settled)| SettledState {
+            slice,
+            floor: settled.floor,
+            tombstones: settled.tombstones.iter().copied().collect(),
+        };
+        let settled =
+            self.settled.iter().filter(|(slice, _)| slices.contains(**slice)).map(of_slice).collect::<Vec<_>>();
+        let (context, forgotten) = match with {
+            snapshot::Sessions::Wanted => (self.context.clone(), self.forgotten),
+            snapshot::Sessions::Known => (None, None),
+        };
+        let is_something = context.is_some() || forgotten.is_some() || !settled.is_empty();
+        is_something.then(|| SessionState {
+            tenant: self.tenant.clone(),
+            session: self.key,
+            context,
+            forgotten,
+            settled,
+        })
+    }
+
     /// Whether nothing needs it any more: it was forgotten, holds nothing, and is remembered no longer.
     fn is_over(&self) -> bool {
         let empty = self.rows.is_empty() && self.context.is_none() && self.settled.is_empty();
@@ -151,12 +176,12 @@ impl Sessions {
         self.sessions[id.index()].as_ref().expect("an id in use names a session")
     }
 
-    /// The session of an operation, made if need be.
-    pub fn find_or_create(&mut self, operation: &Operation) -> Result<SessionId, Outcome> {
-        if let Some(id) = self.find(operation.session) {
+    /// A session, made if need be.
+    pub fn find_or_create(&mut self, tenant: &Tenant, key: SessionKey, limits: Limits) -> Result<SessionId, Outcome> {
+        if let Some(id) = self.find(key) {
             return Ok(id);
         }
-        if self.len() >= usize::try_from(self.sessions_max).expect("32 bits fit a usize") {
+        if limits == Limits::Held && self.len() >= usize::try_from(self.sessions_max).expect("32 bits fit a usize") {
             return Err(Outcome::LimitExceeded(super::limits::too_many(self.sessions_max)));
         }
         let id = self.free.pop().unwrap_or_else(|| {
@@ -164,8 +189,8 @@ impl Sessions {
             SessionId(u32::try_from(self.sessions.len() - 1).expect("sessions_max fits 32 bits"))
         });
         self.sessions[id.index()] = Some(Session {
-            key: operation.session,
-            tenant: operation.tenant.clone(),
+            key,
+            tenant: tenant.clone(),
             context: None,
             forgotten: None,
             put: Generation(0),
@@ -174,7 +199,7 @@ impl Sessions {
             doomed: 0,
             remembered: 0,
         });
-        self.by_key.insert(operation.session, id);
+        self.by_key.insert(key, id);
         Ok(id)
     }
 
@@ -186,8 +211,9 @@ impl Sessions {
         operation: &Operation,
         slice: MatcherSlice,
         key: SubscriptionKey,
+        limits: Limits,
     ) -> Result<SessionId, Outcome> {
-        let id = self.find_or_create(operation)?;
+        let id = self.find_or_create(&operation.tenant, operation.session, limits)?;
         let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
         if session.has_forgotten(operation.version.generation) {
             return Err(Outcome::Superseded);
@@ -203,6 +229,9 @@ impl Sessions {
         let full = self.tombstones.len() >= self.tombstones_max;
         let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
         let settled = session.settled.entry(slice).or_default();
+        if version < settled.floor {
+            return;
+        }
         if full {
             settled.raise(version, &mut self.tombstones);
             return;
@@ -224,7 +253,7 @@ impl Sessions {
 
     /// A context is set, unless by an operation that a later one has overtaken.
     pub fn set_context(&mut self, operation: &Operation, context: &Arc<Attributes>) -> Result<(), Outcome> {
-        let id = self.find_or_create(operation)?;
+        let id = self.find_or_create(&operation.tenant, operation.session, Limits::Held)?;
         let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
         let overtaken = session.context.as_ref().is_some_and(|(version, _)| *version > operation.version);
         if overtaken || session.has_forgotten(operation.version.generation) {
@@ -232,6 +261,11 @@ impl Sessions {
         }
         session.context = Some((operation.version, context.clone()));
         Ok(())
+    }
+
+    /// Whether a subscription was removed by a later operation.
+    pub fn is_buried(&self, key: SubscriptionKey, version: Version) -> bool {
+        self.tombstones.get(&key).is_some_and(|&removed| removed > version)
     }
 
     /// A row is there.
@@ -259,7 +293,7 @@ impl Sessions {
         generation_of: impl Fn(RowId) -> Generation,
     ) -> Option<(SessionId, RowsByHandle)> {
         let through = operation.version.generation;
-        let id = self.find_or_create(operation).ok()?;
+        let id = self.find_or_create(&operation.tenant, operation.session, Limits::Held).ok()?;
         let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
         if session.has_forgotten(through) {
             return None;
@@ -321,6 +355,36 @@ impl Sessions {
             self.sessions[id.index()] = None;
             self.free.push(id);
         }
+    }
+
+    /// What is known of the session at a place beside its rows, as far as it concerns these slices; nothing at the end.
+    pub fn state(&self, place: u32, slices: &SliceSet, with: snapshot::Sessions) -> Option<Option<SessionState>> {
+        let session = self.sessions.get(usize::try_from(place).expect("32 bits fit a usize"))?;
+        Some(session.as_ref().and_then(|session| session.state(slices, with)))
+    }
+
+    /// Takes in what another replica knows, but for the end of the session.
+    pub fn take(&mut self, state: &SessionState) -> SessionId {
+        let id = self
+            .find_or_create(&state.tenant, state.session, Limits::Waived)
+            .unwrap_or_else(|_| unreachable!("no limit is held against what another replica has"));
+        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        if let Some((version, context)) = &state.context {
+            let newer = session.context.as_ref().is_none_or(|(known, _)| known < version);
+            if newer && !session.has_forgotten(version.generation) {
+                session.context = Some((*version, context.clone()));
+            }
+        }
+        for SettledState { slice, floor, tombstones } in &state.settled {
+            let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+            session.settled.entry(*slice).or_default().raise(*floor, &mut self.tombstones);
+            for &(version, key) in tombstones {
+                if self.tombstones.get(&key).is_none_or(|&known| known < version) {
+                    self.leave_tombstone(id, version, *slice, key);
+                }
+            }
+        }
+        id
     }
 
     fn get_mut(&mut self, id: SessionId) -> &mut Session {

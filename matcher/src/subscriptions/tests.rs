@@ -8,12 +8,13 @@ use gomera_model::value::Value;
 use super::*;
 use crate::fixture::{attributes, envelope, filter, key, operation, put, put_with, session, version};
 use gomera_cluster::operation::{Excess, Limited, SubscriptionOptions};
+use gomera_cluster::position::LaneId;
 
 const SLICE: MatcherSlice = MatcherSlice(0);
 
 fn apply(subscriptions: &mut Subscriptions, operation: &Operation) -> Outcome {
     match operation.change.subscription() {
-        Some(_) => subscriptions.apply_to_slice(operation, SLICE, Vector::default),
+        Some(_) => subscriptions.apply_to_slice(operation, SLICE, Limits::Held, Vector::default),
         None => subscriptions.apply_to_all(Instant::ZERO, operation, &judged(), Vector::default),
     }
 }
@@ -168,14 +169,26 @@ fn a_paused_subscription_matches_nothing_and_comes_back() {
 
 #[test]
 fn a_subscription_stops_at_its_expiry_and_is_removed_later() {
-    let mut subscriptions = new();
+    let slack = Duration::from_micros(50);
+    let mut subscriptions = with(&Config { expiry_slack: slack, ..Config::default() });
     let options = SubscriptionOptions { paused: false, expires_at: Some(Timestamp(100)) };
     apply(&mut subscriptions, &put_with("s", "x", version(1, 1), 1, "TRUE", options));
     assert_eq!(handles_at(&mut subscriptions, 99, &[]), [1]);
     assert!(handles_at(&mut subscriptions, 100, &[]).is_empty());
-    let slack = Duration::from_micros(50);
-    assert_eq!(subscriptions.remove_expired(removable_until(Timestamp(149), slack)), 0);
-    assert_eq!(subscriptions.remove_expired(removable_until(Timestamp(150), slack)), 1);
+    let due = |subscriptions: &mut Subscriptions, at| {
+        subscriptions.expired(Timestamp(at), |slice| slice == SLICE, |_| Some(LaneId(7)))
+    };
+    assert!(due(&mut subscriptions, 149).is_empty());
+    let expired = due(&mut subscriptions, 150);
+    assert_eq!((expired.len(), expired[0].lane, expired[0].version), (1, LaneId(7), version(1, 1)));
+    assert!(due(&mut subscriptions, 20_000_000).is_empty(), "its lane was asked");
+    // It was changed before its removal stood in the lane: it stays.
+    let later = SubscriptionOptions { paused: false, expires_at: Some(Timestamp(40_000_000)) };
+    apply(&mut subscriptions, &put_with("s", "x", version(1, 2), 1, "TRUE", later));
+    let remove = |counter| operation("s", version(1, counter), Change::Expire(key("s", "x")));
+    assert!(matches!(apply(&mut subscriptions, &remove(1)), Outcome::Superseded));
+    assert_eq!(due(&mut subscriptions, 40_000_050).len(), 1, "it expires again");
+    assert_eq!(applied(&apply(&mut subscriptions, &remove(2))), Some(1));
     assert_eq!((subscriptions.len(), subscriptions.next_expiry()), (0, None));
 }
 

@@ -76,7 +76,7 @@ impl Plain {
                 }
                 self.forgotten.insert(*session, through);
             }
-            Change::Get(_) | Change::List { .. } => {}
+            Change::Get(_) | Change::List { .. } | Change::Expire(_) | Change::Restore(..) => {}
         }
     }
 

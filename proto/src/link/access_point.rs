@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence};
+use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence, SubscriptionKey};
 use gomera_cluster::message::ToAccessPoint;
 use gomera_cluster::message::access_point::{
-    EntriesCredit, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
+    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
 };
 use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
 
 use super::tables::{Decoder, Encoder};
-use super::{LinkError, columns, operation, parts, v1};
+use super::{LinkError, columns, operation, parts, snapshot, v1};
 
 pub fn encode(encoder: &mut Encoder, message: &ToAccessPoint) -> Wire {
     match message {
@@ -56,12 +56,27 @@ pub fn encode(encoder: &mut Encoder, message: &ToAccessPoint) -> Wire {
                     outcome: Some(operation::to_outcome(outcome)),
                 })
                 .collect(),
+            refused: message
+                .refused
+                .iter()
+                .map(|(number, before)| v1::Refusal {
+                    number: number.0,
+                    before: before.as_ref().map(|before| snapshot::to_subscription(encoder, before)),
+                })
+                .collect(),
         }),
         ToAccessPoint::EntriesCredit(message) => {
             Wire::EntriesCredit(parts::to_credit(message.lane, message.class, message.total))
         }
         ToAccessPoint::Merged(message) => Wire::Merged(v1::Merged { lane: message.lane.0, through: message.through.0 }),
         ToAccessPoint::LeaveLane(message) => Wire::LeaveLane(v1::LeaveLane { lane: message.lane.0 }),
+        ToAccessPoint::Expire(message) => Wire::Expire(v1::Expire {
+            lane: message.lane.0,
+            tenant: encoder.tenant(&message.tenant),
+            session: parts::to_session(message.session),
+            subscription: Some(parts::to_key(message.subscription.0)),
+            version: parts::to_version(message.version),
+        }),
         ToAccessPoint::Forget(message) => Wire::Forget(v1::Forget {
             lane: message.lane.0,
             tenant: encoder.tenant(&message.tenant),
@@ -107,6 +122,14 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToAccessPoint, LinkError>
                 .into_iter()
                 .map(|wire| Ok((Number(wire.number), operation::outcome(wire.outcome)?)))
                 .collect::<Result<_, _>>()?,
+            refused: wire
+                .refused
+                .into_iter()
+                .map(|wire| {
+                    let before = wire.before.map(|before| snapshot::subscription(decoder, before).map(Box::new));
+                    Ok((Number(wire.number), before.transpose()?))
+                })
+                .collect::<Result<_, _>>()?,
         }),
         Wire::EntriesCredit(wire) => {
             let (lane, class, total) = parts::credit(wire)?;
@@ -119,6 +142,13 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToAccessPoint, LinkError>
             tenant: decoder.tenant(wire.tenant)?,
             session: parts::session(wire.session)?,
             generation: Generation(wire.generation),
+        }),
+        Wire::Expire(wire) => ToAccessPoint::Expire(Expire {
+            lane: LaneId(wire.lane),
+            tenant: decoder.tenant(wire.tenant)?,
+            session: parts::session(wire.session)?,
+            subscription: SubscriptionKey(parts::key(wire.subscription)?),
+            version: parts::version(wire.version)?,
         }),
         other => return Err(LinkError::new("message", format!("is not for an access point: {other:?}"))),
     })

@@ -2,20 +2,31 @@
 
 use std::sync::Arc;
 
-use gomera_cluster::layout::Epoch;
+use gomera_cluster::coverage::SliceSet;
+use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::message::ToMatcher;
-use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, MatchesCredit};
+use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, MatchesCredit, Replay};
+use gomera_cluster::message::snapshot::{SnapshotCredit, TransferId};
 use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
 
 use super::columns::{self, Steps};
 use super::tables::{Decoder, Encoder};
-use super::{LinkError, operation, parts, v1};
+use super::{LinkError, operation, parts, snapshot, v1};
 
 pub fn encode(encoder: &mut Encoder, message: &ToMatcher) -> Wire {
     match message {
         ToMatcher::Entries(message) => Wire::Entries(to_entries(encoder, message)),
         ToMatcher::LaneDone(message) => Wire::LaneDone(v1::LaneDone { lane: message.lane.0 }),
+        ToMatcher::Replay(Replay { lane, slices, from, to, entries }) => {
+            let entries = Entries { lane: *lane, class: Class::Replay, from: *from, to: *to, entries: entries.clone() };
+            Wire::Replay(v1::Replay { entries: Some(to_entries(encoder, &entries)), slices: slices.words().to_vec() })
+        }
+        ToMatcher::SnapshotWanted(message) => Wire::SnapshotWanted(snapshot::to_wanted(message)),
+        ToMatcher::SnapshotPart(message) => Wire::SnapshotPart(snapshot::to_part(encoder, message)),
+        ToMatcher::SnapshotCredit(message) => {
+            Wire::SnapshotCredit(v1::SnapshotCredit { transfer: message.transfer.0, total: message.total.0 })
+        }
         ToMatcher::MatchesCredit(message) => {
             Wire::MatchesCredit(parts::to_credit(message.lane, message.class, message.total))
         }
@@ -29,6 +40,17 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToMatcher, LinkError> {
         Wire::MatchesCredit(wire) => {
             let (lane, class, total) = parts::credit(wire)?;
             ToMatcher::MatchesCredit(MatchesCredit { lane, class, total })
+        }
+        Wire::Replay(wire) => {
+            let entries = entries(decoder, wire.entries.ok_or_else(|| LinkError::missing("entries"))?)?;
+            let Entries { lane, class: _, from, to, entries } = entries;
+            let slices = Arc::new(SliceSet::from_words(wire.slices));
+            ToMatcher::Replay(Replay { lane, slices, from, to, entries })
+        }
+        Wire::SnapshotWanted(wire) => ToMatcher::SnapshotWanted(snapshot::wanted(wire)?),
+        Wire::SnapshotPart(wire) => ToMatcher::SnapshotPart(snapshot::part(decoder, wire)?),
+        Wire::SnapshotCredit(v1::SnapshotCredit { transfer, total }) => {
+            ToMatcher::SnapshotCredit(SnapshotCredit { transfer: TransferId(transfer), total: Total(total) })
         }
         other => return Err(LinkError::new("message", format!("is not for a matcher: {other:?}"))),
     })
@@ -48,8 +70,9 @@ fn to_entries(encoder: &mut Encoder, message: &Entries) -> v1::Entries {
                 others.push(v1::Entry { entry: Some(v1::entry::Entry::Operation(operation)) });
                 0
             }
-            Entry::Barrier(epoch) => {
-                others.push(v1::Entry { entry: Some(v1::entry::Entry::Barrier(epoch.0)) });
+            Entry::Barrier(layout) => {
+                let layout = parts::to_layout(layout);
+                others.push(v1::Entry { entry: Some(v1::entry::Entry::Barrier(layout)) });
                 0
             }
             Entry::Close => {
@@ -93,7 +116,7 @@ fn other(decoder: &Decoder, wire: Option<v1::entry::Entry>) -> Result<Entry, Lin
     use v1::entry::Entry as Wire;
     Ok(match wire.ok_or_else(|| LinkError::missing("entry"))? {
         Wire::Operation(wire) => Entry::Operation(Arc::new(operation::operation(decoder, wire)?)),
-        Wire::Barrier(epoch) => Entry::Barrier(Epoch(epoch)),
+        Wire::Barrier(json) => Entry::Barrier(parts::layout(&json)?),
         Wire::Close(v1::Nothing {}) => Entry::Close,
     })
 }

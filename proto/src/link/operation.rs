@@ -11,21 +11,14 @@ use gomera_model::filter::{Filter, FilterLimits};
 use gomera_model::timestamp::Timestamp;
 
 use super::tables::{Decoder, Encoder};
-use super::{LinkError, parts, v1};
+use super::{LinkError, parts, snapshot, v1};
 use crate::value;
 
 pub fn to_operation(encoder: &mut Encoder, operation: &Operation) -> v1::Operation {
     use v1::operation::Change as Wire;
     let change = match &operation.change {
         Change::Put(subscription, existing) => Wire::Put(v1::Put {
-            subscription: Some(v1::Subscription {
-                key: Some(parts::to_key(subscription.key.0)),
-                id: subscription.id.as_ref().to_owned(),
-                handle: subscription.handle.0,
-                filter: subscription.filter.to_string(),
-                paused: subscription.options.paused,
-                expires_at: subscription.options.expires_at.map(|instant| instant.0),
-            }),
+            subscription: Some(to_subscription(subscription)),
             must_exist: match existing {
                 Existing::Any => false,
                 Existing::Required => true,
@@ -41,6 +34,11 @@ pub fn to_operation(encoder: &mut Encoder, operation: &Operation) -> v1::Operati
         }
         Change::SetContext(context) => Wire::SetContext(to_attributes(context)),
         Change::Forget => Wire::Forget(v1::Nothing {}),
+        Change::Restore(key, before) => Wire::Restore(v1::Restore {
+            subscription: Some(parts::to_key(key.0)),
+            before: before.as_ref().map(|before| snapshot::to_subscription(encoder, before)),
+        }),
+        Change::Expire(key) => Wire::Expire(parts::to_key(key.0)),
     };
     v1::Operation {
         tenant: encoder.tenant(&operation.tenant),
@@ -56,11 +54,8 @@ pub fn operation(decoder: &Decoder, wire: v1::Operation) -> Result<Operation, Li
     let key = |wire| parts::key(wire).map(SubscriptionKey);
     let change = match wire.change.ok_or_else(|| LinkError::missing("change"))? {
         Wire::Put(put) => {
-            let wire = put.subscription.ok_or_else(|| LinkError::missing("subscription"))?;
-            let key = key(wire.key)?;
-            let Description { id, handle, filter, options } = description(wire)?;
             let existing = if put.must_exist { Existing::Required } else { Existing::Any };
-            Change::Put(Subscription { key, id, handle, filter, options }, existing)
+            Change::Put(subscription(put.subscription)?, existing)
         }
         Wire::Remove(wire) => Change::Remove(key(Some(wire))?),
         Wire::SetPaused(wire) => Change::SetPaused(key(wire.subscription)?, wire.paused),
@@ -71,6 +66,11 @@ pub fn operation(decoder: &Decoder, wire: v1::Operation) -> Result<Operation, Li
         },
         Wire::SetContext(wire) => Change::SetContext(Arc::new(attributes(wire)?)),
         Wire::Forget(v1::Nothing {}) => Change::Forget,
+        Wire::Restore(wire) => {
+            let before = wire.before.map(|before| snapshot::subscription(decoder, before).map(Box::new)).transpose()?;
+            Change::Restore(key(wire.subscription)?, before)
+        }
+        Wire::Expire(wire) => Change::Expire(key(Some(wire))?),
     };
     Ok(Operation {
         tenant: decoder.tenant(wire.tenant)?,
@@ -79,6 +79,24 @@ pub fn operation(decoder: &Decoder, wire: v1::Operation) -> Result<Operation, Li
         low: parts::version(wire.low)?,
         change,
     })
+}
+
+pub fn to_subscription(subscription: &Subscription) -> v1::Subscription {
+    v1::Subscription {
+        key: Some(parts::to_key(subscription.key.0)),
+        id: subscription.id.as_ref().to_owned(),
+        handle: subscription.handle.0,
+        filter: subscription.filter.to_string(),
+        paused: subscription.options.paused,
+        expires_at: subscription.options.expires_at.map(|instant| instant.0),
+    }
+}
+
+pub fn subscription(wire: Option<v1::Subscription>) -> Result<Subscription, LinkError> {
+    let wire = wire.ok_or_else(|| LinkError::missing("subscription"))?;
+    let key = parts::key(wire.key).map(SubscriptionKey)?;
+    let Description { id, handle, filter, options } = description(wire)?;
+    Ok(Subscription { key, id, handle, filter, options })
 }
 
 pub fn to_outcome(outcome: &Outcome) -> v1::Outcome {
@@ -157,7 +175,7 @@ fn description(wire: v1::Subscription) -> Result<Description, LinkError> {
     })
 }
 
-fn to_attributes(attributes: &Attributes) -> v1::Attributes {
+pub fn to_attributes(attributes: &Attributes) -> v1::Attributes {
     let attribute = |(name, value): (&Arc<str>, _)| v1::Attribute {
         name: name.as_ref().to_owned(),
         value: Some(value::to_value(value)),
@@ -165,7 +183,7 @@ fn to_attributes(attributes: &Attributes) -> v1::Attributes {
     v1::Attributes { attributes: attributes.iter().map(attribute).collect() }
 }
 
-fn attributes(wire: v1::Attributes) -> Result<Attributes, LinkError> {
+pub fn attributes(wire: v1::Attributes) -> Result<Attributes, LinkError> {
     let entries = wire.attributes.into_iter().map(|attribute| (attribute.name, attribute.value.unwrap_or_default()));
     value::trusted_attributes(entries).map_err(|error| LinkError::new("context", error.to_string()))
 }

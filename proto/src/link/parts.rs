@@ -1,8 +1,11 @@
 //! Small things that many messages are made of.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::identity::{Generation, SessionKey};
-use gomera_cluster::layout::SessionSlice;
+use gomera_cluster::layout::{Layout, SessionSlice};
 use gomera_cluster::operation::Version;
 use gomera_cluster::position::{LaneId, Number, Position, Vector};
 
@@ -33,6 +36,16 @@ pub fn session(wire: Option<v1::Key>) -> Result<SessionKey, LinkError> {
 
 pub fn session_slice(wire: u32) -> Result<SessionSlice, LinkError> {
     u16::try_from(wire).map(SessionSlice).map_err(|_| LinkError::new("slice", "is above 65535"))
+}
+
+/// A layout as JSON.
+pub fn to_layout(layout: &Layout) -> Bytes {
+    serde_json::to_vec(layout).expect("a layout has only keys that JSON can write").into()
+}
+
+pub fn layout(json: &[u8]) -> Result<Arc<Layout>, LinkError> {
+    let layout = serde_json::from_slice::<Layout>(json).map_err(|error| LinkError::new("layout", error.to_string()))?;
+    Ok(Arc::new(layout))
 }
 
 pub fn to_vector(vector: &Vector) -> v1::Vector {

@@ -9,8 +9,8 @@ use gomera_cluster::position::{LaneId, Number};
 
 use super::JudgedLife;
 use crate::history::{PublicationIndex, Reception};
-use crate::subscriptions::{ContextChange, NEVER, Possible, SubscriptionChange};
-use crate::timeline::{Judge, Moment};
+use crate::subscriptions::{ContextChange, Possible, SubscriptionChange};
+use crate::timeline::Judge;
 use crate::verdict::{Promise, Violation};
 
 /// What was seen of each publication that was received, by where it stands.
@@ -20,7 +20,8 @@ impl JudgedLife<'_> {
     pub(super) fn atomic(&self) -> Result<(), Violation> {
         let mut seen = Seen::new();
         for reception in &self.life.receptions {
-            if let Some(position) = self.history.publications[reception.publication.0].position {
+            let publication = &self.history.publications[reception.publication.0];
+            if let Some(position) = publication.position.filter(|_| self.history.is_judged_by_one(publication)) {
                 seen.insert((position.lane, position.number), (reception.publication, reception));
             }
         }
@@ -45,11 +46,7 @@ impl JudgedLife<'_> {
                 continue;
             };
             let publication = &self.history.publications[index.0];
-            let moment = Moment {
-                sent: publication.sent,
-                acknowledged: publication.acknowledged.unwrap_or(NEVER),
-                position: publication.position,
-            };
+            let moment = self.history.moment(publication);
             let (Ok(stages), Ok(contexts)) = (timeline.range(moment), context.states(moment)) else {
                 continue;
             };

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use gomera_cluster::address::Layer;
+use gomera_coordinator::scaling;
+
 use super::Shape;
 use crate::random::{Random, millis};
 
@@ -62,7 +65,7 @@ impl Points {
         let points = u16::try_from(random.between(least, 2)).expect("small");
         let stops = random.between(0, 3);
         let access = u16::try_from(random.between(0, 2)).expect("small");
-        Self {
+        let mut drawn = Self {
             joining: [points, access, 0, 0],
             stops: (0..stops).map(|_| random.duration(millis(20), rough_for)).collect(),
             paused: *random.pick(&[0, 300, 1000]),
@@ -75,6 +78,15 @@ impl Points {
             deserters: *random.pick(&[0, 0, 100, 300]),
             manners: if random.chance(700) { Manners::Patient } else { Manners::Abrupt },
             stubborn: *random.pick(&[0, 0, 200, 1000]),
+        };
+        if scaling::may_change(Layer::Matcher) {
+            drawn.joining[2] = u16::try_from(random.between(0, 2)).expect("small");
         }
+        drawn
     }
+}
+
+/// Replicas of each slice, as far as there are nodes.
+pub(super) fn replication(seed: u64) -> u8 {
+    if Random::new(seed ^ 0x7265_706c_6963_6173).chance(700) { 2 } else { 1 }
 }

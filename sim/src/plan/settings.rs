@@ -49,11 +49,24 @@ impl Configurations {
         }
     }
 
+    /// Whether a limit of matchers may stand against an operation.
+    #[must_use]
+    pub fn holds_limits(&self) -> bool {
+        let (drawn, shipped) = (&self.matcher, Matcher::default());
+        let of = |config: &Matcher| {
+            (
+                [config.subscriptions_max, config.subscriptions_per_tenant_max, config.subscriptions_per_session_max],
+                (config.filter_cost_per_tenant_max, config.subscription_bytes_max, config.sessions_max),
+            )
+        };
+        of(drawn) != of(&shipped)
+    }
+
     pub(super) fn draw(random: &mut Random, width: Width, theme: Theme) -> Self {
         Self {
             connection_point: connection_point(random, width, theme),
             access_point: access_point(random, width, theme),
-            matcher: matcher(random, width, theme),
+            matcher: moving(matcher(random, width, theme), width),
             exit_point: exit_point(random, width, theme),
         }
     }
@@ -126,6 +139,16 @@ fn matcher(random: &mut Random, width: Width, theme: Theme) -> Matcher {
         expiry_slack: *random.pick(&[Duration::ZERO, millis(50), Duration::from_secs(2)]),
         hash_seed: random.bits(),
         ..Matcher::default()
+    }
+}
+
+/// With dice of its own, so that the rest of a seed does not depend on it.
+fn moving(config: Matcher, width: Width) -> Matcher {
+    let mut random = Random::new(config.hash_seed);
+    Matcher {
+        snapshot_window_bytes: window(&mut random, width, 1 << 20),
+        joining_bytes_max: *random.pick(&[600, 3000, 64 << 20]),
+        ..config
     }
 }
 

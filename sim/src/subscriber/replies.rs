@@ -480,16 +480,17 @@ impl Subscriber {
 }
 
 fn without(stage: &mut Stage, life: crate::history::LifeIndex, ticket: Ticket, what: &Asking) {
+    let at = stage.now;
     let life = stage.history.life(life);
     match what {
         Asking::Subscription(id, _) => {
             if let Some(step) = life.subscription(id).step_mut(ticket) {
-                step.answer = Answer::Without;
+                step.answer = Answer::Without { at };
             }
         }
         Asking::Context(_) => {
             if let Some(step) = life.context.step_mut(ticket) {
-                step.answer = Answer::Without;
+                step.answer = Answer::Without { at };
             }
         }
         Asking::Read(_) | Asking::End => {}

@@ -1,5 +1,10 @@
 //! What machines say about their memory: it stays below what their configurations allow, and is empty when all is done.
 
+use gomera_cluster::address::Layer;
+use gomera_coordinator::scaling;
+use gomera_matcher::config::Config;
+use gomera_matcher::statistics::Statistics;
+
 use crate::node::{AnyMachine, Node};
 use crate::plan::Plan;
 use crate::stage::Phase;
@@ -30,10 +35,13 @@ fn number(count: usize) -> u64 {
 pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
     let points = u64::from((plan.shape.nodes[0] + plan.points.joining[0]) * plan.shape.shards[0]);
     let publishers = number(plan.publishers.len());
-    let machines = |layer: usize| u64::from(plan.shape.nodes[layer] * plan.shape.shards[layer]);
-    // Access points that come later, and lanes that take the place of some that drain or have not ended yet.
-    let access_points = machines(1) + u64::from(plan.points.joining[1] * plan.shape.shards[1]);
-    let (lanes, matchers, exits) = (2 * access_points * u64::from(plan.shape.lanes), machines(2), machines(3));
+    let machines =
+        |layer: usize| u64::from((plan.shape.nodes[layer] + plan.points.joining[layer]) * plan.shape.shards[layer]);
+    // Lanes too that take the place of some that drain or have not ended yet.
+    let (lanes, matchers, exits) = (2 * machines(1) * u64::from(plan.shape.lanes), machines(2), machines(3));
+    let may_change = scaling::may_change(Layer::Matcher);
+    // What is judged once more, in place of a dead matcher, has windows of its own.
+    let classes = if may_change { 2 } else { 1 };
     // The matches of one publication: each session with each of its subscriptions.
     let matches = LARGEST + number(plan.subscribers.len()) * 512;
     match &node.machine {
@@ -70,16 +78,15 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
         }
         AnyMachine::Matcher(machine) => {
             let (statistics, config) = (machine.statistics(), &plan.configurations.matcher);
-            within(node, "subscriptions", statistics.subscriptions, u64::from(config.subscriptions_max))?;
-            within(node, "bytes of subscriptions", statistics.subscription_bytes, config.subscription_bytes_max)?;
-            let cost = u64::try_from(config.filter_cost_per_tenant_max.as_nanos()).unwrap_or(u64::MAX);
-            within(node, "nanoseconds of filters", statistics.filter_cost_nanoseconds, cost)?;
-            within(node, "sessions", statistics.sessions, u64::from(config.sessions_max))?;
+            // Those that follow another one in some slices hold more than their own limit.
+            if matchers == 1 || !may_change {
+                limits(node, statistics, config, 1)?;
+            }
             within(node, "tombstones", statistics.tombstones, u64::from(config.tombstones_max))?;
             let window = config.lane_window_bytes.saturating_add(LARGEST);
             within(node, "bytes of entries", statistics.input_bytes, lanes.saturating_mul(window))?;
             let output = config.output_bytes_max.saturating_add(matches);
-            within(node, "bytes of matches", statistics.output_bytes, (lanes * exits).saturating_mul(output))
+            within(node, "bytes of matches", statistics.output_bytes, (classes * lanes * exits).saturating_mul(output))
         }
         AnyMachine::ExitPoint(machine) => {
             let (statistics, config) = (machine.statistics(), &plan.configurations.exit_point);
@@ -92,9 +99,32 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
             within(node, "sessions", statistics.sessions, config.node_sessions_max)?;
             let window = config.matches_window_bytes.saturating_add(plan.configurations.matcher.frame_bytes_max);
             let window = window.saturating_add(matches);
-            within(node, "bytes of matches", statistics.unmerged_bytes, (lanes * matchers).saturating_mul(window))
+            within(
+                node,
+                "bytes of matches",
+                statistics.unmerged_bytes,
+                (classes * lanes * matchers).saturating_mul(window),
+            )
         }
     }
+}
+
+/// Limits are held by who judges; others follow, each of them, and take back what had no room there.
+fn limits(node: &Node, statistics: &Statistics, config: &Config, matchers: u64) -> Result<(), Violation> {
+    let by_all = |limit: u64| limit.saturating_mul(matchers);
+    within(node, "subscriptions", statistics.subscriptions, by_all(u64::from(config.subscriptions_max)))?;
+    let bytes = by_all(config.subscription_bytes_max);
+    within(node, "bytes of subscriptions", statistics.subscription_bytes, bytes)?;
+    let cost = u64::try_from(config.filter_cost_per_tenant_max.as_nanos()).unwrap_or(u64::MAX);
+    within(node, "nanoseconds of filters", statistics.filter_cost_nanoseconds, by_all(cost))?;
+    within(node, "sessions", statistics.sessions, by_all(u64::from(config.sessions_max)))
+}
+
+/// When nothing is under way, each matcher holds no more than all of them may judge by.
+pub(super) fn at_rest(node: &Node, plan: &Plan) -> Result<(), Violation> {
+    let AnyMachine::Matcher(machine) = &node.machine else { return Ok(()) };
+    let matchers = u64::from((plan.shape.nodes[2] + plan.points.joining[2]) * plan.shape.shards[2]);
+    limits(node, machine.statistics(), &plan.configurations.matcher, matchers)
 }
 
 /// Whether more is on its way to one client than its connection point lets be.
@@ -155,8 +185,11 @@ pub(super) fn kept(node: &Node, phase: Phase) -> Option<String> {
         }
         AnyMachine::Matcher(machine) => {
             let statistics = machine.statistics();
-            always =
-                vec![("bytes of matches", statistics.output_bytes), ("frames of entries", statistics.input_frames)];
+            always = vec![
+                ("bytes of matches", statistics.output_bytes),
+                ("frames of entries", statistics.input_frames),
+                ("joining slices", statistics.joining),
+            ];
             finally = vec![
                 ("subscriptions", statistics.subscriptions),
                 ("sessions", statistics.sessions),
@@ -199,6 +232,7 @@ pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
             }
             AnyMachine::Matcher(machine) => {
                 tally.add(Transition::SubscriptionExpired, machine.statistics().expired);
+                tally.add(Transition::SnapshotOverrun, machine.statistics().snapshots_overrun);
             }
             AnyMachine::ExitPoint(machine) => {
                 let statistics = machine.statistics();

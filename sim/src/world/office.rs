@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::address::{Address, Incarnation, Layer};
-use gomera_cluster::layout::{Epoch, LaneEnd, Layout, Member};
+use gomera_cluster::layout::{Epoch, LaneEnd, Layout, Member, Role};
 use gomera_cluster::report::Report;
 use gomera_coordinator::scaling::{self, Goal, Knowledge, Next};
 
@@ -55,6 +55,11 @@ impl World {
     /// The layout in force.
     pub(super) fn latest(&self) -> &Arc<Layout> {
         self.layouts.last_key_value().expect("there is a layout").1
+    }
+
+    /// What is proposed and not committed.
+    pub(super) fn proposed(&self) -> Option<&Arc<Layout>> {
+        self.office.proposal.as_ref()
     }
 
     /// A node should serve from now on, or no more.
@@ -167,7 +172,13 @@ impl World {
         }
         match scaling::next(self.latest(), &self.goal(), &self.knowledge(self.latest())) {
             Next::Propose(_) => Some("a layout is to come".to_owned()),
-            Next::Wait(awaited) => Some(format!("the coordinator waits for {awaited:?}")),
+            Next::Wait(awaited) => {
+                let late = self.office.reports.iter().filter(|(_, report)| report.acted < self.latest().epoch);
+                let late =
+                    late.map(|(&machine, report)| format!("{} {}", self.names.of_machine(machine), report.acted.0));
+                let late = late.collect::<Vec<_>>().join(", ");
+                Some(format!("the coordinator waits for {awaited:?}; behind the layout: {late}"))
+            }
             Next::Done => None,
         }
     }
@@ -253,8 +264,26 @@ impl World {
                 self.stage.leaving.extend(shards);
             }
         }
+        for (before, after) in before.matcher.iter().zip(&self.latest().matcher.clone()) {
+            let installed = after
+                .replicas
+                .iter()
+                .filter(|replica| replica.role != Role::Joining && before.role(replica.holder) == Some(Role::Joining));
+            self.stage.tally.add(Transition::SliceInstalled, u64::try_from(installed.count()).expect("few"));
+            let is_left = |address: Address| before.role(address).is_some_and(|_| self.latest().names(address));
+            if let (Some(was), Some(is)) = (before.active(), after.active())
+                && was != is
+            {
+                let by_plan = is_left(was);
+                self.stage.history.slices_moved.get_or_insert(now);
+                self.stage.count(if by_plan { Transition::SliceActivated } else { Transition::SliceTakenOver });
+            }
+        }
         for node in gone {
             let is_well = self.fate(node) == Fate::Well;
+            if self.layer_of(node) == Layer::Matcher {
+                self.stage.count(if is_well { Transition::MatcherLeft } else { Transition::MatcherBuried });
+            }
             let is_patient = self.plan.points.manners == Manners::Patient;
             if is_well && is_patient && self.layer_of(node) == Layer::ConnectionPoint {
                 self.check_vacant(node);

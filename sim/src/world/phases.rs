@@ -46,6 +46,7 @@ impl World {
         match self.stage.phase {
             Phase::Rough => false,
             Phase::Settling => {
+                self.compare_replicas();
                 self.enter(Phase::Revisiting);
                 false
             }

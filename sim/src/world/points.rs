@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gomera_cluster::address::{Address, Incarnation, Layer};
-use gomera_cluster::layout::{Epoch, Layout, Member};
+use gomera_cluster::layout::{Epoch, Layout, Member, Replica, Role};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Frame;
 use gomera_coordinator::scaling;
@@ -66,6 +66,18 @@ impl World {
         layers.filter(|well| well.len() > 1).flatten().collect()
     }
 
+    /// Whether each slice of a matcher is whole at another one that is well, by the layout in force and by what is proposed.
+    fn others_have_its_slices(&self, node: Incarnation) -> bool {
+        let has_it = |replica: &Replica| match replica.role {
+            Role::Standby | Role::Active | Role::Retiring => {
+                replica.holder.node != node && self.fate(replica.holder.node) == Fate::Well
+            }
+            Role::Joining => false,
+        };
+        let mut layouts = std::iter::once(self.latest()).chain(self.proposed());
+        layouts.all(|layout| layout.matcher.iter().all(|placement| placement.replicas.iter().any(has_it)))
+    }
+
     /// Nodes that have never been wanted.
     fn waiting(&self) -> Vec<Incarnation> {
         let machines = self.nodes.iter().filter(|node| scaling::LAYERS.contains(&node.layer));
@@ -101,7 +113,8 @@ impl World {
 
     /// A node crashes, or is paused and taken for dead, if another one of its layer is left.
     pub(super) fn stop_some(&mut self) {
-        let spare = self.spare();
+        let mut spare = self.spare();
+        spare.retain(|&node| self.layer_of(node) != Layer::Matcher || self.others_have_its_slices(node));
         if spare.is_empty() || !self.stage.is_rough() {
             return;
         }
@@ -123,10 +136,7 @@ impl World {
         let now = self.stage.now;
         let name = self.node_name(node);
         self.stage.note(|| format!("--- {name} crashes"));
-        self.stage.count(match self.layer_of(node) {
-            Layer::AccessPoint => Transition::AccessCrashed,
-            Layer::ConnectionPoint | Layer::Matcher | Layer::ExitPoint => Transition::PointCrashed,
-        });
+        self.count_stop(node, [Transition::PointCrashed, Transition::AccessCrashed, Transition::MatcherCrashed]);
         for index in self.shards(node) {
             let machine = &mut self.nodes[index.0];
             if let AnyMachine::ConnectionPoint(point) = &machine.machine {
@@ -154,15 +164,25 @@ impl World {
         }
     }
 
+    fn count_stop(&mut self, node: Incarnation, [of_point, of_access_point, of_matcher]: [Transition; 3]) {
+        match self.layer_of(node) {
+            Layer::ConnectionPoint => self.stage.count(of_point),
+            Layer::AccessPoint => self.stage.count(of_access_point),
+            Layer::Matcher => {
+                self.stage.count(of_matcher);
+                let now = self.stage.now;
+                self.stage.history.matcher_stopped.get_or_insert(now);
+            }
+            Layer::ExitPoint => {}
+        }
+    }
+
     /// A node stands still for a while, and is taken for dead meanwhile.
     pub(super) fn pause(&mut self, node: Incarnation, pause: Duration) {
         let now = self.stage.now;
         let name = self.node_name(node);
         self.stage.note(|| format!("--- {name} stands still for {pause:?}"));
-        self.stage.count(match self.layer_of(node) {
-            Layer::AccessPoint => Transition::AccessPaused,
-            Layer::ConnectionPoint | Layer::Matcher | Layer::ExitPoint => Transition::PointPaused,
-        });
+        self.count_stop(node, [Transition::PointPaused, Transition::AccessPaused, Transition::MatcherPaused]);
         for index in self.shards(node) {
             let machine = &mut self.nodes[index.0];
             machine.fate = Fate::Paused;
@@ -232,6 +252,10 @@ impl World {
             && layout.epoch > Epoch(1)
         {
             self.stage.count(Transition::PointAdded);
+        }
+        let node = &self.nodes[index.0];
+        if node.layer == Layer::Matcher && !named_before && layout.names(node.address) && layout.epoch > Epoch(1) {
+            self.stage.count(Transition::MatcherAdded);
         }
         let node = &self.nodes[index.0];
         if let AnyMachine::ExitPoint(exit_point) = &node.machine {

@@ -44,7 +44,7 @@ fn nothing_happens_before_the_first_layout() {
     let attached = |send: &Send| matches!(&send.message, Message::ConnectionPoint(ToConnectionPoint::Attached(_)));
     assert!(attached(&sent[0]), "what waited is handled then");
     let grants = |send: &&Send| matches!(&send.message, Message::Matcher(ToMatcher::MatchesCredit(_)));
-    assert_eq!(sent.iter().filter(grants).count(), 4, "a window for each matcher on each lane");
+    assert_eq!(sent.iter().filter(grants).count(), 8, "two windows for each matcher on each lane, one for replays");
 }
 
 #[test]

@@ -61,6 +61,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("gomera_access_point_operations_total", "Operations that got a number, ends of sessions included."),
     ("gomera_access_point_completed_total", "Operations completed."),
     ("gomera_access_point_frames_total", "Frames sent to matchers."),
+    ("gomera_access_point_replays_total", "Frames of what is sent again because a matcher died."),
     ("gomera_access_point_held_total", "Messages that waited for their layout."),
     (
         "gomera_access_point_misdirected_total",
@@ -73,6 +74,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("gomera_matcher_operations_total", "Operations applied or refused."),
     ("gomera_matcher_frames_total", "Frames sent to exit points."),
     ("gomera_matcher_expired_total", "Subscriptions removed because they had expired."),
+    ("gomera_matcher_replayed_total", "Publications judged once more because another matcher died."),
+    ("gomera_matcher_snapshot_bytes_total", "Bytes of snapshots sent to matchers that join."),
+    ("gomera_matcher_snapshots_total", "Snapshots asked for."),
+    ("gomera_matcher_snapshots_overrun_total", "Snapshots begun anew because too many operations came meanwhile."),
     ("gomera_matcher_held_total", "Messages that waited for their layout."),
     (
         "gomera_matcher_misdirected_total",
@@ -161,6 +166,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("gomera_matcher_sessions", "Sessions with a subscription, a context or a trace of either."),
     ("gomera_matcher_tombstones", "Tombstones."),
     ("gomera_matcher_doomed", "Subscriptions of ended sessions that wait to be removed; they match nothing."),
+    ("gomera_matcher_joining", "Slices on their way here."),
     ("gomera_matcher_output_bytes", "Bytes of matches that wait for credit."),
     ("gomera_matcher_input_frames", "Frames of entries that wait."),
     ("gomera_matcher_input_bytes", "Their bytes."),

@@ -43,7 +43,8 @@ impl Moving {
     fn new(first: &Arc<Layout>) -> Self {
         let mut machine = Matcher::new(MATCHER, Config::default());
         machine.handle(Instant::ZERO, NodeEvent::Layout(first.clone()));
-        let bench = Bench { machine, next: 0, matches: Vec::new(), progress: Vec::new(), grants: 0 };
+        let bench =
+            Bench { machine, next: 0, matches: Vec::new(), progress: Vec::new(), grants: 0, expired: Vec::new() };
         let mut moving =
             Self { bench, layout: first.clone(), next: [0, 0], sequence: 0, held: Vec::new(), meanwhile: 0 };
         for lane in [1, 2] {
@@ -70,8 +71,8 @@ impl Moving {
     }
 
     fn barrier(&mut self, lane: usize) {
-        let epoch = self.layout.epoch;
-        self.tell(lane, Entry::Barrier(epoch));
+        let layout = self.layout.clone();
+        self.tell(lane, Entry::Barrier(layout));
     }
 
     fn name(handle: usize) -> String {

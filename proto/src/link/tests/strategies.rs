@@ -1,17 +1,20 @@
 //! Arbitrary messages of every kind.
 
+mod snapshots;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gomera_cluster::address::{Incarnation, Layer};
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::identity::{
     ConnectionId, Generation, Handle, Instance, PublisherKey, Sequence, SessionKey, SubscriptionKey, Tenant, Term,
 };
-use gomera_cluster::layout::{Epoch, MatcherSlice, SessionSlice};
+use gomera_cluster::layout::{Epoch, Layout, MatcherSlice, Member, SessionSlice, Settings};
 use gomera_cluster::message::access_point::{
-    EntriesCredit, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
+    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
 };
 use gomera_cluster::message::connection_point::{
     Acknowledged, AcknowledgedThrough, AttachRefusal, AttachRefused, Attached, Batch, Completed, EndReason, Ended, Gap,
@@ -21,7 +24,8 @@ use gomera_cluster::message::connection_point::{
 use gomera_cluster::message::exit_point::{
     Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneCut, Mark, Matched, Matches, SessionCredit, Target,
 };
-use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, MatchesCredit};
+use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, MatchesCredit, Replay};
+use gomera_cluster::message::snapshot::{Sessions, SnapshotCredit, SnapshotWanted, SubscriptionState, TransferId};
 use gomera_cluster::message::{Message, ToAccessPoint, ToConnectionPoint, ToExitPoint, ToMatcher};
 use gomera_cluster::operation::{
     Change, Description, Excess, Existing, Limited, Operation, Outcome, Subscription, SubscriptionOptions, Version,
@@ -35,6 +39,7 @@ use gomera_model::timestamp::Timestamp;
 use gomera_model::value::Value;
 use proptest::prelude::*;
 use proptest::sample::select;
+use snapshots::{snapshot_part, subscription_state};
 
 pub fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
@@ -44,6 +49,19 @@ pub fn message() -> impl Strategy<Value = Message> {
         to_exit_point().prop_map(Message::ExitPoint),
         any::<u64>().prop_map(|epoch| Message::LayoutWanted(Epoch(epoch))),
     ]
+}
+
+/// A layout of two nodes.
+fn layout(epoch: u64) -> Layout {
+    let member = |layer| Member {
+        layer,
+        name: Arc::from("node"),
+        link_address: Arc::from("localhost:1"),
+        client_address: Arc::from(""),
+        shards: 2,
+    };
+    let members = [(Incarnation(1), member(Layer::AccessPoint)), (Incarnation(2), member(Layer::Matcher))];
+    Layout::initial(Settings::default(), members.into_iter().collect(), 1, Epoch(epoch), LaneId(1))
 }
 
 fn lane() -> impl Strategy<Value = LaneId> {
@@ -173,6 +191,9 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_map(|(after, limit)| Change::List { after: after.map(Handle), limit }),
         context().prop_map(|context| Change::SetContext(Arc::new(context))),
         Just(Change::Forget),
+        key().prop_map(Change::Expire),
+        (key(), prop::option::of(subscription_state()))
+            .prop_map(|(key, before)| Change::Restore(key, before.map(Box::new))),
     ]
 }
 
@@ -208,6 +229,11 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+fn refused() -> impl Strategy<Value = Vec<(Number, Option<Box<SubscriptionState>>)>> {
+    let before = prop::option::of(subscription_state().prop_map(Box::new));
+    prop::collection::vec((number(), before), 0..2)
+}
+
 fn to_access_point() -> impl Strategy<Value = ToAccessPoint> {
     let submission = (envelope(), generation(), any::<bool>()).prop_map(|(envelope, generation, resent)| Submission {
         envelope,
@@ -226,29 +252,55 @@ fn to_access_point() -> impl Strategy<Value = ToAccessPoint> {
             }),
         (lane(), prop::collection::vec(operation(), 0..3))
             .prop_map(|(lane, operations)| ToAccessPoint::Operate(Operate { lane, operations })),
-        (lane(), number(), prop::collection::vec((number(), outcome()), 0..3))
-            .prop_map(|(lane, through, outcomes)| ToAccessPoint::Progress(Progress { lane, through, outcomes })),
+        (lane(), number(), prop::collection::vec((number(), outcome()), 0..3), refused()).prop_map(
+            |(lane, through, outcomes, refused)| ToAccessPoint::Progress(Progress { lane, through, outcomes, refused })
+        ),
         credit().prop_map(|(lane, class, total)| ToAccessPoint::EntriesCredit(EntriesCredit { lane, class, total })),
         (lane(), number()).prop_map(|(lane, through)| ToAccessPoint::Merged(Merged { lane, through })),
         lane().prop_map(|lane| ToAccessPoint::LeaveLane(LeaveLane { lane })),
         (lane(), tenant(), session(), generation()).prop_map(|(lane, tenant, session, generation)| {
             ToAccessPoint::Forget(Forget { lane, tenant, session, generation })
         }),
+        (lane(), tenant(), session(), any::<u128>(), version()).prop_map(|(lane, tenant, session, key, version)| {
+            ToAccessPoint::Expire(Expire { lane, tenant, session, subscription: SubscriptionKey(key), version })
+        }),
     ]
+}
+
+fn slices() -> impl Strategy<Value = Arc<SliceSet>> {
+    prop::collection::vec(0_u16..300, 0..5).prop_map(|all| Arc::new(all.into_iter().map(MatcherSlice).collect()))
 }
 
 fn to_matcher() -> impl Strategy<Value = ToMatcher> {
     let entry = prop_oneof![
         3 => envelope().prop_map(Entry::Publication),
         1 => operation().prop_map(Entry::Operation),
-        1 => any::<u64>().prop_map(|epoch| Entry::Barrier(Epoch(epoch))),
+        1 => any::<u64>().prop_map(|epoch| Entry::Barrier(Arc::new(layout(epoch)))),
         1 => Just(Entry::Close),
     ];
+    let entries = || prop::collection::vec((number(), entry.clone()), 0..5);
     prop_oneof![
-        3 => (lane(), class(), number(), number(), prop::collection::vec((number(), entry), 0..5)).prop_map(
+        3 => (lane(), class(), number(), number(), entries()).prop_map(
             |(lane, class, from, to, entries)| ToMatcher::Entries(Entries { lane, class, from, to, entries })
         ),
         1 => lane().prop_map(|lane| ToMatcher::LaneDone(LaneDone { lane })),
+        1 => (lane(), slices(), number(), number(), entries()).prop_map(
+            |(lane, slices, from, to, entries)| ToMatcher::Replay(Replay { lane, slices, from, to, entries })
+        ),
+        1 => (any::<u64>(), slices(), vector(), any::<bool>(), any::<u64>()).prop_map(
+            |(transfer, slices, after, known, credit)| ToMatcher::SnapshotWanted(SnapshotWanted {
+                transfer: TransferId(transfer),
+                slices,
+                after,
+                sessions: if known { Sessions::Known } else { Sessions::Wanted },
+                credit: Total(credit),
+            })
+        ),
+        1 => (any::<u64>(), any::<u64>()).prop_map(|(transfer, total)| ToMatcher::SnapshotCredit(SnapshotCredit {
+            transfer: TransferId(transfer),
+            total: Total(total),
+        })),
+        1 => snapshot_part().prop_map(ToMatcher::SnapshotPart),
         1 => credit().prop_map(|(lane, class, total)| ToMatcher::MatchesCredit(MatchesCredit { lane, class, total })),
     ]
 }

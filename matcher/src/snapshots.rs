@@ -1,0 +1,127 @@
+//! What this shard sends of its slices to others that join: sessions, then subscriptions, in parts, as far as credit goes and no
+//! more than one part of each snapshot a step, so that nothing waits for it.
+//!
+//! ```text
+//!   wanted ──▶ waiting ──▶ sessions ──▶ subscriptions ──▶ (nothing)
+//!              until every operation that the other one does not get itself is applied here
+//! ```
+
+use std::collections::BTreeMap;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::credit::SendCredit;
+use gomera_cluster::machine::Send;
+use gomera_cluster::message::Message;
+use gomera_cluster::message::matcher::ToMatcher;
+use gomera_cluster::message::snapshot::{Extent, SnapshotCredit, SnapshotPart, SnapshotWanted};
+use gomera_cluster::position::LaneId;
+use gomera_cluster::position::Number;
+
+use crate::config::Config;
+use crate::index::RowId;
+use crate::replicas::Replicas;
+use crate::statistics::Statistics;
+use crate::subscriptions::{Measure, Subscriptions};
+
+#[derive(Debug)]
+struct Outgoing {
+    wanted: SnapshotWanted,
+    credit: SendCredit,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Sessions(u32),
+    Subscriptions(RowId),
+}
+
+/// All of them, one for each who joins at most.
+#[derive(Debug)]
+pub struct Snapshots {
+    to: BTreeMap<Address, Outgoing>,
+    measure: Measure,
+}
+
+impl Snapshots {
+    /// None yet.
+    pub fn new(config: &Config) -> Self {
+        /// Subscriptions in one part: copied and sent in some hundred microseconds, taken in in half a millisecond.
+        const THINGS: usize = 256;
+        Self { to: BTreeMap::new(), measure: Measure { things: THINGS, bytes: config.frame_bytes_max } }
+    }
+
+    /// Somebody joins.
+    pub fn want(&mut self, from: Address, wanted: SnapshotWanted) {
+        let mut credit = SendCredit::default();
+        credit.grant(wanted.credit);
+        self.to.insert(from, Outgoing { wanted, credit, stage: Stage::Waiting });
+    }
+
+    /// More may be sent.
+    pub fn grant(&mut self, from: Address, credit: SnapshotCredit) {
+        if let Some(outgoing) = self.to.get_mut(&from).filter(|outgoing| outgoing.wanted.transfer == credit.transfer) {
+            outgoing.credit.grant(credit.total);
+        }
+    }
+
+    /// A layout is in force that names only some of the matchers.
+    pub fn retain(&mut self, is_named: impl Fn(Address) -> bool) {
+        self.to.retain(|&to, _| is_named(to));
+    }
+
+    /// Whether [`Snapshots::step`] has something to do that no event will announce.
+    pub fn is_runnable(&self) -> bool {
+        self.to.values().any(|outgoing| outgoing.stage != Stage::Waiting && outgoing.credit.is_open())
+    }
+
+    /// Sends a part of each. `processed` says how far a lane is worked off, if it is there.
+    pub fn step(
+        &mut self,
+        processed: impl Fn(LaneId) -> Option<Number>,
+        replicas: &Replicas,
+        subscriptions: &Subscriptions,
+        statistics: &mut Statistics,
+        actions: &mut Vec<Send>,
+    ) {
+        let measure = self.measure;
+        self.to.retain(|&to, Outgoing { wanted, credit, stage }| {
+            if *stage == Stage::Waiting {
+                let has_passed = |lane, number| processed(lane).is_none_or(|processed| processed >= number);
+                let is_ready = wanted.after.iter().all(|after| has_passed(after.lane, after.number));
+                if !is_ready {
+                    return true;
+                }
+                *stage = Stage::Sessions(0);
+            }
+            if !replicas.are_whole(&wanted.slices) {
+                // It left; who asked asks whoever has it now.
+                return false;
+            }
+            if !credit.is_open() {
+                return true;
+            }
+            let (mut sessions, mut rows, slices) = (Vec::new(), Vec::new(), &*wanted.slices);
+            let next = match *stage {
+                Stage::Waiting => unreachable!("it is not waiting any more"),
+                Stage::Sessions(from) => {
+                    let next = subscriptions.list_sessions(from, slices, wanted.sessions, measure, &mut sessions);
+                    Some(next.map_or(Stage::Subscriptions(RowId(0)), Stage::Sessions))
+                }
+                Stage::Subscriptions(from) => {
+                    subscriptions.list_rows(from, slices, measure, &mut rows).map(Stage::Subscriptions)
+                }
+            };
+            let extent = if next.is_some() { Extent::More } else { Extent::Last };
+            *stage = next.unwrap_or(*stage);
+            if extent == Extent::Last || !sessions.is_empty() || !rows.is_empty() {
+                let part = SnapshotPart { transfer: wanted.transfer, sessions, subscriptions: rows, extent };
+                credit.spend(part.cost());
+                statistics.snapshot_bytes += part.cost();
+                actions.push(Send { to, message: Message::Matcher(ToMatcher::SnapshotPart(part)) });
+            }
+            extent == Extent::More
+        });
+    }
+}

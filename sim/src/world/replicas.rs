@@ -1,0 +1,55 @@
+//! Replicas of a matcher slice have the same, when nothing is under way: the same subscriptions, by the same versions, with the same
+//! handles and filters, and the same contexts of their sessions.
+
+use gomera_cluster::layout::{MatcherSlice, Role};
+
+use super::{World, bounds};
+use crate::node::AnyMachine;
+use crate::tally::Transition;
+use crate::verdict::{Promise, Violation};
+
+impl World {
+    /// Compares the replicas of each slice.
+    pub(super) fn compare_replicas(&mut self) {
+        let latest = self.latest().clone();
+        // A standby may have been believed about what its active replica had no room for and died before it could say so.
+        let mut checked = self.nodes.iter().filter(|_| self.stage.history.matcher_stopped.is_none());
+        if let Some(violation) = checked.find_map(|node| bounds::at_rest(node, &self.plan).err()) {
+            self.stage.violation.get_or_insert(violation);
+            return;
+        }
+        let holds_limits = self.plan.configurations.holds_limits();
+        for (number, placement) in (0..).zip(&latest.matcher) {
+            let mut first: Option<(String, String)> = None;
+            for replica in placement.replicas.iter().filter(|replica| replica.role != Role::Joining) {
+                let node = &self.nodes[self.by_address[&replica.holder].0];
+                let AnyMachine::Matcher(matcher) = &node.machine else { continue };
+                let name = node.name.clone();
+                let Some(copies) = matcher.copies(MatcherSlice(number)) else {
+                    let what = format!("{name} is {:?} of slice {number} and has not all of it", replica.role);
+                    self.violate_retention(what);
+                    return;
+                };
+                let contexts = copies.iter().map(|copy| matcher.context(copy.session));
+                let shown = format!("{copies:?} {:?}", contexts.collect::<Vec<_>>());
+                match &first {
+                    None => first = Some((name, shown)),
+                    // What one had no room for another one may have taken.
+                    Some(_) if holds_limits => {}
+                    Some((other, known)) => {
+                        self.stage.tally.add(Transition::ReplicasCompared, u64::from(!copies.is_empty()));
+                        if *known != shown {
+                            let what = format!("slice {number} is {known} at {other}, {shown} at {name}");
+                            self.violate_retention(what);
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn violate_retention(&mut self, what: String) {
+        self.stage.violation.get_or_insert(Violation { promise: Promise::Delivery, what, subjects: Vec::new() });
+    }
+}
