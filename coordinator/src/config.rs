@@ -7,6 +7,7 @@ use gomera_cluster::layout::Settings;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
+use crate::supply::{Provisioner, Supply};
 
 /// Slices beyond this make a layout longer than a znode should be.
 pub const SLICES_MAX: u16 = 4096;
@@ -26,6 +27,15 @@ pub struct Config {
     pub grace: Duration,
     /// How long an operation waits for nodes that it counts on and that are not there, at least 1 s; then it has failed.
     pub node_wait: Duration,
+    /// Where nodes come from: `pool`, `process`, `command` or `everybody`; the same for every coordinator of a cluster.
+    pub provisioner: Provisioner,
+    /// Most nodes of a layer that `process` or `command` may be asked for, 1 to 1024.
+    pub nodes_max: u16,
+    /// What `command` runs, by `sh -c`, with `GOMERA_CLUSTER`, `GOMERA_LAYER` (`matcher` …) and `GOMERA_REPLICAS` in its environment. It
+    /// sees to it that so many nodes of the layer run, may be run again for the same number, and ends within `command_within`.
+    pub command: String,
+    /// How long the command may take, at least 100 ms.
+    pub command_within: Duration,
     /// Nodes wanted per layer, written once when the cluster has no such wish yet.
     pub desired: Desired,
 }
@@ -36,6 +46,10 @@ impl Default for Config {
             lanes_per_shard: 1,
             grace: Duration::from_secs(5),
             node_wait: Duration::from_secs(60),
+            provisioner: Provisioner::default(),
+            nodes_max: 8,
+            command: String::new(),
+            command_within: Duration::from_secs(30),
             desired: Desired::default(),
         }
     }
@@ -54,7 +68,21 @@ impl Config {
         if self.node_wait < Duration::from_secs(1) {
             return Err(ConfigError::new("node_wait", format!("{:?}", self.node_wait), "at least 1s"));
         }
+        within("nodes_max", self.nodes_max, 1, NODES_PER_LAYER_MAX)?;
+        if self.provisioner == Provisioner::Command && self.command.trim().is_empty() {
+            let right = "what the provisioner `command` runs, such as `kubectl scale …`";
+            return Err(ConfigError::new("command", "empty", right));
+        }
+        if self.command_within < Duration::from_millis(100) {
+            return Err(ConfigError::new("command_within", format!("{:?}", self.command_within), "at least 100ms"));
+        }
         validate_desired(&self.desired)
+    }
+
+    /// Where nodes come from, as others may know it.
+    #[must_use]
+    pub const fn supply(&self) -> Supply {
+        Supply { provisioner: self.provisioner, nodes_max: self.nodes_max }
     }
 }
 
@@ -120,6 +148,9 @@ mod tests {
         let config = Config { grace: Duration::from_millis(1), ..Config::default() };
         let error = config.validate().expect_err("out of range");
         assert_eq!(error.to_string(), "grace is 1ms, must be at least 100ms");
+        let config = Config { provisioner: Provisioner::Command, ..Config::default() };
+        let error = config.validate().expect_err("nothing to run");
+        assert!(error.to_string().starts_with("command is empty, must be what the provisioner"), "{error}");
         let settings = Settings { matcher_slices: 5000, ..Settings::default() };
         let error = validate_settings(&settings).expect_err("out of range");
         assert_eq!(error.to_string(), "matcher_slices is 5000, must be 1 to 4096");

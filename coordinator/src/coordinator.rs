@@ -2,9 +2,11 @@
 //! one write at a time, which its driver fences by the term. It promises that whoever leads continues what was proposed,
 //! and that nothing changes while nobody leads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gomera_cluster::address::Layer;
 use gomera_cluster::identity::Term;
 use gomera_cluster::layout::{Layout, Settings};
 use gomera_cluster::machine::Machine;
@@ -14,6 +16,7 @@ use crate::config::Config;
 use crate::operations::{Entry, OperationId};
 use crate::plan::{Absences, Observation, Planner, Stall};
 use crate::status::{Phase, Status};
+use crate::supply::{self, Need};
 
 /// What a coordinator can be told.
 #[derive(Clone, Debug)]
@@ -126,6 +129,25 @@ impl Coordinator {
         self.config.grace
     }
 
+    /// What each layer needs, as far as a leader can see; empty for others.
+    #[must_use]
+    pub fn needs(&self) -> BTreeMap<Layer, Need> {
+        match &self.standing {
+            Standing::Following => BTreeMap::new(),
+            Standing::Leading(leading) => supply::needs(&leading.observation),
+        }
+    }
+
+    /// Layers and names of those that are registered, as far as a leader can see.
+    pub fn names(&self) -> impl Iterator<Item = (Layer, Arc<str>)> {
+        let observation = match &self.standing {
+            Standing::Following => None,
+            Standing::Leading(leading) => Some(&leading.observation),
+        };
+        let members = observation.into_iter().flat_map(|observation| observation.members.values());
+        members.map(|member| (member.layer, member.name.clone()))
+    }
+
     fn plan(&mut self, now: Instant) {
         let Standing::Leading(leading) = &mut self.standing else { return };
         leading.absences.note(&leading.observation, now);
@@ -169,8 +191,9 @@ impl Machine for Coordinator {
 
     fn handle(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Elected { term, observation } => {
+            Event::Elected { term, mut observation } => {
                 self.statistics.elections += 1;
+                observation.supply = self.config.supply();
                 // A new leader knows nothing of who was absent before: everybody's grace starts with it.
                 self.standing = Standing::Leading(Box::new(Leading {
                     term,
@@ -182,8 +205,9 @@ impl Machine for Coordinator {
                 }));
                 self.plan(now);
             }
-            Event::Observed(observation) => {
+            Event::Observed(mut observation) => {
                 if let Standing::Leading(leading) = &mut self.standing {
+                    observation.supply = self.config.supply();
                     leading.observation = observation;
                     self.plan(now);
                 }

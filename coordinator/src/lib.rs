@@ -16,6 +16,7 @@ pub mod plan;
 pub mod registration;
 pub mod scaling;
 pub mod status;
+pub mod supply;
 pub mod tree;
 
 pub use config::{Config, ConfigError};
@@ -24,3 +25,4 @@ pub use desired::Desired;
 pub use plan::Observation;
 pub use registration::{NodeState, Registration};
 pub use status::{Phase, Status};
+pub use supply::{Provisioner, Supply};

@@ -29,6 +29,7 @@ use crate::operations::{OperationId, Running, Standing, State, Step, Stepping};
 use crate::registration::{NodeState, Registration};
 use crate::scaling::{self, Goal, Knowledge, Next, Proposal};
 use crate::status::{LayerCount, Phase};
+use crate::supply::{self, Supply};
 
 /// Most slices of one layer that move at the same time: enough that a move of hundreds takes a dozen layouts, few enough that what
 /// joining replicas hold twice is a small part of a node.
@@ -54,6 +55,10 @@ pub struct Observation {
     pub reports: BTreeMap<Address, Report>,
     /// The journal.
     pub operations: BTreeMap<OperationId, Standing>,
+    /// Where nodes come from.
+    pub supply: Supply,
+    /// Why nodes of a layer do not come, in the words of who provides them.
+    pub shortages: BTreeMap<Layer, String>,
 }
 
 impl Observation {
@@ -78,7 +83,7 @@ impl Observation {
     }
 
     /// Whether the operation under way has this node leave.
-    fn sends_away(&self, node: Incarnation) -> bool {
+    pub(crate) fn sends_away(&self, node: Incarnation) -> bool {
         let leaving = self.running().into_iter().flat_map(|(_, running)| &running.plan.leaving);
         leaving.into_iter().any(|leaving| leaving.incarnation == node)
     }
@@ -236,7 +241,7 @@ impl Planner<'_> {
         let members = self.observation.members.values();
         let mut ready: Vec<_> =
             members.filter(|member| member.layer == layer && member.state == NodeState::Up).collect();
-        ready.sort_by(|a, b| (&a.name, a.incarnation).cmp(&(&b.name, b.incarnation)));
+        ready.sort_by(|a, b| supply::by_name(&a.name, &b.name).then(a.incarnation.cmp(&b.incarnation)));
         ready
     }
 
@@ -294,13 +299,13 @@ impl Planner<'_> {
             of_layout.partition(|&(node, _)| self.presence([node]) == Presence::Gone);
         let mut idle = self.ready(layer);
         idle.retain(|member| !layout.members.contains_key(&member.incarnation));
-        let wanted = usize::from(self.observation.desired.of(layer));
+        let wanted = supply::wanted(self.config.provisioner, &self.observation.desired, layer);
         let leaves = |node: &Incarnation| {
             let member = self.observation.members.get(node);
             member.is_some_and(|member| member.state == NodeState::Draining) || self.observation.sends_away(*node)
         };
         let mut serving: Vec<_> = living.iter().copied().filter(|(node, _)| !leaves(node)).collect();
-        serving.sort_by(|(a, one), (b, other)| (&one.name, a).cmp(&(&other.name, b)));
+        serving.sort_by(|(a, one), (b, other)| supply::by_name(&one.name, &other.name).then(a.cmp(b)));
         serving.truncate(wanted);
         if serving.is_empty() && idle.is_empty() {
             serving = living.clone();

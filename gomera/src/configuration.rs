@@ -81,6 +81,8 @@ pub struct Configuration {
     pub huge_pages: bool,
     /// How long clients are served after the process was told to stop.
     pub stop_within: Duration,
+    /// How long a node that gets SIGTERM may take to give up what it holds, before it stops.
+    pub drain_within: Duration,
     /// What is logged, in the syntax of `RUST_LOG`.
     pub log: String,
     /// How.
@@ -119,6 +121,7 @@ impl Default for Configuration {
             workers: 0,
             huge_pages: false,
             stop_within: Duration::from_secs(10),
+            drain_within: Duration::from_secs(60),
             log: "warn,gomera=info,gomera_host=info".into(),
             log_format: LogFormat::default(),
             zookeeper: ZooKeeperConfig::default(),

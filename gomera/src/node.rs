@@ -1,13 +1,15 @@
 //! One node, or the coordinator, as a process of its own: `gomera matcher` and its like.
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 use gomera_cluster::address::Layer;
 use gomera_coordinator::Desired;
-use gomera_host::coordination::Coordination;
+use gomera_host::coordination::{Coordination, Launch};
 use gomera_host::node::{ClientPort, LinkPort, NodeConfig, StartError};
 use gomera_host::process::{CoordinatorConfig, Process, ProcessConfig};
 use serde::{Deserialize, Serialize};
@@ -16,10 +18,12 @@ use crate::configuration::{Configuration, Draft, MachineFlags, ProcessFlags};
 use crate::exit::{Failure, Outcome, Reason};
 use crate::output;
 use crate::runtime;
-use crate::signals;
+use crate::signals::{self, Order};
 
 /// A node becomes ready when a coordinator is there and every layer has the nodes that are wanted: whenever that is.
 const READY_WITHIN: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A coordinator that leads has the next layout out well before.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(5);
 /// After it was told to stop, a process has this much more than its clients to end by itself.
 const STOP_SLACK: Duration = Duration::from_secs(5);
 
@@ -133,11 +137,33 @@ pub fn coordinator(flags: &Coordinator) -> Outcome {
             name: name.clone(),
             coordinator: configuration.coordinator.clone(),
             settings: configuration.settings.clone(),
+            launch: Some(launch(&configuration, flags.common.process.config.as_deref())?),
         }),
         threads: configuration.threads(),
         metrics: Some(configuration.metrics_listen),
     };
     runtime::serve(&configuration, run(process, &configuration, "coordinator", name, &flags.common))
+}
+
+/// How processes of nodes are started beside this coordinator.
+fn launch(configuration: &Configuration, file: Option<&Path>) -> Outcome<Launch> {
+    let program = std::env::current_exe().map_err(|error| Failure::new(Reason::Internal, error))?;
+    let any_port = |address: SocketAddr| SocketAddr::new(address.ip(), 0).to_string();
+    let arguments = Layer::ALL.map(|layer| {
+        let mut arguments = vec![
+            ("--zookeeper", configuration.zookeeper.servers.clone()),
+            ("--cluster", configuration.cluster.clone()),
+            ("--link-listen", any_port(configuration.link_listen)),
+            ("--metrics-listen", any_port(configuration.metrics_listen)),
+        ];
+        if layer == Layer::ConnectionPoint {
+            arguments.push(("--listen", any_port(configuration.listen)));
+        }
+        let file = file.into_iter().flat_map(|file| [OsString::from("--config"), file.as_os_str().to_owned()]);
+        let flags = arguments.into_iter().flat_map(|(flag, value)| [OsString::from(flag), OsString::from(value)]);
+        (layer, file.chain(flags).collect())
+    });
+    Ok(Launch { program, arguments: arguments.into_iter().collect() })
 }
 
 fn node(draft: Draft, layer: Layer, common: &Common) -> Outcome {
@@ -190,11 +216,11 @@ async fn run(
     name: String,
     common: &Common,
 ) -> Outcome {
-    let mut told_to_stop = signals::told_to_stop(common.supervised);
+    let mut ordered = signals::ordered(common.supervised);
     let coordination = tokio::select! {
         coordination = Coordination::zookeeper(&configuration.zookeeper, &configuration.cluster) =>
             coordination.map_err(|error| failure(error.into()))?,
-        () = &mut told_to_stop => return Ok(()),
+        _ = &mut ordered => return Ok(()),
     };
     let process = Process::start(process, coordination).await.map_err(failure)?;
     let node = process.nodes().first();
@@ -211,7 +237,10 @@ async fn run(
             verdict.map_err(|reason| Failure::say(Reason::Unavailable, reason))?;
             tell(&Told::Serving, common.json)?;
             tokio::select! {
-                () = &mut told_to_stop => {}
+                order = &mut ordered => if order == Order::Leave && !leave(&process, configuration.drain_within).await {
+                    stop(process, Duration::ZERO).await?;
+                    return Err(Failure::say(Reason::Unavailable, "told to stop a second time: cut off"));
+                },
                 reason = process.dismissed() => {
                     // Clients leave at once: what is done here counts for nobody.
                     stop(process, Duration::ZERO).await?;
@@ -219,10 +248,25 @@ async fn run(
                 }
             }
         }
-        () = &mut told_to_stop => {}
+        _ = &mut ordered => {}
     }
     let stopped = stop(process, configuration.stop_within).await?;
     tell(&stopped, common.json)
+}
+
+/// Gives up what the process holds, if others can take it over, for so long at most. Whether it was not told to stop a second time.
+async fn leave(process: &Process, within: Duration) -> bool {
+    let again = signals::told_again();
+    tokio::pin!(again);
+    tokio::select! {
+        () = again => return false,
+        left = tokio::time::timeout(within, process.leave_by_plan(TAKEN_UP_WITHIN)) => match left {
+            Ok(Ok(())) => tracing::info!("nothing is held here any more"),
+            Ok(Err(reason)) => tracing::warn!(reason, "stopping all the same"),
+            Err(_) => tracing::warn!("not everything could be given up within {within:?}; stopping all the same"),
+        },
+    }
+    true
 }
 
 /// Ends a process in good order; at once when it is told a second time.

@@ -1,4 +1,4 @@
-//! Being told to stop: SIGINT from a terminal, SIGTERM from whoever supervises.
+//! Being told to stop: SIGINT from a terminal, SIGTERM from whoever supervises, who will start another one.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,17 +35,35 @@ pub async fn told_again() {
     interrupted().await;
 }
 
-/// As [`interrupted`]; a supervised process also stops when its standard input ends, that is, when whoever started it closes
-/// the pipe or dies.
-pub fn told_to_stop(supervised: bool) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    let interrupted = interrupted();
-    if !supervised {
-        return interrupted;
-    }
+/// What a process is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// To end: SIGINT, or whoever started it closes the pipe or dies.
+    Stop,
+    /// To give up what it holds first: SIGTERM.
+    Leave,
+}
+
+/// Ready once, when the process is told something. From the call on, the signals no longer end the process by themselves. A
+/// supervised process is told to stop by SIGTERM too, and by the end of its standard input.
+///
+/// # Panics
+/// As [`interrupted`].
+pub fn ordered(supervised: bool) -> Pin<Box<dyn Future<Output = Order> + Send>> {
+    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be caught");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be caught");
     Box::pin(async move {
+        if supervised {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                () = crate::node::until_input_ends() => {}
+            }
+            return Order::Stop;
+        }
         tokio::select! {
-            () = interrupted => {}
-            () = crate::node::until_input_ends() => {}
+            _ = interrupt.recv() => Order::Stop,
+            _ = terminate.recv() => Order::Leave,
         }
     })
 }

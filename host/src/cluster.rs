@@ -163,6 +163,7 @@ impl InProcess {
                 name: "coordinator".to_owned(),
                 coordinator: gomera_coordinator::Config { desired, ..config.coordinator },
                 settings: config.settings,
+                launch: None,
             }),
             threads: config.threads,
             metrics: config.metrics,

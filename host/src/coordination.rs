@@ -26,6 +26,7 @@ mod layouts;
 mod members;
 mod membership;
 mod paths;
+mod provisioning;
 mod store;
 mod wishes;
 mod zookeeper;
@@ -38,6 +39,7 @@ pub use self::journal::RequestError;
 pub use self::layouts::LayoutReader;
 pub use self::members::Acknowledgement;
 pub use self::membership::{Acknowledging, Membership, MembershipStatus, Naming};
+pub use self::provisioning::Launch;
 pub use self::store::{Link, Session};
 pub use self::zookeeper::{ConnectError, ZooKeeperConfig};
 

@@ -76,6 +76,24 @@ impl Standing {
         while self.readiness().is_err() && self.layout.changed().await.is_ok() {}
     }
 
+    /// Waits until a layout tells it to leave, or none names it.
+    pub async fn sent_away(self) {
+        let node = self.incarnation;
+        self.until(|layout| layout.leaving.contains(&node) || !layout.members.contains_key(&node)).await;
+    }
+
+    /// Waits until the layout does not name it.
+    pub async fn gone(self) {
+        let node = self.incarnation;
+        self.until(|layout| !layout.members.contains_key(&node)).await;
+    }
+
+    async fn until(mut self, is_so: impl Fn(&Layout) -> bool) {
+        let so = self.layout.wait_for(|layout| layout.as_ref().is_none_or(|layout| is_so(layout))).await;
+        // An error says that the node has ended, and with it whatever it held.
+        drop(so);
+    }
+
     /// Waits until a layout that came after one which names the node does not: the others have given it up, refuse it, and
     /// whatever it still holds is of no use. Says so.
     pub async fn dismissed(mut self) -> String {
@@ -230,6 +248,11 @@ impl Node {
             layout: self.layout(),
             door: self.door.as_ref().map(ClientDoor::serving),
         }
+    }
+
+    /// Asks for leave: a coordinator has others take over what it holds, if there are any.
+    pub fn drain(&self) {
+        self.membership.set_state(NodeState::Draining);
     }
 
     /// Says goodbye to clients and serves who stays until the deadline. Returns how many were closed by force.

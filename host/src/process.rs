@@ -10,7 +10,7 @@ use gomera_cluster::address::Incarnation;
 use gomera_cluster::layout::Settings;
 
 use crate::clock::Clock;
-use crate::coordination::{Candidate, Coordinating, Coordination};
+use crate::coordination::{Candidate, Coordinating, Coordination, Launch};
 use crate::listening::{Purpose, listen};
 use crate::node::{Node, NodeConfig, Standing, StartError};
 use crate::runtime::{Crew, Fabric, RunningCrew, Threads};
@@ -42,6 +42,8 @@ pub struct CoordinatorConfig {
     pub coordinator: gomera_coordinator::Config,
     /// What the cluster is created with, once.
     pub settings: Settings,
+    /// How processes of nodes are started, for the provisioner `process`.
+    pub launch: Option<Launch>,
 }
 
 /// A process that runs.
@@ -69,10 +71,10 @@ impl Process {
             nodes.push(Node::start(config, coordination.clone(), &mut crew).await?);
         }
         let coordinating = match coordinator {
-            Some(CoordinatorConfig { name, coordinator, settings }) => {
+            Some(CoordinatorConfig { name, coordinator, settings, launch }) => {
                 coordination.settle(&settings).await?;
                 let candidate = Candidate { name: Arc::from(name), incarnation: Incarnation(rand::random()) };
-                Some(Coordinating::start(coordination, candidate, coordinator, settings)?)
+                Some(Coordinating::start(coordination, candidate, coordinator, settings, launch)?)
             }
             None => None,
         };
@@ -141,6 +143,29 @@ impl Process {
             told.map_or(Poll::Pending, Poll::Ready)
         })
         .await
+    }
+
+    /// Asks for the leave of its nodes, and waits until no layout names one.
+    ///
+    /// # Errors
+    /// Says which is not told to leave within `taken_up`: nobody can take over what it holds, or no coordinator leads.
+    pub async fn leave_by_plan(&self, taken_up: Duration) -> Verdict {
+        for node in &self.nodes {
+            node.drain();
+        }
+        let deadline = tokio::time::Instant::now() + taken_up;
+        for node in &self.nodes {
+            let standing = node.standing();
+            if tokio::time::timeout_at(deadline, standing.clone().sent_away()).await.is_err() {
+                return Err(format!(
+                    "{} {} was not told to leave within {taken_up:?}: nobody can take over what it holds, or no coordinator leads",
+                    node.layer(),
+                    node.name()
+                ));
+            }
+            standing.gone().await;
+        }
+        Ok(())
     }
 
     /// Ends: doors say goodbye and serve who stays until `deadline`, then nodes leave, then machines stop. Returns how many

@@ -13,6 +13,7 @@ use crate::plan::Observation;
 use crate::registration::{NodeState, Registration, parse_incarnation};
 use crate::scaling;
 use crate::status::plural;
+use crate::supply::{self, Provisioner};
 
 /// Names listed in a refusal.
 const NAMES_MAX: usize = 12;
@@ -104,16 +105,28 @@ impl Judge<'_> {
     fn scale(&self, layer: Layer, replicas: u16) -> Result<Plan, Refusal> {
         Self::check_changeable(layer)?;
         let (serving, idle, to) = (self.serving(layer), self.idle(layer), usize::from(replicas));
-        let missing = to.saturating_sub(serving.len());
-        if missing > idle.len() {
-            let (more, most) = (missing - idle.len(), serving.len() + idle.len());
+        let supply = &self.observation.supply;
+        if supply.provisioner == Provisioner::Everybody {
             let reason = format!(
-                "{to} {} are asked for, {} serve and {} wait for work: start {more} more (`gomera {layer}`), or ask for at \
-                 most {most}",
-                plural(layer, to),
-                serving.len(),
-                idle.len(),
+                "every {} that registers is given work (`coordinator.provisioner` is `everybody`): start or stop nodes instead",
+                plural(layer, 1)
             );
+            return Err(Refusal::new(RefusalKind::Precondition, reason));
+        }
+        let missing = to.saturating_sub(serving.len());
+        let most = supply.most().map_or(0, usize::from);
+        if missing > idle.len() && to > most {
+            let (more, there) = (missing - idle.len(), serving.len() + idle.len());
+            let (asked, serve, wait) = (plural(layer, to), serving.len(), idle.len());
+            let way_out = match supply.most() {
+                None => format!("start {more} more (`gomera {layer}`), or ask for at most {there}"),
+                Some(most) => format!(
+                    "the provisioner gives {most} (`coordinator.nodes_max`): start {more} more (`gomera {layer}`), or ask for \
+                     at most {}",
+                    there.max(most.into())
+                ),
+            };
+            let reason = format!("{to} {asked} are asked for, {serve} serve and {wait} wait for work: {way_out}");
             return Err(Refusal::new(RefusalKind::Exhausted, reason));
         }
         let joining: Vec<_> = idle.into_iter().take(missing).collect();
@@ -136,13 +149,16 @@ impl Judge<'_> {
         let staying = serving.iter().filter(|node| node.incarnation != incarnation).count();
         let wanted = usize::from(self.observation.desired.of(layer));
         let joining: Vec<_> = self.idle(layer).into_iter().take(wanted.saturating_sub(staying)).collect();
-        if staying + joining.len() == 0 {
+        // Who gives nodes gives one in its place.
+        let given = self.observation.supply.most().map_or(0, usize::from).min(wanted);
+        let to = (staying + joining.len()).max(given);
+        if to == 0 {
             return precondition(format!(
                 "{layer} {name} is the last {}: start another one first (`gomera {layer}`)",
                 plural(layer, 1)
             ));
         }
-        let to = u16::try_from(staying + joining.len()).unwrap_or(u16::MAX);
+        let to = u16::try_from(to).unwrap_or(u16::MAX);
         Ok(self.plan(layer, serving, to, joining, vec![planned]))
     }
 
@@ -164,11 +180,12 @@ impl Judge<'_> {
     ) -> Plan {
         let leaves = |node: &PlannedNode| leaving.iter().any(|other| other.incarnation == node.incarnation);
         let staying: BTreeSet<_> = members.iter().filter(|node| !leaves(node)).map(|node| node.incarnation).collect();
-        let newcomers: Vec<_> = joining
+        let mut newcomers: Vec<_> = joining
             .iter()
             .filter_map(|node| self.observation.members.get(&node.incarnation))
             .map(|node| (node.incarnation, node.shards))
             .collect();
+        newcomers.extend(unborn(usize::from(to).saturating_sub(staying.len() + newcomers.len())));
         let from = u16::try_from(members.len()).unwrap_or(u16::MAX);
         Plan {
             epoch: self.layout.epoch,
@@ -210,11 +227,16 @@ impl Judge<'_> {
     }
 }
 
+/// Stand for nodes that do not run yet, one shard each, when slices are counted.
+pub(super) fn unborn(nodes: usize) -> impl Iterator<Item = (Incarnation, u16)> {
+    (0..u64::MAX).rev().take(nodes).map(|node| (Incarnation(node), 1))
+}
+
 fn planned(node: &Registration) -> PlannedNode {
     PlannedNode { name: node.name.clone(), incarnation: node.incarnation }
 }
 
 fn by_name(mut nodes: Vec<PlannedNode>) -> Vec<PlannedNode> {
-    nodes.sort_by(|one, other| (&one.name, one.incarnation).cmp(&(&other.name, other.incarnation)));
+    nodes.sort_by(|one, other| supply::by_name(&one.name, &other.name).then(one.incarnation.cmp(&other.incarnation)));
     nodes
 }

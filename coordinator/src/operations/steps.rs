@@ -1,12 +1,14 @@
 //! What a leader does next about the journal. Level-triggered, as all planning: what it finds there, the layout in force, and
 //! the next layout that would be proposed say it all, so that whoever leads next goes on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gomera_cluster::address::Layer;
 use gomera_cluster::layout::Layout;
 use gomera_cluster::time::Instant;
 
+use super::judge::unborn;
 use super::{
     Cancel, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, Progress, Request, Running, Standing,
     State, judge,
@@ -110,11 +112,9 @@ impl Stepping<'_> {
         if is_over && self.deadline().is_some_and(|deadline| deadline <= self.now) {
             let wish = missing.first().map(|&(layer, serving, _)| (layer, serving));
             let reason = missing.iter().map(|&(layer, serving, to)| {
-                format!(
-                    "{serving} of {to} {} serve, and no other came within {:?}",
-                    plural(layer, to.into()),
-                    self.node_wait
-                )
+                let why = self.observation.shortages.get(&layer).map(|why| format!(": {why}")).unwrap_or_default();
+                let (nodes, wait) = (plural(layer, to.into()), self.node_wait);
+                format!("{serving} of {to} {nodes} serve, and no other came within {wait:?}{why}")
             });
             let outcome = Outcome::Failed { reason: reason.collect::<Vec<_>>().join("; ") };
             let operation = Operation { state: end(outcome), ..before.clone() };
@@ -152,25 +152,28 @@ impl Stepping<'_> {
     }
 
     fn slices_to_move(&self, plan: &Plan) -> usize {
-        let to_move = |layer| {
+        let to_move = |layer, to: usize| {
             let members = self.layout.members.iter().filter(|(_, member)| member.layer == layer);
             let staying = members.map(|(&node, _)| node);
             let staying = staying.filter(|node| plan.leaving.iter().all(|leaving| leaving.incarnation != *node));
+            let staying: BTreeSet<_> = staying.collect();
             let joining = plan.joining.iter().filter(|node| !self.layout.members.contains_key(&node.incarnation));
             let joining = joining.filter_map(|node| self.observation.members.get(&node.incarnation));
             let joining = joining.filter(|node| node.layer == layer).map(|node| (node.incarnation, node.shards));
-            scaling::moves(self.layout, layer, &staying.collect(), &joining.collect::<Vec<_>>())
+            let mut joining: Vec<_> = joining.collect();
+            joining.extend(unborn(to.saturating_sub(staying.len() + joining.len())));
+            scaling::moves(self.layout, layer, &staying, &joining)
         };
         if plan.changes.is_empty() {
-            return scaling::LAYERS.iter().copied().map(to_move).sum();
+            return scaling::LAYERS.iter().map(|&layer| to_move(layer, 0)).sum();
         }
-        plan.changes.iter().map(|change| to_move(change.layer)).sum()
+        plan.changes.iter().map(|change| to_move(change.layer, change.to.into())).sum()
     }
 
     /// Layers that have fewer nodes than they should get, with how many serve and how many should.
     fn missing(&self, plan: &Plan) -> Vec<(Layer, u16, u16)> {
-        let grows = !plan.joining.is_empty();
-        let changes = plan.changes.iter().filter(|_| grows);
+        let stay = plan.members.len().saturating_sub(plan.leaving.len());
+        let changes = plan.changes.iter().filter(|change| usize::from(change.to) > stay);
         changes
             .map(|change| {
                 let members = self.layout.members.iter().filter(|(_, member)| member.layer == change.layer);
@@ -201,11 +204,10 @@ impl Stepping<'_> {
                 })
                 .collect(),
         };
-        awaits.extend(
-            self.missing(plan).into_iter().map(|(layer, serving, to)| {
-                format!("{} more {}", to - serving, plural(layer, usize::from(to - serving)))
-            }),
-        );
+        awaits.extend(self.missing(plan).into_iter().map(|(layer, serving, to)| {
+            let why = self.observation.shortages.get(&layer).map(|why| format!(" ({why})")).unwrap_or_default();
+            format!("{} more {}{why}", to - serving, plural(layer, usize::from(to - serving)))
+        }));
         awaits
     }
 

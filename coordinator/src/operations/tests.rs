@@ -10,6 +10,8 @@ use gomera_cluster::machine::Machine as _;
 use gomera_cluster::report::{Clients, Report};
 use gomera_cluster::time::Instant;
 
+mod supply;
+
 use super::*;
 use crate::config::Config;
 use crate::coordinator::{Action, Coordinator, Event};
@@ -22,6 +24,7 @@ const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 struct World {
     seen: Observation,
     leader: Coordinator,
+    config: Config,
     now: Instant,
     term: u64,
     /// Clients do not leave connection points that are to leave.
@@ -31,9 +34,14 @@ struct World {
 impl World {
     /// A cluster of so many connection points and one node of each other layer, under its first layout.
     fn governed(points: u64) -> Self {
+        Self::configured(points, config())
+    }
+
+    fn configured(points: u64, config: Config) -> Self {
         let desired = format!("{points}-1-1-1").parse().expect("four numbers");
         let seen = Observation { desired, ..Observation::default() };
-        let mut world = Self { seen, leader: leader(), now: Instant::ZERO, term: 0, clients_stay: false };
+        let leader = leader(config.clone());
+        let mut world = Self { seen, leader, config, now: Instant::ZERO, term: 0, clients_stay: false };
         for point in 1..=points {
             world.register(Layer::ConnectionPoint, point);
         }
@@ -76,7 +84,7 @@ impl World {
     }
 
     fn elect(&mut self) {
-        self.leader = leader();
+        self.leader = leader(self.config.clone());
         self.term += 1;
         self.leader.handle(self.now, Event::Elected { term: Term(self.term), observation: self.seen.clone() });
     }
@@ -184,8 +192,11 @@ impl World {
     }
 }
 
-fn leader() -> Coordinator {
-    let config = Config { grace: SECOND * 5, node_wait: SECOND * 30, ..Config::default() };
+fn config() -> Config {
+    Config { grace: SECOND * 5, node_wait: SECOND * 30, ..Config::default() }
+}
+
+fn leader(config: Config) -> Coordinator {
     let settings = Settings { matcher_slices: 8, session_slices: 8, ..Settings::default() };
     Coordinator::new(config, settings)
 }

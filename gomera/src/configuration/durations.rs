@@ -9,7 +9,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Error, Metadata, Profile, Provider};
 
 /// The durations among the settings at the top.
-const AT_THE_TOP: [&str; 1] = ["stop_within"];
+const AT_THE_TOP: [&str; 2] = ["stop_within", "drain_within"];
 
 /// Reads `250ms`, `10s`, `5m`, `2h`.
 pub fn duration(text: &str) -> Result<Duration, String> {

@@ -1,6 +1,7 @@
 //! Runs the coordinator's machine over a coordination service: stands for election, reads everything there is to know after
 //! each hint, tells the machine, and does the writes it asks for under the term. All decisions are the machine's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::address::{Address, Shard};
@@ -11,10 +12,11 @@ use gomera_cluster::time::Instant;
 use gomera_coordinator::config::{Config, ConfigError, validate_settings};
 use gomera_coordinator::coordinator::Statistics;
 use gomera_coordinator::registration::validate_name;
-use gomera_coordinator::{Action, Coordinator, Event, Observation, Status};
+use gomera_coordinator::{Action, Coordinator, Event, Observation, Provisioner, Status};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::provisioning::{Launch, Provider, Provisioning, Shortages, Wanted};
 use super::store::Session;
 use super::{Candidate, Coordination, CoordinationError, Hints, LayoutReader, Reign, Topic};
 
@@ -44,17 +46,24 @@ pub struct Coordinating {
 
 impl Coordinating {
     /// Begins to stand for election and to coordinate when elected. `settings` are those that the cluster was settled with
-    /// ([`Coordination::settle`]).
+    /// ([`Coordination::settle`]). `launch` says how processes of nodes are started; for the provisioner `process`.
     ///
     /// # Errors
-    /// If a setting is out of range.
+    /// If a setting is out of range, or nodes are to be processes and nobody says how.
     pub fn start(
         coordination: Coordination,
         candidate: Candidate,
         config: Config,
         settings: Settings,
+        launch: Option<Launch>,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
+        let provisioning = provider(&config, coordination.cluster(), launch)?.map(Provisioning::start);
+        let shortages = match &provisioning {
+            Some(provisioning) => provisioning.shortages(),
+            // Never changes.
+            None => watch::channel(Shortages::new()).1,
+        };
         validate_settings(&settings)?;
         validate_name("name", &candidate.name)?;
         let (report_sender, report) = watch::channel(CoordinatorReport::default());
@@ -84,6 +93,8 @@ impl Coordinating {
             coordination,
             candidate,
             config,
+            provisioning,
+            shortages,
         };
         Ok(Self { report, stop, task: tokio::spawn(task.run()) })
     }
@@ -110,6 +121,22 @@ impl Drop for Coordinating {
     }
 }
 
+/// Who provides nodes. `launch` is how their processes are started, if this process knows.
+fn provider(config: &Config, cluster: &str, launch: Option<Launch>) -> Result<Option<Provider>, ConfigError> {
+    match (config.provisioner, launch) {
+        (Provisioner::Pool | Provisioner::Everybody, _) => Ok(None),
+        (Provisioner::Process, Some(launch)) => Ok(Some(Provider::Processes(launch))),
+        (Provisioner::Process, None) => {
+            let right = "`pool`, `command` or `everybody` where all nodes are in one process";
+            Err(ConfigError::new("provisioner", "process", right))
+        }
+        (Provisioner::Command, _) => {
+            let (line, within) = (config.command.clone(), config.command_within);
+            Ok(Some(Provider::Command { line, cluster: Arc::from(cluster), within }))
+        }
+    }
+}
+
 struct Task {
     coordination: Coordination,
     candidate: Candidate,
@@ -125,6 +152,8 @@ struct Task {
     machine: Coordinator,
     report: watch::Sender<CoordinatorReport>,
     stop: watch::Receiver<bool>,
+    provisioning: Option<Provisioning>,
+    shortages: watch::Receiver<Shortages>,
 }
 
 enum Standing {
@@ -147,6 +176,7 @@ impl Task {
             tokio::select! {
                 () = self.hints.next() => {}
                 Ok(()) = self.session.changed() => {}
+                Ok(()) = self.shortages.changed() => {}
                 () = timeout => {}
                 // Also when the handle is gone.
                 _ = self.stop.changed() => {
@@ -160,6 +190,15 @@ impl Task {
                 self.complain(&error);
             }
             self.tell();
+            self.provide();
+        }
+    }
+
+    /// Says what is needed to who provides it.
+    fn provide(&self) {
+        if let Some(provisioning) = &self.provisioning {
+            let names = self.machine.names().collect();
+            provisioning.want(Wanted { needs: self.machine.needs(), names });
         }
     }
 
@@ -181,6 +220,7 @@ impl Task {
             Standing::Following => {
                 let Some(reign) = self.coordination.stand(&self.candidate).await? else { return Ok(()) };
                 self.coordination.want_initially(&self.config.desired).await?;
+                self.coordination.publish_supply(&reign, &self.config.supply()).await?;
                 let observation = self.observe().await?;
                 tracing::info!(term = reign.term.0, name = %self.candidate.name, "this coordinator leads");
                 self.machine.handle(self.now(), Event::Elected { term: reign.term, observation });
@@ -237,6 +277,8 @@ impl Task {
             acknowledged: said.iter().map(|(&node, said)| (node, said.epoch)).collect(),
             reports: said.iter().flat_map(|(&node, said)| by_shard(node, &said.shards)).collect(),
             operations: self.coordination.operations().await?,
+            supply: self.config.supply(),
+            shortages: self.shortages.borrow_and_update().clone(),
         })
     }
 

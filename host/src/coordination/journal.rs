@@ -74,6 +74,8 @@ impl Coordination {
             // What may be asked for does not depend on how far machines have come.
             reports: BTreeMap::new(),
             operations: self.operations().await?,
+            supply: self.supply().await?,
+            shortages: BTreeMap::new(),
         })
     }
 

@@ -239,6 +239,9 @@ impl Task {
         let Some(layout) = layout.as_ref() else { return wished };
         let is_named = layout.members.contains_key(&node);
         self.was_named |= is_named;
+        if wished == NodeState::Draining {
+            return wished;
+        }
         if self.was_named && (!is_named || layout.leaving.contains(&node)) { NodeState::Parting } else { wished }
     }
 

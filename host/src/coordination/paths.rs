@@ -72,6 +72,10 @@ impl Paths {
         self.below("coordinator/status")
     }
 
+    pub(super) fn supply(&self) -> String {
+        self.below("coordinator/supply")
+    }
+
     pub(super) fn layout(&self) -> String {
         self.below("layout")
     }

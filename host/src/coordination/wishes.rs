@@ -4,7 +4,7 @@
 use gomera_cluster::address::Layer;
 use gomera_cluster::layout::Settings;
 use gomera_coordinator::tree::{Kind, Operation};
-use gomera_coordinator::{Desired, Status};
+use gomera_coordinator::{Desired, Status, Supply};
 use serde::{Deserialize, Serialize};
 
 use super::election::Reign;
@@ -101,9 +101,27 @@ impl Coordination {
         entry.map(|entry| parse(&path, &entry)).transpose()
     }
 
+    /// Where nodes come from, as the leader said.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`], or [`CoordinationError::Damaged`] if it cannot be read.
+    pub async fn supply(&self) -> Result<Supply, CoordinationError> {
+        let path = self.paths.supply();
+        let entry = self.store.get(&path).await?;
+        entry.map_or(Ok(Supply::default()), |entry| parse(&path, &entry))
+    }
+
     /// Says where the leader stands.
     pub(super) async fn publish_status(&self, reign: &Reign, status: &Status) -> Result<(), CoordinationError> {
-        let (path, bytes) = (self.paths.status(), json(status));
+        self.publish(reign, self.paths.status(), json(status)).await
+    }
+
+    /// Says where nodes come from.
+    pub(super) async fn publish_supply(&self, reign: &Reign, supply: &Supply) -> Result<(), CoordinationError> {
+        self.publish(reign, self.paths.supply(), json(supply)).await
+    }
+
+    async fn publish(&self, reign: &Reign, path: String, bytes: Vec<u8>) -> Result<(), CoordinationError> {
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
             let write = match self.store.get(&path).await? {

@@ -90,7 +90,8 @@ async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_it_returns() {
     let road = Road::to(world.servers()).await;
     let cut_off = connect_over(&road, &world).await;
     cut_off.settle(&settings()).await.expect("settles");
-    let older = Coordinating::start(cut_off, candidate(1), coordinator_config("1-1-1-1"), settings()).expect("valid");
+    let older =
+        Coordinating::start(cut_off, candidate(1), coordinator_config("1-1-1-1"), settings(), None).expect("valid");
     until_report(&older, "waiting for 1 of 1 connection point").await;
     let newer = coordinate(&world, 2, "1-1-1-1").await;
     until_report(&newer, "following").await;

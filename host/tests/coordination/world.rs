@@ -198,7 +198,8 @@ pub fn coordinator_config(desired: &str) -> Config {
 pub async fn coordinate(world: &World, incarnation: u64, desired: &str) -> Coordinating {
     let coordination = world.connect().await;
     coordination.settle(&settings()).await.expect("settles");
-    Coordinating::start(coordination, candidate(incarnation), coordinator_config(desired), settings()).expect("valid")
+    Coordinating::start(coordination, candidate(incarnation), coordinator_config(desired), settings(), None)
+        .expect("valid")
 }
 
 pub fn layout_of(nodes: &[Registration], epoch: u64) -> Layout {

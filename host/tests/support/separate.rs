@@ -52,6 +52,7 @@ impl Separate {
             name: "coordinator".to_owned(),
             coordinator: gomera_coordinator::Config { desired, grace: GRACE, ..gomera_coordinator::Config::default() },
             settings: Settings::default(),
+            launch: None,
         };
         processes.push(start(&service, Vec::new(), Some(coordinator)).await);
         for process in &processes {

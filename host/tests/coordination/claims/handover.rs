@@ -119,6 +119,7 @@ pub async fn a_leader_whose_session_expires_leads_again_in_a_higher_term(world: 
         crate::world::candidate(1),
         config,
         settings(),
+        None,
     )
     .expect("valid");
     until_report(&coordinating, "leading in term 1: waiting for 1 of 1 connection point").await;
