@@ -14,6 +14,8 @@ use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
 const PUBLIC: [&str; 2] = ["gomera/v1/pubsub.proto", "gomera/v1/cluster.proto"];
+/// Somebody else's schema, which we serve.
+const KEDA: &str = "keda/externalscaler.proto";
 const LINK: &str = "gomera/link/v1/link.proto";
 const PACKAGE: &str = "gomera.v1";
 const PUBLICATION: &str = ".gomera.v1.Publication";
@@ -31,13 +33,18 @@ const RAW: [&str; 6] =
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=gomera");
+    println!("cargo::rerun-if-changed=keda");
     println!("cargo::rerun-if-changed=build.rs");
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
     let public = compile(&PUBLIC)?;
     generate(&out.join("plain"), public.clone(), |builder| builder.bytes(".").btree_map(".").codec_path(CODEC))?;
 
+    let keda = compile(&[KEDA])?;
+    generate(&out.join("keda"), keda.clone(), |builder| builder.btree_map(".").codec_path(CODEC))?;
+
     let mut described = public.clone();
+    described.file.extend(keda.file);
     described.file.iter_mut().for_each(|file| file.source_code_info = None);
     fs::write(out.join("descriptor.bin"), described.encode_to_vec())?;
 

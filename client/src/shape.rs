@@ -90,7 +90,13 @@ pub struct Operations {
 impl Operations {
     /// The next that changed; `None` if the connection point ends the call.
     pub async fn next(&mut self) -> Result<Option<Vec<v1::Operation>>, ShapeError> {
-        let reply = self.news.message().await.map_err(|status| refused(&status))?;
+        let reply = self.news.message().await.map_err(|status| match status.code() {
+            // The stream broke: nobody refused anything.
+            tonic::Code::Unknown | tonic::Code::Internal | tonic::Code::Cancelled => {
+                ShapeError::Unavailable(supervision::describe(&status))
+            }
+            _ => refused(&status),
+        })?;
         Ok(reply.map(|reply| reply.operations))
     }
 }

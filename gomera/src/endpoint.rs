@@ -38,6 +38,19 @@ impl Endpoints {
         })
     }
 
+    /// Those that were given, and after them those that the cluster has at present: one may leave.
+    pub async fn with_others(&self) -> Self {
+        let mut endpoints = self.endpoints.clone();
+        if let Ok(client) = self.connect().await
+            && let Ok(topology) = client.topology().await
+        {
+            let addresses = topology.nodes.into_iter().map(|node| node.client_address);
+            endpoints
+                .extend(addresses.filter(|address| !address.is_empty()).map(|address| format!("http://{address}")));
+        }
+        Self { endpoints }
+    }
+
     /// All of them.
     pub fn all(&self) -> &[String] {
         &self.endpoints

@@ -149,8 +149,10 @@ async fn ask(request: ShapeRequest, asking: Asking) -> Outcome {
 /// Tells each step until the end, also when the connection point that is asked goes.
 async fn wait(endpoints: &Endpoints, id: &str, mut known: Operation, json: bool) -> Outcome {
     let mut retries = 0;
+    let mut endpoints = endpoints.clone();
     loop {
-        let outcome = follow(endpoints, id, &mut known, json).await;
+        endpoints = endpoints.with_others().await;
+        let outcome = follow(&endpoints, id, &mut known, json).await;
         match outcome {
             Ok(true) => return verdict(&known),
             Ok(false) | Err(ShapeError::Unavailable(_)) if retries < RETRIES_MAX => {

@@ -10,6 +10,7 @@ mod connection;
 mod listen;
 mod outbound;
 mod publish;
+mod scaler;
 mod sent;
 mod server;
 mod service;

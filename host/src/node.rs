@@ -23,15 +23,18 @@ mod config;
 pub use config::{ClientPort, LayerConfig, LinkPort, NodeConfig, StartError};
 
 use crate::client_door::{ClientDoor, Parts};
-use crate::coordination::{Acknowledging, Coordination, Membership, MembershipStatus};
+use crate::coordination::{Acknowledging, Coordination, Load, Membership, MembershipStatus};
 use crate::links::{Identity, LinkServer, Links};
 use crate::listening::{Purpose, listen};
 use crate::mailbox;
 use crate::runtime::{Crew, Input, Layered, NodeHandle};
-use crate::telemetry::statistics;
+use crate::telemetry::{latency, statistics};
 
 /// What nodes of one process say where others say how links reach them: nobody will dial it.
 pub(crate) const IN_PROCESS: &str = "in-process:1";
+
+/// How often a node looks whether others should know how much waits in it.
+const LOAD_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the last frames of a node that stops may take to leave.
 const LAST_FRAMES: Duration = Duration::from_secs(1);
@@ -47,6 +50,8 @@ pub struct Node {
     link_address: Option<SocketAddr>,
     links: Option<Links>,
     pump: JoinHandle<()>,
+    /// Says how much waits here.
+    load: JoinHandle<()>,
 }
 
 /// Whether the layout names a node: before that, it cannot serve. And whether its door is open, if it has one.
@@ -167,6 +172,7 @@ impl Node {
             link_address = Some(server.address());
             link_server = Some(server);
         }
+        let load = tokio::spawn(tell_load(coordination.clone(), registration.clone(), handle.clone()));
         let membership =
             Membership::start(coordination.clone(), registration, Acknowledging::ByMachines(handle.reports()))?;
         let inboxes = machines.iter().map(|(_, inbox)| inbox.clone()).collect();
@@ -194,7 +200,7 @@ impl Node {
             links = ?link_address, clients = ?door.as_ref().map(ClientDoor::address),
             "a node has started"
         );
-        Ok(Self { name: Arc::from(name), layer, handle, membership, door, link_address, links, pump })
+        Ok(Self { name: Arc::from(name), layer, handle, membership, door, link_address, links, pump, load })
     }
 
     /// Its name, for people.
@@ -275,10 +281,39 @@ impl Node {
                 tracing::warn!(layer = %self.layer, name = %self.name, "frames are left that nobody took");
             }
         }
+        self.load.abort();
         self.membership.leave().await;
         self.pump.abort();
         if let Some(links) = &self.links {
             links.close();
+        }
+    }
+}
+
+/// Says how much waits in a node, while it is one of a layout, and only what has changed much.
+async fn tell_load(coordination: Coordination, registration: Registration, handle: NodeHandle) {
+    let mut told = None;
+    let mut latencies = latency::Counts::default();
+    loop {
+        tokio::time::sleep(LOAD_EVERY).await;
+        let has_clients = registration.layer == Layer::ConnectionPoint;
+        let latency = has_clients.then(|| latency::delivered().quantile_since(&mut latencies, 0.99)).flatten();
+        let load = Load {
+            layer: registration.layer,
+            backlog_bytes: handle.backlog_bytes(),
+            latency_microseconds: latency.and_then(|latency| u64::try_from(latency).ok()),
+        };
+        let layout = handle.layout();
+        let is_member =
+            layout.borrow().as_ref().is_some_and(|layout| layout.members.contains_key(&handle.incarnation()));
+        if !is_member {
+            continue;
+        }
+        // In another session what was told has to be told again; if it stands there, nothing is written.
+        let load = told.filter(|told| !load.is_news(told)).unwrap_or(load);
+        match coordination.tell_load(&registration, &load).await {
+            Ok(()) => told = Some(load),
+            Err(error) => tracing::debug!(%error, "nobody is told how much waits here"),
         }
     }
 }

@@ -26,6 +26,12 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/plain/gomera.v1.rs"));
 }
 
+/// What KEDA asks of an external scaler.
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated")]
+pub mod keda {
+    include!(concat!(env!("OUT_DIR"), "/keda/externalscaler.rs"));
+}
+
 /// The messages and services of `gomera.v1` that hold publications, with each publication as [`bytes::Bytes`].
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated")]
 pub mod raw {
@@ -38,5 +44,5 @@ pub mod served {
     include!(concat!(env!("OUT_DIR"), "/served/gomera.v1.rs"));
 }
 
-/// The descriptors of `gomera.v1`, for reflection.
+/// The descriptors of `gomera.v1` and of what KEDA asks, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -10,3 +10,4 @@ mod pub_sub;
 mod python;
 mod reflection;
 mod shape;
+mod supply;

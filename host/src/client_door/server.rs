@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_proto::DESCRIPTORS;
+use gomera_proto::keda::external_scaler_server::ExternalScalerServer;
 use gomera_proto::served::pub_sub_server::PubSubServer;
 use gomera_proto::v1::cluster_server::ClusterServer;
 use tokio::net::TcpListener;
@@ -19,6 +20,7 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::scaler::ScalerService;
 use super::service::PubSubService;
 use super::shape::ShapeService;
 use super::{ClientDoorConfig, Door, End, Reply};
@@ -89,6 +91,7 @@ impl ClientDoor {
         let pub_sub = PubSubServer::new(PubSubService::new(door.clone()))
             .max_decoding_message_size(door.config.message_bytes_max)
             .max_encoding_message_size(usize::MAX);
+        let scaler = ScalerService { cluster: door.cluster.clone(), coordination: coordination.clone() };
         let shape = ShapeService { cluster: door.cluster.clone(), node: door.node.clone(), coordination };
         let serving = Server::builder()
             .http2_keepalive_interval(Some(door.config.keepalive_interval))
@@ -103,6 +106,7 @@ impl ClientDoor {
             .add_service(reflection().build_v1alpha().expect("the descriptors are those of our own schema"))
             .add_service(pub_sub)
             .add_service(ClusterServer::new(shape))
+            .add_service(ExternalScalerServer::new(scaler))
             .serve_with_incoming_shutdown(Incoming::new(listener, Purpose::CLIENTS, patience), async move {
                 wait_for(stopped).await
             });

@@ -52,6 +52,7 @@ impl Coordination {
     /// [`CoordinationError::Unavailable`].
     pub async fn withdraw(&self, registration: &Registration) -> Result<(), CoordinationError> {
         self.release(&self.paths.member(registration)).await?;
+        self.release(&self.paths.load(registration)).await?;
         self.release(&self.paths.ack(registration)).await
     }
 

@@ -40,7 +40,7 @@ impl Paths {
         let mut folders = vec![String::from(ROOT), self.base.clone(), self.below("members")];
         folders.extend(Layer::ALL.map(|layer| self.members(layer)));
         folders.extend([self.below("coordinator"), self.candidates(), self.acks()]);
-        folders.extend([self.operations(), self.below("desired")]);
+        folders.extend([self.operations(), self.below("desired"), self.loads()]);
         folders
     }
 
@@ -58,6 +58,14 @@ impl Paths {
 
     pub(super) fn ack(&self, registration: &Registration) -> String {
         format!("{}/acks/{}", self.base, registration.znode())
+    }
+
+    pub(super) fn loads(&self) -> String {
+        self.below("load")
+    }
+
+    pub(super) fn load(&self, registration: &Registration) -> String {
+        format!("{}/load/{}", self.base, registration.znode())
     }
 
     pub(super) fn term(&self) -> String {

@@ -1,6 +1,7 @@
 //! Who can be reached from here, and how: machines of this process through the inbox of their worker, others through links.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use gomera_cluster::address::{Address, Incarnation, Shard};
@@ -43,6 +44,8 @@ pub struct NodeHandle {
     incarnation: Incarnation,
     layout: watch::Sender<Option<Arc<Layout>>>,
     reports: watch::Sender<Vec<Report>>,
+    /// Bytes that wait in each of its machines.
+    backlogs: Arc<[AtomicU64]>,
     links: Option<Links>,
 }
 
@@ -51,7 +54,13 @@ impl NodeHandle {
     #[must_use]
     pub fn new(incarnation: Incarnation, shards: u16, links: Option<Links>) -> Self {
         let reports = vec![Report::default(); usize::from(shards)];
-        Self { incarnation, layout: watch::Sender::new(None), reports: watch::Sender::new(reports), links }
+        Self {
+            incarnation,
+            layout: watch::Sender::new(None),
+            reports: watch::Sender::new(reports),
+            backlogs: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            links,
+        }
     }
 
     /// How far its machines have come, by shard.
@@ -69,6 +78,19 @@ impl NodeHandle {
             }
             Some(_) | None => false,
         });
+    }
+
+    /// Bytes that waited in its machines when they last said so, at most a second ago.
+    #[must_use]
+    pub fn backlog_bytes(&self) -> u64 {
+        self.backlogs.iter().map(|backlog| backlog.load(Ordering::Relaxed)).sum()
+    }
+
+    /// So much waits in one of its machines.
+    pub(super) fn note_backlog(&self, shard: Shard, bytes: u64) {
+        if let Some(backlog) = self.backlogs.get(usize::from(shard.0)) {
+            backlog.store(bytes, Ordering::Relaxed);
+        }
     }
 
     /// This life of the node.

@@ -250,8 +250,21 @@ impl Hosted {
         }
     }
 
+    /// Bytes that wait in it.
+    fn backlog_bytes(&self) -> u64 {
+        match &self.machine {
+            Layered::ConnectionPoint(machine) => machine.statistics().publications_unacknowledged_bytes,
+            Layered::AccessPoint(machine) => machine.statistics().retained_bytes,
+            Layered::Matcher(machine) => machine.statistics().input_bytes + machine.statistics().output_bytes,
+            Layered::ExitPoint(machine) => machine.statistics().unmerged_bytes,
+        }
+    }
+
     /// Shows its counters and gauges to whoever scrapes.
     pub fn export(&self, labels: &statistics::Labels) {
+        let backlog = self.backlog_bytes();
+        self.node.note_backlog(self.address.shard, backlog);
+        labels.backlog(backlog);
         match &self.machine {
             Layered::ConnectionPoint(machine) => statistics::connection_point(labels, machine.statistics()),
             Layered::AccessPoint(machine) => statistics::access_point(labels, machine.statistics()),

@@ -55,18 +55,15 @@ impl Histogram {
     /// or it lies beyond the last bucket.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<i64> {
-        let counts = self.counts();
-        let total: u64 = counts.iter().sum();
-        #[expect(clippy::cast_precision_loss, reason = "a share of a count need not be exact")]
-        let wanted = total as f64 * share;
-        let mut below = 0;
-        let bucket = counts.iter().position(|count| {
-            below += count;
-            #[expect(clippy::cast_precision_loss, reason = "a share of a count need not be exact")]
-            let reached = below as f64 >= wanted;
-            below > 0 && reached
-        })?;
-        BOUNDS.get(bucket).copied()
+        quantile(&self.counts(), share)
+    }
+
+    /// The same of what was counted since `before`, which is brought up to date.
+    pub fn quantile_since(&self, before: &mut Counts, share: f64) -> Option<i64> {
+        let now = self.counts();
+        let since = std::array::from_fn(|bucket| now[bucket].saturating_sub(before.0[bucket]));
+        before.0 = now;
+        quantile(&since, share)
     }
 
     /// Appends it in the text format of Prometheus.
@@ -90,6 +87,24 @@ impl Histogram {
     fn counts(&self) -> [u64; BOUNDS.len() + 1] {
         std::array::from_fn(|bucket| self.buckets[bucket].load(Ordering::Relaxed))
     }
+}
+
+/// What stood in the buckets at some time.
+#[derive(Clone, Debug, Default)]
+pub struct Counts([u64; BOUNDS.len() + 1]);
+
+fn quantile(counts: &[u64; BOUNDS.len() + 1], share: f64) -> Option<i64> {
+    let total: u64 = counts.iter().sum();
+    #[expect(clippy::cast_precision_loss, reason = "a share of a count need not be exact")]
+    let wanted = total as f64 * share;
+    let mut below = 0;
+    let bucket = counts.iter().position(|count| {
+        below += count;
+        #[expect(clippy::cast_precision_loss, reason = "a share of a count need not be exact")]
+        let reached = below as f64 >= wanted;
+        below > 0 && reached
+    })?;
+    BOUNDS.get(bucket).copied()
 }
 
 impl Default for Histogram {
@@ -131,6 +146,11 @@ mod tests {
         histogram.record(-5);
         histogram.record(i64::MAX);
         assert_eq!(histogram.quantile(1.0), None, "beyond the last bucket");
+        let mut before = Counts::default();
+        assert_eq!(histogram.quantile_since(&mut before, 0.5), Some(50));
+        assert_eq!(histogram.quantile_since(&mut before, 0.5), None, "nothing since");
+        histogram.record(9_000);
+        assert_eq!(histogram.quantile_since(&mut before, 0.5), Some(10_000));
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl Labels {
         Self { labels }
     }
 
+    /// Bytes that wait in it.
+    pub fn backlog(&self, bytes: u64) {
+        self.show([("gomera_backlog_bytes", Figure::Level(bytes))]);
+    }
+
     fn show(&self, figures: impl IntoIterator<Item = (&'static str, Figure)>) {
         for (name, figure) in figures {
             match figure {

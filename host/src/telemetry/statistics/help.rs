@@ -144,6 +144,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("gomera_link_queue_frames", "Frames that wait for a link."),
     ("gomera_link_unacknowledged_bytes", "Bytes sent over a link that its receiver has not acknowledged."),
     ("gomera_epoch", "The epoch of the node's layout."),
+    ("gomera_backlog_bytes", "Bytes that wait: unacknowledged, retained, not judged or told, or not merged, by layer."),
     ("gomera_connection_point_connections", "Client connections, whatever they do."),
     ("gomera_connection_point_publishers", "Publisher connections, open or opening."),
     ("gomera_connection_point_sessions", "Sessions, attached or attaching."),
