@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::runtime::Runtime;
 
+use crate::chaos::Chaos;
 use crate::driver::{self, Run, Target};
 use crate::report::Report;
+use crate::scale::Scale;
 use crate::spawn;
 use crate::workload::Content;
 
@@ -36,6 +38,15 @@ pub enum Verb {
     ///
     /// Example: loadtest floor --links 4 --connections 10
     Floor(Floor),
+    /// A layer of a cluster of processes grows or shrinks under load; every promise is judged from outside.
+    ///
+    /// Exit code: 0 kept, 1 broken, 2 late (a bound on time), 3 void (the machine is too busy to tell), 75 refused by the cluster.
+    /// Example: loadtest scale --layer access-point --from 1 --to 2 --back
+    Scale(Scale),
+    /// Processes of a cluster are killed, paused and cut off under load; every promise is judged from outside.
+    ///
+    /// Exit code as of `scale`. Example: loadtest chaos --minutes 5 --seed 7
+    Chaos(Chaos),
     /// Named benchmarks
     Bench {
         /// Which.
@@ -103,6 +114,8 @@ impl Verb {
                 validate(&Shape { filters, matches, ..load.shape.clone() }, &load.effort)
             }
             Self::Floor(floor) => validate(&floor.shape, &floor.effort),
+            Self::Scale(scale) => scale.validate(),
+            Self::Chaos(chaos) => chaos.validate(),
             Self::FloorFront { content, .. } => content.content().map(drop),
             Self::Bench { .. } | Self::Peers { .. } | Self::FloorRelay { .. } => Ok(()),
         }

@@ -3,7 +3,7 @@
 //! Each connection is one TCP connection with a publish stream and a session stream. A publisher keeps a window of
 //! unacknowledged publications (closed loop) or follows a schedule (open loop). The first second is not measured.
 
-mod pace;
+pub(crate) mod pace;
 mod publisher;
 mod subscriber;
 

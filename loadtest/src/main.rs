@@ -1,12 +1,19 @@
-//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `bench`, `peers`.
+//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `scale`, `chaos`, `bench`, `peers`.
 
 mod arguments;
 mod bench;
+mod chaos;
+mod chart;
 mod driver;
+mod fleet;
 mod floor;
+mod judge;
 mod measure;
 mod report;
+mod scale;
 mod spawn;
+mod trial;
+mod verdict;
 mod workload;
 
 use std::process::ExitCode;
@@ -16,6 +23,7 @@ use clap::Parser as _;
 
 use crate::arguments::{Arguments, Verb};
 use crate::report::Report;
+use crate::verdict::Outcome;
 
 /// Exit codes beside 0 (valid) and 1 (void), as `gomera` has them: the command line makes no sense, a run could not be made.
 const USAGE: u8 = 64;
@@ -35,7 +43,7 @@ fn main() -> ExitCode {
         return ExitCode::from(USAGE);
     }
     match act(verb) {
-        Ok(valid) => ExitCode::from(u8::from(!valid)),
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("loadtest: {error:#}");
             ExitCode::from(INTERNAL)
@@ -43,9 +51,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does what was asked; says whether every run was valid.
-fn act(verb: Verb) -> Result<bool> {
-    match verb {
+/// Does what was asked; gives the exit code.
+fn act(verb: Verb) -> Result<u8> {
+    let valid = match verb {
+        Verb::Chaos(chaos) => return told(&arguments::runtime(1)?.block_on(chaos.run())?, chaos.json),
+        Verb::Scale(scale) => return told(&arguments::runtime(1)?.block_on(scale.run())?, scale.json),
         Verb::Content(content) => one(&content.run_on_cluster()?, content.json),
         Verb::Fanout(fanout) => one(&fanout.run_on_cluster()?, fanout.json()),
         Verb::Floor(floor) => one(&floor.run()?, floor.json()),
@@ -60,7 +70,17 @@ fn act(verb: Verb) -> Result<bool> {
             arguments::runtime(1)?.block_on(floor::relay(listen, next))?;
             Ok(true)
         }
+    };
+    valid.map(|valid| u8::from(!valid))
+}
+
+fn told(outcome: &Outcome, json: bool) -> Result<u8> {
+    if json {
+        println!("{}", serde_json::to_string(outcome)?);
+    } else {
+        outcome.print();
     }
+    Ok(outcome.verdict.exit_code())
 }
 
 fn one(report: &Report, json: bool) -> Result<bool> {

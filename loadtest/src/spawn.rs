@@ -36,7 +36,7 @@ impl Drop for Running {
 }
 
 /// The binary built beside this one.
-fn sibling(name: &str) -> Result<PathBuf> {
+pub fn sibling(name: &str) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(format!("GOMERA_BINARY_{}", name.to_uppercase())) {
         return Ok(path.into());
     }

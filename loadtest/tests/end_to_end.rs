@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use gomera_cluster::address::Layer;
 use serde_json::Value;
 use xtask::services::zookeeper::ZooKeeper;
 
@@ -95,6 +96,63 @@ fn a_publication_costs_no_more_than_its_ceilings() {
     }
 }
 
+/// What a run found that has to be kept on a machine of any speed. Its bounds on time are for `loadtest` on a quiet one.
+fn assert_kept(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}\n{errors}"));
+    assert_ne!(report["verdict"], "broken", "{report:#}\n{errors}");
+    for broken in ["lost", "duplicated", "reordered", "unexpected", "unacknowledged"] {
+        assert_eq!(report[broken], 0, "{report:#}");
+    }
+    assert!(report["publications"].as_u64().is_some_and(|count| count > 10_000), "{report:#}");
+    report
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn connection_points_come_and_go_under_load_and_nobody_is_disconnected() {
+    let arguments = [
+        "scale",
+        "--layer",
+        "connection-point",
+        "--from",
+        "1",
+        "--to",
+        "2",
+        "--back",
+        "--rate",
+        "2000",
+        "--seconds",
+        "1",
+    ];
+    let report = assert_kept(&loadtest(&[&arguments[..], &["--json"]].concat()));
+    assert_eq!(report["disconnects"], 0, "{report:#}");
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn an_access_point_that_is_killed_under_load_costs_nothing() {
+    let arguments =
+        ["chaos", "--layer", "access-point", "--fault", "kill", "--events", "1", "--rate", "2000", "--json"];
+    let report = assert_kept(&loadtest(&arguments));
+    let event = &report["events"][0];
+    assert_eq!(event["counts"], true, "{report:#}");
+    assert!(event["whole_after_ms"].is_u64(), "{report:#}");
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn a_layer_that_cannot_change_is_left_as_it_is_and_named() {
+    let fixed = Layer::ALL.into_iter().find(|&layer| !gomera_coordinator::scaling::may_change(layer));
+    let Some(fixed) = fixed else { return };
+    let output = loadtest(&["scale", "--layer", fixed.name(), "--from", "1", "--to", "2", "--json"]);
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!(report["verdict"], "refused", "{report:#}");
+    assert!(report["reasons"][0].as_str().is_some_and(|reason| reason.contains("cannot change yet")), "{report:#}");
+}
+
 #[test]
 fn figures_that_make_no_sense_are_named_before_anything_starts() {
     for (arguments, words) in [
@@ -108,6 +166,12 @@ fn figures_that_make_no_sense_are_named_before_anything_starts() {
         (&["fanout", "--connections", "0"], "--connections is 0"),
         (&["floor", "--window", "0"], "--window is 0"),
         (&["bench", "nothing"], "content, filters"),
+        (&["scale", "--layer", "matcher", "--from", "2", "--to", "2"], "--from and --to are both 2"),
+        (&["scale", "--layer", "gateway", "--from", "1", "--to", "2"], "must be connection-point"),
+        (&["scale", "--layer", "matcher", "--from", "1", "--to", "2", "--processes", "1-1"], "must be four numbers"),
+        (&["scale", "--layer", "matcher", "--from", "1", "--to", "2", "--rate", "3"], "at least --publishers (8)"),
+        (&["chaos", "--minutes", "0"], "--minutes is 0"),
+        (&["chaos", "--fault", "flood"], "kill, pause, partition"),
         (&["content", "--nothing"], "--nothing"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_loadtest")).args(arguments).output().expect("loadtest starts");

@@ -26,7 +26,8 @@ pub struct ZooKeeper {
 }
 
 struct Server {
-    port: u16,
+    /// For clients.
+    address: SocketAddr,
     directory: PathBuf,
     process: Option<Guarded>,
 }
@@ -48,12 +49,23 @@ impl ZooKeeper {
     /// # Panics
     /// If `servers` is neither 1 nor 3.
     pub fn start(servers: usize) -> Result<Self, ServiceError> {
+        Self::start_at(Ipv4Addr::LOCALHOST, servers)
+    }
+
+    /// The same at another address of this machine, for clients in networks of their own.
+    ///
+    /// # Errors
+    /// As of [`ZooKeeper::start`].
+    ///
+    /// # Panics
+    /// If `servers` is neither 1 nor 3.
+    pub fn start_at(host: Ipv4Addr, servers: usize) -> Result<Self, ServiceError> {
         assert!(servers == 1 || servers == 3, "servers is {servers}, must be 1 or 3");
         install_if_missing()?;
         // A port that was free may be taken a moment later by somebody else; other ports then.
         let mut last = None;
         for _ in 0..3 {
-            match Self::start_once(servers) {
+            match Self::start_once(host, servers) {
                 Ok(started) => return Ok(started),
                 Err(error) => last = Some(error),
             }
@@ -64,7 +76,7 @@ impl ZooKeeper {
     /// `HOST:PORT` of every server, separated by commas, as `--zookeeper` takes it.
     #[must_use]
     pub fn connect_string(&self) -> String {
-        let hosts = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect::<Vec<_>>();
+        let hosts = self.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>();
         hosts.join(",")
     }
 
@@ -107,7 +119,7 @@ impl ZooKeeper {
         self.servers.iter().position(|server| matches!(server.mode().as_deref(), Some("leader" | "standalone")))
     }
 
-    fn start_once(count: usize) -> Result<Self, ServiceError> {
+    fn start_once(host: Ipv4Addr, count: usize) -> Result<Self, ServiceError> {
         let directory = temporary_directory("zookeeper")?;
         let mut started = Self { directory: directory.clone(), servers: Vec::new() };
         let ports = free_ports(count * 3)?;
@@ -120,7 +132,7 @@ impl ZooKeeper {
             let id = index + 1;
             let directory = directory.join(format!("server-{id}"));
             let configuration = format!(
-                "tickTime={}\ninitLimit=50\nsyncLimit=25\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
+                "tickTime={}\ninitLimit=50\nsyncLimit=25\ndataDir={}\nclientPort={port}\nclientPortAddress={host}\n\
                  admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\nautopurge.purgeInterval=0\n{ensemble}",
                 TICK.as_millis(),
                 directory.join("data").display(),
@@ -130,7 +142,7 @@ impl ZooKeeper {
                 .and_then(|()| write("zoo.cfg", &configuration))
                 .and_then(|()| write("data/myid", &format!("{id}\n")))
                 .map_err(|error| ServiceError::from_io("configure ZooKeeper", &error))?;
-            let mut server = Server { port, directory, process: None };
+            let mut server = Server { address: SocketAddr::from((host, port)), directory, process: None };
             server.launch()?;
             started.servers.push(server);
         }
@@ -175,21 +187,20 @@ impl Server {
     }
 
     fn await_serving(&self) -> Result<(), ServiceError> {
-        let name = format!("ZooKeeper on port {}", self.port);
+        let name = format!("ZooKeeper at {}", self.address);
         let process = self.process.as_ref().ok_or_else(|| ServiceError::new(format!("{name} is not started")))?;
         await_serving(&name, process, &self.log(), START_WITHIN, || self.mode().is_some())
     }
 
     /// `standalone`, `leader` or `follower`, if it serves.
     fn mode(&self) -> Option<String> {
-        let answer = ask(self.port, "srvr").ok()?;
+        let answer = ask(self.address, "srvr").ok()?;
         answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
     }
 }
 
 /// One of ZooKeeper's four-letter words.
-fn ask(port: u16, word: &str) -> std::io::Result<String> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+fn ask(address: SocketAddr, word: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     stream.write_all(word.as_bytes())?;

@@ -1,0 +1,275 @@
+//! `loadtest chaos`: processes of a cluster are killed, paused and cut off under load, ZooKeeper servers and coordinators too, and every
+//! promise is judged from outside. What is done when follows from the seed; when exactly it takes effect does not.
+//!
+//! Only what is meant to survive is tried: nodes of layers whose machines can follow layouts (`coordinator::scaling::LAYERS`, asked, not
+//! repeated here), one at a time, with another one of the layer there. Each event ends with delivery whole again, and the next begins
+//! when the cluster has as many nodes as it should.
+
+mod detection;
+mod event;
+mod network;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use gomera_cluster::address::Layer;
+use gomera_coordinator::scaling;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::fleet::node::Role;
+use crate::fleet::{Fleet, Shape};
+use crate::judge::Phase;
+use crate::scale::{LoadFlags, layer};
+use crate::trial::{self, Trial};
+use crate::verdict::{Outcome, Verdict, latency};
+use network::Network;
+
+/// Connections and caches are warm after this.
+const WARM_UP: Duration = Duration::from_secs(3);
+/// How it looks when nothing happens.
+const CONTROL: Duration = Duration::from_secs(5);
+/// A cluster that is not complete by then is given up.
+const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
+/// Bounds on a kill: from it until delivery is whole, and from its being known.
+const WHOLE_MS_MAX: u64 = 1_000;
+const WHOLE_AFTER_DETECTION_MS_MAX: u64 = 300;
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    /// `kill -9` of a node
+    Kill,
+    /// A node is stopped for a while and goes on, as after a long pause of its machine
+    Pause,
+    /// A node is cut off from all others and from ZooKeeper for a while (network namespaces: needs root and `ip`)
+    Partition,
+    /// `kill -9` of a ZooKeeper server of three, which comes back
+    Zookeeper,
+    /// `kill -9` of a coordinator; another one stands by
+    Coordinator,
+}
+
+/// `loadtest chaos`
+#[derive(Args, Clone, Debug)]
+pub struct Chaos {
+    /// For how long
+    #[arg(long, default_value_t = 1.0)]
+    pub minutes: f64,
+    /// What happens in which order follows from it
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// At most so many events; without it, as many as the time allows
+    #[arg(long)]
+    pub events: Option<usize>,
+    /// Only these faults; may be given several times. Without it, all that this machine allows
+    #[arg(long, value_enum)]
+    pub fault: Vec<Fault>,
+    /// Victims of these layers only; may be given several times. Without it, all whose loss is survived by design
+    #[arg(long, value_parser = layer)]
+    pub layer: Vec<Layer>,
+    #[command(flatten)]
+    pub load: LoadFlags,
+    /// A configuration file for every process (`gomera config` prints one)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<std::path::PathBuf>,
+    /// Machine-readable: one object
+    #[arg(long)]
+    pub json: bool,
+    /// Keep what the processes log, and tell where
+    #[arg(long)]
+    pub keep_logs: bool,
+}
+
+/// A run under way.
+struct Run {
+    fleet: Fleet,
+    trial: Trial,
+    random: SmallRng,
+    network: Option<Network>,
+    /// How many nodes there should be.
+    shape: Shape,
+    victims: Vec<Layer>,
+    /// Counts nodes that were started in the place of others.
+    replaced: u32,
+}
+
+impl Chaos {
+    /// Checks what makes no sense before anything starts.
+    ///
+    /// # Errors
+    /// Says what would.
+    pub fn validate(&self) -> Result<()> {
+        anyhow::ensure!(
+            self.minutes > 0.0 && self.minutes <= 24.0 * 60.0,
+            "--minutes is {}, must be above 0 and at most 1440",
+            self.minutes
+        );
+        if self.fault.contains(&Fault::Partition)
+            && let Err(reason) = network::is_possible()
+        {
+            bail!("--fault partition: {reason}");
+        }
+        self.load.validate()
+    }
+
+    /// Layers with victims, and those that are left out.
+    fn victims(&self) -> (Vec<Layer>, Vec<Layer>) {
+        let (mut able, unable): (Vec<_>, Vec<_>) =
+            Layer::ALL.into_iter().partition(|&layer| scaling::may_change(layer));
+        if !self.layer.is_empty() {
+            able.retain(|layer| self.layer.contains(layer));
+        }
+        (able, unable)
+    }
+
+    fn faults(&self, has_victims: bool) -> Vec<Fault> {
+        let needs_victim = |fault: &Fault| matches!(fault, Fault::Kill | Fault::Pause | Fault::Partition);
+        let all = Fault::value_variants().iter().copied();
+        let wanted = all.filter(|fault| self.fault.is_empty() || self.fault.contains(fault));
+        let possible = wanted.filter(|fault| match fault {
+            Fault::Partition => match network::is_possible() {
+                Ok(()) => true,
+                Err(reason) => {
+                    eprintln!("loadtest: nobody is cut off: {reason}");
+                    false
+                }
+            },
+            Fault::Kill | Fault::Pause | Fault::Zookeeper | Fault::Coordinator => true,
+        });
+        possible.filter(|fault| has_victims || !needs_victim(fault)).collect()
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// If it could not be run; what the cluster does wrong is in the outcome.
+    pub async fn run(&self) -> Result<Outcome> {
+        let (victims, left_out) = self.victims();
+        let faults = self.faults(!victims.is_empty());
+        let mut outcome = Outcome::new(format!(
+            "chaos: seed {}, {:?} of {}, {} subscriptions, {} publications/s",
+            self.seed,
+            faults,
+            names(&victims),
+            self.load.subscriptions,
+            self.load.rate
+        ));
+        if !left_out.is_empty() {
+            outcome.run.push_str(&format!("; left out, since their loss is not survived yet: {}", names(&left_out)));
+        }
+        if faults.is_empty() {
+            let reason = format!("nothing can be tried: victims of {} are asked for", names(&self.layer));
+            outcome.add(Verdict::Refused, reason);
+            return Ok(outcome);
+        }
+        let mut run = self.start(&faults, victims).await?;
+        run.trial.run(Phase::Aside, WARM_UP).await?;
+        run.trial.run(Phase::Control, CONTROL).await?;
+        run.trial.shared.enter(Phase::During);
+        let ends = Instant::now() + Duration::from_secs_f64(self.minutes * 60.0);
+        let mut events = Vec::new();
+        while Instant::now() < ends && self.events.is_none_or(|most| events.len() < most) {
+            let quiet = run.random.random_range(500..2_000);
+            tokio::time::sleep(Duration::from_millis(quiet)).await;
+            let fault = faults[run.random.random_range(0..faults.len())];
+            let event = run.happen(fault).await?;
+            eprintln!("loadtest: {:.1} s: {}, whole after {:?} ms", event.at_s, event.what, event.whole_after_ms);
+            events.push(event);
+            run.trial.check().await?;
+        }
+        self.conclude(run, events, outcome).await
+    }
+
+    async fn start(&self, faults: &[Fault], victims: Vec<Layer>) -> Result<Run> {
+        let mut shape = Shape([1; 4]);
+        for &layer in &victims {
+            shape = shape.with(layer, 2);
+        }
+        let settings = self.config.as_ref().map(std::fs::read_to_string).transpose().context("read --config")?;
+        let mut network = faults.contains(&Fault::Partition).then(Network::new).transpose()?;
+        let servers = if faults.contains(&Fault::Zookeeper) { 3 } else { 1 };
+        let host = network.as_ref().map_or(std::net::Ipv4Addr::LOCALHOST, Network::host);
+        let mut fleet = Fleet::new_at(host, shape, servers, settings.as_deref())?;
+        if self.keep_logs {
+            eprintln!("loadtest: processes log in {}", fleet.keep_logs().display());
+        }
+        for layer in Layer::ALL {
+            for ordinal in 1..=shape.of(layer) {
+                let place = network.as_mut().map(Network::place).transpose()?;
+                fleet.start_in(Role::Of(layer), &format!("z-{layer}-{ordinal}"), place, None)?;
+            }
+        }
+        for ordinal in 1..=2 {
+            fleet.start(Role::Coordinator, &format!("coordinator-{ordinal}"))?;
+        }
+        fleet.serves().await?;
+        eprintln!("loadtest: a cluster of {shape} serves, ZooKeeper servers: {servers}");
+        let doors = fleet.doors();
+        let trial = Trial::start(self.load.load(), &doors, &doors).await?;
+        let random = SmallRng::seed_from_u64(self.seed);
+        Ok(Run { fleet, trial, random, network, shape, victims, replaced: 0 })
+    }
+
+    async fn conclude(
+        &self,
+        run: Run,
+        mut events: Vec<crate::verdict::Event>,
+        mut outcome: Outcome,
+    ) -> Result<Outcome> {
+        let Run { fleet, trial, .. } = run;
+        let clock = detection::clock(&trial.shared);
+        let (findings, shared) = trial.finish().await?;
+        outcome.judge(&findings, false);
+        outcome.said = shared.said();
+        outcome.latency_us_control = latency(&trial::latency(&shared, Phase::Control)?);
+        outcome.latency_us_during = latency(&trial::latency(&shared, Phase::During)?);
+        outcome.acknowledged_us_control = latency(&shared.operations(Phase::Control));
+        outcome.acknowledged_us_during = latency(&shared.operations(Phase::During));
+        outcome.silent_ms_max = shared.silence(Phase::During).map(|silence| silence.as_secs_f64() * 1e3);
+        outcome.silent_ms_control = shared.silence(Phase::Control).map(|silence| silence.as_secs_f64() * 1e3);
+        detection::fill(&mut events, &fleet, clock);
+        for event in &events {
+            outcome.duration_ms = outcome.duration_ms.max(event.whole_after_ms.unwrap_or(0));
+            self.bound(event, &mut outcome);
+        }
+        if events.is_empty() {
+            outcome.add(Verdict::Void, "nothing happened: --minutes is too short".to_owned());
+        } else if !events.iter().any(|event| event.counts) {
+            outcome.add(Verdict::Void, "no event counts: too few publications were under way".to_owned());
+        }
+        outcome.events = events;
+        drop(fleet);
+        Ok(outcome)
+    }
+
+    fn bound(&self, event: &crate::verdict::Event, outcome: &mut Outcome) {
+        let Some(whole) = event.whole_after_ms else {
+            outcome.add(Verdict::Broken, format!("{}: delivery is not whole again", event.what));
+            return;
+        };
+        if !event.what.starts_with("kill -9 of a node") || !event.counts {
+            return;
+        }
+        if whole >= WHOLE_MS_MAX {
+            outcome.add(Verdict::Late, format!("{}: whole after {whole} ms, must be below {WHOLE_MS_MAX}", event.what));
+        }
+        if let Some(detected) = event.detected_after_ms
+            && whole.saturating_sub(detected) >= WHOLE_AFTER_DETECTION_MS_MAX
+        {
+            let after = whole - detected;
+            outcome.add(
+                Verdict::Late,
+                format!(
+                    "{}: whole {after} ms after it was known, must be below {WHOLE_AFTER_DETECTION_MS_MAX}",
+                    event.what
+                ),
+            );
+        }
+    }
+}
+
+fn names(layers: &[Layer]) -> String {
+    layers.iter().map(|layer| layer.name()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,54 @@
+//! Connections of clients that speak plain gRPC, as a program in any language would: they know `MoveTo` and `resume`, and nothing else
+//! of how the cluster works.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use gomera_proto::raw::pub_sub_client::PubSubClient;
+use tonic::transport::{Channel, Endpoint};
+
+use super::shared::Shared;
+
+/// Before the next connection point is tried.
+pub(super) const RETRY: Duration = Duration::from_millis(20);
+/// A connection point that has not accepted a stream by then is not the right one.
+pub(super) const ACCEPTS_WITHIN: Duration = Duration::from_secs(2);
+/// A silent connection is asked whether it lives, and given up when it does not answer for as long.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+const WINDOW_BYTES: u32 = 8 << 20;
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// A connection to the connection point at `door`.
+pub(super) async fn connect(door: &str) -> Result<PubSubClient<Channel>> {
+    let channel = Endpoint::from_shared(format!("http://{door}"))?
+        .tcp_nodelay(true)
+        .connect_timeout(ACCEPTS_WITHIN)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .connect()
+        .await
+        .with_context(|| format!("connect to {door}"))?;
+    Ok(PubSubClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+}
+
+/// Where to go when the connection to one connection point broke: the others in turn.
+pub(super) struct Elsewhere {
+    next: usize,
+}
+
+impl Elsewhere {
+    /// Beginning at a place of its own.
+    pub(super) fn new(ordinal: u64) -> Self {
+        Self { next: usize::try_from(ordinal).unwrap_or(0) }
+    }
+
+    /// The next one.
+    pub(super) fn next(&mut self, shared: &Shared) -> String {
+        let doors = shared.doors();
+        self.next += 1;
+        doors[self.next % doors.len()].clone()
+    }
+}

@@ -1,0 +1,235 @@
+//! A judged session over plain gRPC. It keeps the number of each lane itself, resumes with them, follows `MoveTo`, and changes a
+//! subscription of its own now and then.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use gomera_proto::raw::session_reply::Body as Reply;
+use gomera_proto::raw::{Notification, SessionReply};
+use gomera_proto::v1::filter_source::Filter;
+use gomera_proto::v1::session_request::Body;
+use gomera_proto::v1::{Acknowledge, AttachSession, FilterSource, SessionRequest, Subscribe, Unsubscribe, Vector};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::plain::{self, Elsewhere};
+use super::shared::Shared;
+
+/// How often what was received is acknowledged.
+const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(20);
+/// How often its own subscription changes.
+const CHANGE_EVERY: Duration = Duration::from_millis(20);
+/// Subscriptions under way at once while they are declared.
+const DECLARING_MAX: u64 = 256;
+
+struct Session {
+    shared: Arc<Shared>,
+    ordinal: u64,
+    name: String,
+    elsewhere: Elsewhere,
+    /// Counts tries to attach.
+    attempt: u64,
+    /// `W`: per lane the number of the last notification received.
+    received: Vector,
+    has_more: bool,
+    /// Counts changes of its own subscription.
+    changes: u64,
+    /// The change that is not answered, and when it was asked for.
+    asked: Option<(SessionRequest, Instant)>,
+}
+
+struct Stream {
+    requests: mpsc::Sender<SessionRequest>,
+    replies: Streaming<SessionReply>,
+}
+
+/// Attaches it at the first of `doors` and declares its subscriptions.
+pub(super) async fn attach(
+    shared: Arc<Shared>,
+    ordinal: u64,
+    name: &str,
+    doors: Vec<String>,
+    stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<Result<()>>> {
+    let mut session = Session {
+        elsewhere: Elsewhere::new(ordinal),
+        name: name.to_owned(),
+        attempt: 0,
+        received: Vector::default(),
+        has_more: false,
+        changes: 0,
+        asked: None,
+        shared,
+        ordinal,
+    };
+    let mut stream = session.attach(doors.first().context("no connection point")?).await?;
+    session.declare(&mut stream).await?;
+    Ok(tokio::spawn(session.run(stream, stopped)))
+}
+
+impl Session {
+    async fn attach(&mut self, door: &str) -> Result<Stream> {
+        let mut client = plain::connect(door).await?;
+        let (requests, stream) = mpsc::channel(1_024);
+        self.attempt += 1;
+        let attach = AttachSession {
+            session: self.name.clone(),
+            resume: (self.attempt > 1).then(|| self.received.clone()),
+            process: 0x10ad_0001 + self.ordinal,
+            attempt: self.attempt,
+            ..AttachSession::default()
+        };
+        requests.send(SessionRequest { request: 0, body: Some(Body::Attach(attach)) }).await?;
+        let accepted = async {
+            let mut replies = client.session(ReceiverStream::new(stream)).await?.into_inner();
+            let first = replies.message().await?;
+            anyhow::Ok((replies, first))
+        };
+        let (replies, first) = tokio::time::timeout(plain::ACCEPTS_WITHIN, accepted).await??;
+        match first.and_then(|reply| reply.body) {
+            Some(Reply::Attached(attached)) => {
+                if self.attempt > 1 && !attached.resumed {
+                    self.shared.disconnected(&format!("session {} was made anew", self.ordinal));
+                }
+                self.raise(attached.merged.unwrap_or_default());
+            }
+            other => bail!("expected `attached`, got {other:?}"),
+        }
+        if let Some((request, _)) = &self.asked {
+            requests.try_send(request.clone())?;
+        }
+        Ok(Stream { requests, replies })
+    }
+
+    async fn declare(&mut self, stream: &mut Stream) -> Result<()> {
+        let (shared, mut awaited) = (self.shared.clone(), 0);
+        for index in (self.ordinal..shared.load.subscriptions).step_by(usize::try_from(shared.load.sessions)?) {
+            let body = Body::Subscribe(subscribe(&format!("f{index}"), shared.content.filter(index)));
+            stream.requests.send(SessionRequest { request: 1 + index, body: Some(body) }).await?;
+            awaited += 1;
+            while awaited >= DECLARING_MAX {
+                applied(stream.replies.message().await?)?;
+                awaited -= 1;
+            }
+        }
+        for _ in 0..awaited {
+            applied(stream.replies.message().await?)?;
+        }
+        Ok(())
+    }
+
+    async fn run(mut self, mut stream: Stream, mut stopped: watch::Receiver<bool>) -> Result<()> {
+        let mut acknowledge = tokio::time::interval(ACKNOWLEDGE_EVERY);
+        let mut change = tokio::time::interval(CHANGE_EVERY);
+        loop {
+            let reply = tokio::select! {
+                reply = stream.replies.message() => reply,
+                _ = acknowledge.tick(), if self.has_more => {
+                    let body = Body::Acknowledge(Acknowledge { through: Some(self.received.clone()) });
+                    // A full queue means that the stream stands still: the next one says more.
+                    let sent = stream.requests.try_send(SessionRequest { request: 0, body: Some(body) });
+                    self.has_more = sent.is_err();
+                    continue;
+                }
+                _ = change.tick(), if self.asked.is_none() => {
+                    self.change(&stream);
+                    continue;
+                }
+                _ = stopped.changed() => return Ok(()),
+            };
+            match reply.map(|reply| reply.map(|reply| (reply.request, reply.body))) {
+                Ok(Some((_, Some(Reply::Notifications(frame))))) => {
+                    for notification in frame.notifications {
+                        self.take(notification);
+                    }
+                }
+                Ok(Some((request, Some(Reply::Applied(_))))) => {
+                    if let Some((_, at)) = self.asked.take_if(|(asked, _)| asked.request == request) {
+                        self.shared.acknowledged(at);
+                    }
+                }
+                Ok(Some((_, Some(Reply::Failed(failed))))) => bail!("a change was refused: {}", failed.message),
+                Ok(Some((_, Some(Reply::MoveTo(to))))) => {
+                    let door = to.endpoints.get(usize::try_from(self.ordinal)? % to.endpoints.len().max(1));
+                    let door = door.context("`move_to` names nobody")?.clone();
+                    // The old stream is open until the new one is accepted; what it still brings comes again on the new one.
+                    match self.attach(&door).await {
+                        Ok(other) => stream = other,
+                        Err(error) => self.shared.say(&format!("session {} cannot move: {error:#}", self.ordinal)),
+                    }
+                }
+                Ok(Some((_, Some(Reply::Goodbye(goodbye))))) => {
+                    self.shared.say(&format!("goodbye: {}", goodbye.reason))
+                }
+                Ok(Some((_, Some(Reply::Attached(_) | Reply::Subscriptions(_)) | None))) => {
+                    bail!("an answer to nothing that was asked")
+                }
+                Ok(None) => stream = self.come_back("the stream was closed", &mut stopped).await?,
+                Err(status) => stream = self.come_back(status.message(), &mut stopped).await?,
+            }
+        }
+    }
+
+    async fn come_back(&mut self, why: &str, stopped: &mut watch::Receiver<bool>) -> Result<Stream> {
+        self.shared.disconnected(&format!("session {} (plain): {why}", self.ordinal));
+        loop {
+            let door = self.elsewhere.next(&self.shared);
+            match self.attach(&door).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if *stopped.borrow() => return Err(error),
+                Err(_) => tokio::time::sleep(plain::RETRY).await,
+            }
+        }
+    }
+
+    fn take(&mut self, notification: Notification) {
+        if let Some(gap) = &notification.gap {
+            self.shared.say(&format!("session {}: a gap of {}", self.ordinal, gap.dropped));
+        } else {
+            if notification.satisfied != 1 {
+                self.shared.unexpected(&format!("{} filters satisfied, must be 1", notification.satisfied));
+            }
+            self.shared.arrived(self.ordinal, &notification.publication);
+        }
+        self.raise(notification.merged.unwrap_or_default());
+        self.raise(Vector { numbers: [(notification.lane, notification.number)].into() });
+        self.has_more = true;
+    }
+
+    fn raise(&mut self, to: Vector) {
+        for (lane, number) in to.numbers {
+            let own = self.received.numbers.entry(lane).or_default();
+            *own = number.max(*own);
+        }
+    }
+
+    /// Makes, replaces or removes its own subscription, which nothing satisfies.
+    fn change(&mut self, stream: &Stream) {
+        self.changes += 1;
+        let id = "own";
+        let body = if self.changes.is_multiple_of(4) {
+            Body::Unsubscribe(Unsubscribe { id: id.to_owned() })
+        } else {
+            Body::Subscribe(subscribe(id, format!("own = {}", self.changes)))
+        };
+        // Above those of the subscriptions.
+        let request = SessionRequest { request: (1 << 40) + self.changes, body: Some(body) };
+        if stream.requests.try_send(request.clone()).is_ok() {
+            self.asked = Some((request, Instant::now()));
+        }
+    }
+}
+
+fn subscribe(id: &str, filter: String) -> Subscribe {
+    Subscribe { id: id.to_owned(), filter: Some(FilterSource { filter: Some(Filter::Text(filter)) }), options: None }
+}
+
+fn applied(reply: Option<SessionReply>) -> Result<()> {
+    match reply.and_then(|reply| reply.body) {
+        Some(Reply::Applied(_)) => Ok(()),
+        other => bail!("expected `applied`, got {other:?}"),
+    }
+}
