@@ -14,7 +14,7 @@ pub(super) const RETRY: Duration = Duration::from_millis(20);
 /// A connection point that has not accepted a stream by then is not the right one.
 pub(super) const ACCEPTS_WITHIN: Duration = Duration::from_secs(2);
 /// A silent connection is asked whether it lives, and given up when it does not answer for as long.
-const KEEP_ALIVE: Duration = Duration::from_secs(1);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const WINDOW_BYTES: u32 = 8 << 20;
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
