@@ -8,6 +8,7 @@
 pub mod agenda;
 pub mod describe;
 pub mod doors;
+pub mod exhaustive;
 pub mod history;
 pub mod judge;
 pub mod names;

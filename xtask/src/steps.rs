@@ -41,8 +41,9 @@ impl Steps {
             &["build", "--release", "--package", "gomera", "--package", "gomera-sim", "--package", "gomera-loadtest"],
             &[],
         )?;
-        let seeds = if long { "20000" } else { "2000" };
+        let (seeds, states) = if long { ("20000", "100000") } else { ("2000", "500") };
         self.release("swarm", "sim", &["--seeds", seeds])?;
+        self.release("every order", "sim", &["--exhaustive", states])?;
         // Compiled with the other tests already; what they start is in release.
         self.cargo(
             "end to end",

@@ -1,6 +1,8 @@
 //! Runs of elements of any length, packed into pages. A run is known by its offset, which never moves; freed runs are used
 //! again for runs of the same length. Pages are never moved either, so that growing costs the same at every size.
 
+use std::fmt;
+
 /// Elements of a page.
 const PAGE: usize = 1 << 15;
 
@@ -21,11 +23,17 @@ pub struct Arena<T> {
     free_bytes: usize,
 }
 
-#[derive(Debug)]
 struct Page<T> {
     elements: Box<[T]>,
     /// Where the page begins, for alignment.
     first: usize,
+}
+
+/// Not the elements: nobody wants to read a hundred thousand bytes.
+impl<T> fmt::Debug for Page<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Page({} elements)", self.elements.len())
+    }
 }
 
 impl<T: Copy + Default> Arena<T> {

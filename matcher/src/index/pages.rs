@@ -1,15 +1,25 @@
 //! A table of places numbered from 0, in pages that never move: growing costs the same at every size. Places are used again
 //! after they are given back.
 
+use std::fmt;
+
 /// Elements of a page.
 const PAGE: usize = 512;
 
 /// Places by number.
-#[derive(Debug)]
 pub struct Pages<T> {
     pages: Vec<Box<[T]>>,
     length: usize,
     free: Vec<u32>,
+}
+
+/// Only places that were ever given out.
+impl<T: fmt::Debug> fmt::Debug for Pages<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = self.pages.iter().flatten().take(self.length);
+        f.debug_list().entries(used).finish()?;
+        write!(f, " free: {:?}", self.free)
+    }
 }
 
 impl<T: Default> Pages<T> {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use gomera_sim::exhaustive::{self, Bounds};
 use gomera_sim::swarm::{self, Report};
 use gomera_sim::tally::Transition;
 use gomera_sim::transcript::{Keep, Transcript};
@@ -31,6 +32,12 @@ struct Arguments {
     /// Stop after so many failures.
     #[arg(long, default_value_t = 1)]
     failures: usize,
+    /// No seeds: every order of a few messages, up to so many states of each kind of run.
+    #[arg(long, value_name = "STATES")]
+    exhaustive: Option<usize>,
+    /// With --exhaustive: messages of clients on the lane with the operations and on the other one.
+    #[arg(long, num_args = 2, default_values_t = [1, 1], value_names = ["FIRST", "SECOND"])]
+    messages: Vec<usize>,
     /// Do not fail for transitions that never ran (few seeds cannot reach all of them).
     #[arg(long)]
     partial: bool,
@@ -39,10 +46,30 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     swarm::name_seeds_that_panic();
-    match arguments.seed {
-        Some(seed) => one(seed, arguments.trace),
-        None => many(&arguments),
+    match (arguments.exhaustive, arguments.seed) {
+        (Some(states_max), _) => every_order(states_max, [arguments.messages[0], arguments.messages[1]]),
+        (None, Some(seed)) => one(seed, arguments.trace),
+        (None, None) => many(&arguments),
     }
+}
+
+fn every_order(states_max: usize, messages: [usize; 2]) -> ExitCode {
+    let mut states = 0;
+    for (late, loss) in exhaustive::KINDS {
+        let begun = Instant::now();
+        match exhaustive::explore(Bounds { messages, late, loss, states_max }) {
+            Ok(explored) => {
+                states += explored.states;
+                println!("{late:?} late, loss {loss:?}: {explored}, {:.1} s", begun.elapsed().as_secs_f64());
+            }
+            Err(found) => {
+                println!("{late:?} late, loss {loss:?}: {found}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{states} states in all");
+    ExitCode::SUCCESS
 }
 
 fn one(seed: u64, trace: bool) -> ExitCode {
