@@ -12,8 +12,11 @@ mod model;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::rc::Rc;
 
 use model::{Model, Step};
+
+use crate::random::Random;
 
 /// What a machine may suffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,82 +110,84 @@ impl fmt::Display for Counterexample {
     }
 }
 
-/// A turn of a way that is being gone.
-struct Turn {
-    /// What was possible, in reverse, without what was tried before.
-    left: Vec<Step>,
-    /// What was taken.
-    taken: Step,
+/// A way from the beginning: its last step, and the way before it.
+type Way = Option<Rc<Link>>;
+
+struct Link {
+    before: Way,
+    step: Step,
 }
 
-/// Goes every way.
+/// A step that was possible and has not been taken, and the way to it.
+struct Open {
+    way: Way,
+    step: Step,
+}
+
+/// Goes every way, those that are long first and in no order that anybody chose, so that a search that is cut short has been
+/// everywhere a little.
 ///
 /// # Errors
 /// The first way to a broken promise.
 pub fn explore(bounds: Bounds) -> Result<Explored, Box<Counterexample>> {
-    let mut known = HashSet::new();
+    let mut random = Random::new(1);
     let mut explored = Explored::default();
-    let mut way: Vec<Turn> = Vec::new();
-    let mut model = Model::new(bounds);
+    let mut known = HashSet::new();
+    let mut open = Vec::new();
+    let (mut model, mut way) = (Model::new(bounds), None);
     known.insert(fingerprint::of(&model));
     loop {
         // Onwards, until an end or somewhere known.
         let mut possible = model.possible();
-        possible.reverse();
-        if possible.is_empty() {
+        let mut next = (!possible.is_empty()).then(|| possible.swap_remove(random.index(possible.len())));
+        open.extend(possible.into_iter().map(|step| Open { way: way.clone(), step }));
+        if next.is_none() {
             explored.ends += 1;
-            explored.longest = explored.longest.max(way.len());
+            explored.longest = explored.longest.max(steps(&way).len());
             model.judge().map_err(|what| counterexample(bounds, &way, what))?;
         }
-        if known.len() >= bounds.states_max {
-            explored.is_cut_short |= !possible.is_empty();
-            possible.clear();
-        }
-        let mut is_new = false;
-        if let Some(taken) = possible.pop() {
-            way.push(Turn { left: possible, taken });
-            is_new =
-                step(&mut model, &way, &mut known, &mut explored).map_err(|what| counterexample(bounds, &way, what))?;
-        }
-        // Back, to the last turn where another way is left.
-        while !is_new {
-            while way.last().is_some_and(|turn| turn.left.is_empty()) {
-                way.pop();
+        loop {
+            if next.is_none() {
+                explored.is_cut_short = !open.is_empty() && known.len() >= bounds.states_max;
+                if open.is_empty() || explored.is_cut_short {
+                    explored.states = known.len();
+                    return Ok(explored);
+                }
+                let from = open.swap_remove(random.index(open.len()));
+                (model, way, next) = (retrace(bounds, &from.way), from.way, Some(from.step));
             }
-            let Some(last) = way.last_mut() else {
-                explored.states = known.len();
-                return Ok(explored);
-            };
-            last.taken = last.left.pop().expect("it was looked at");
-            model = retrace(bounds, &way[..way.len() - 1]);
-            is_new =
-                step(&mut model, &way, &mut known, &mut explored).map_err(|what| counterexample(bounds, &way, what))?;
+            let step = next.take().expect("one was chosen");
+            way = Some(Rc::new(Link { before: way, step }));
+            explored.steps += 1;
+            model.take(step).map_err(|what| counterexample(bounds, &way, what))?;
+            if known.insert(fingerprint::of(&model)) {
+                break;
+            }
         }
     }
 }
 
-/// Takes the last step of a way; whether it leads to where nobody has been.
-fn step(model: &mut Model, way: &[Turn], known: &mut HashSet<u128>, explored: &mut Explored) -> Result<bool, String> {
-    let turn = way.last().expect("a step was taken");
-    explored.steps += 1;
-    model.take(turn.taken)?;
-    Ok(known.insert(fingerprint::of(model)))
+fn steps(way: &Way) -> Vec<Step> {
+    let links = std::iter::successors(way.as_deref(), |link| link.before.as_deref());
+    let mut steps: Vec<_> = links.map(|link| link.step).collect();
+    steps.reverse();
+    steps
 }
 
-fn retrace(bounds: Bounds, way: &[Turn]) -> Model {
+fn retrace(bounds: Bounds, way: &Way) -> Model {
     let mut model = Model::new(bounds);
-    for turn in way {
-        model.take(turn.taken).expect("it was all right before");
+    for step in steps(way) {
+        model.take(step).expect("it was all right before");
     }
     model
 }
 
-fn counterexample(bounds: Bounds, way: &[Turn], what: String) -> Box<Counterexample> {
+fn counterexample(bounds: Bounds, way: &Way, what: String) -> Box<Counterexample> {
     let mut model = Model::new(bounds);
     let mut told = Vec::new();
-    for turn in way {
-        told.push(model.describe(&turn.taken));
-        if model.take(turn.taken).is_err() {
+    for step in steps(way) {
+        told.push(model.describe(&step));
+        if model.take(step).is_err() {
             break;
         }
     }

@@ -41,7 +41,7 @@ impl Steps {
             &["build", "--release", "--package", "gomera", "--package", "gomera-sim", "--package", "gomera-loadtest"],
             &[],
         )?;
-        let (seeds, states) = if long { ("20000", "100000") } else { ("2000", "500") };
+        let (seeds, states) = if long { ("20000", "100000") } else { ("2000", "2000") };
         self.release("swarm", "sim", &["--seeds", seeds])?;
         self.release("every order", "sim", &["--exhaustive", states])?;
         // Compiled with the other tests already; what they start is in release.
