@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::chaos::Chaos;
 use crate::driver::{self, Run, Target};
+use crate::figure7::Figure7;
 use crate::report::Report;
 use crate::scale::Scale;
 use crate::spawn;
@@ -47,6 +48,10 @@ pub enum Verb {
     ///
     /// Exit code as of `scale`. Example: loadtest chaos --minutes 5 --seed 7
     Chaos(Chaos),
+    /// Throughput over the number of subscriptions, a line for each configuration of processes.
+    ///
+    /// Example: loadtest figure7 --processes 1-1-1-1,1-1-2-1 --plot figure7.svg
+    Figure7(Figure7),
     /// Named benchmarks
     Bench {
         /// Which.
@@ -116,6 +121,7 @@ impl Verb {
             Self::Floor(floor) => validate(&floor.shape, &floor.effort),
             Self::Scale(scale) => scale.validate(),
             Self::Chaos(chaos) => chaos.validate(),
+            Self::Figure7(figure) => figure.validate(),
             Self::FloorFront { content, .. } => content.content().map(drop),
             Self::Bench { .. } | Self::Peers { .. } | Self::FloorRelay { .. } => Ok(()),
         }

@@ -1,10 +1,11 @@
-//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `scale`, `chaos`, `bench`, `peers`.
+//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `scale`, `chaos`, `figure7`, `bench`, `peers`.
 
 mod arguments;
 mod bench;
 mod chaos;
 mod chart;
 mod driver;
+mod figure7;
 mod fleet;
 mod floor;
 mod judge;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
 fn act(verb: Verb) -> Result<u8> {
     let valid = match verb {
         Verb::Chaos(chaos) => return told(&arguments::runtime(1)?.block_on(chaos.run())?, chaos.json),
+        Verb::Figure7(figure) => figure.run(),
         Verb::Scale(scale) => return told(&arguments::runtime(1)?.block_on(scale.run())?, scale.json),
         Verb::Content(content) => one(&content.run_on_cluster()?, content.json),
         Verb::Fanout(fanout) => one(&fanout.run_on_cluster()?, fanout.json()),
