@@ -25,6 +25,9 @@ pub struct Config {
     /// How long a node that the layout names may be unregistered before it counts as gone, at least 100 ms. A node whose
     /// session with the coordination service was lost needs some of it to register again.
     pub grace: Duration,
+    /// How long a node that something speaks against may say nothing when it is asked directly, at least 100 ms; then it counts as gone.
+    /// One whose port is closed does at once.
+    pub silence: Duration,
     /// How long an operation waits for nodes that it counts on and that are not there, at least 1 s; then it has failed.
     pub node_wait: Duration,
     /// Where nodes come from: `pool`, `process`, `command` or `everybody`; the same for every coordinator of a cluster.
@@ -45,6 +48,7 @@ impl Default for Config {
         Self {
             lanes_per_shard: 1,
             grace: Duration::from_secs(5),
+            silence: Duration::from_millis(800),
             node_wait: Duration::from_secs(60),
             provisioner: Provisioner::default(),
             nodes_max: 8,
@@ -62,8 +66,10 @@ impl Config {
     /// Names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         within("lanes_per_shard", self.lanes_per_shard, 1, LANES_PER_SHARD_MAX)?;
-        if self.grace < Duration::from_millis(100) {
-            return Err(ConfigError::new("grace", format!("{:?}", self.grace), "at least 100ms"));
+        for (field, time) in [("grace", self.grace), ("silence", self.silence)] {
+            if time < Duration::from_millis(100) {
+                return Err(ConfigError::new(field, format!("{time:?}"), "at least 100ms"));
+            }
         }
         if self.node_wait < Duration::from_secs(1) {
             return Err(ConfigError::new("node_wait", format!("{:?}", self.node_wait), "at least 1s"));

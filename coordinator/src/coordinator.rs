@@ -14,7 +14,8 @@ use gomera_cluster::time::Instant;
 
 use crate::config::Config;
 use crate::operations::{Entry, OperationId};
-use crate::plan::{Absences, Observation, Planner, Stall};
+use crate::plan::{Observation, Planner, Stall};
+use crate::presence::Absences;
 use crate::status::{Phase, Status};
 use crate::supply::{self, Need};
 
@@ -194,6 +195,7 @@ impl Machine for Coordinator {
             Event::Elected { term, mut observation } => {
                 self.statistics.elections += 1;
                 observation.supply = self.config.supply();
+                observation.forget_refused();
                 // A new leader knows nothing of who was absent before: everybody's grace starts with it.
                 self.standing = Standing::Leading(Box::new(Leading {
                     term,
@@ -208,6 +210,7 @@ impl Machine for Coordinator {
             Event::Observed(mut observation) => {
                 if let Standing::Leading(leading) = &mut self.standing {
                     observation.supply = self.config.supply();
+                    observation.forget_refused();
                     leading.observation = observation;
                     self.plan(now);
                 }

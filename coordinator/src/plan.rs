@@ -14,7 +14,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use gomera_cluster::address::{Address, Incarnation, Layer};
 use gomera_cluster::layout::{Epoch, Layout, Member, Settings};
@@ -26,6 +25,7 @@ use crate::config::Config;
 use crate::coordinator::Action;
 use crate::desired::Desired;
 use crate::operations::{OperationId, Running, Standing, State, Step, Stepping};
+use crate::presence::{Absences, Presence, Probe};
 use crate::registration::{NodeState, Registration};
 use crate::scaling::{self, Goal, Knowledge, Next, Proposal};
 use crate::status::{LayerCount, Phase};
@@ -53,6 +53,8 @@ pub struct Observation {
     pub acknowledged: BTreeMap<Incarnation, Epoch>,
     /// What the machines of each node said with that of how far they have come.
     pub reports: BTreeMap<Address, Report>,
+    /// What came of asking nodes directly that did not answer.
+    pub probes: BTreeMap<Incarnation, Probe>,
     /// The journal.
     pub operations: BTreeMap<OperationId, Standing>,
     /// Where nodes come from.
@@ -69,9 +71,33 @@ impl Observation {
     }
 
     /// Everybody whom a layout that matters names.
-    fn named(&self) -> BTreeSet<Incarnation> {
+    pub(crate) fn named(&self) -> BTreeSet<Incarnation> {
         let layouts = self.layout.iter().chain(self.outstanding());
         layouts.flat_map(|layout| layout.members.keys().copied()).collect()
+    }
+
+    /// Whom something speaks against, with where links reach them: a layout names them and they are not registered, or have not
+    /// acknowledged what is proposed; peers cannot reach them (`unreachable`); or they did not answer and are registered still.
+    #[must_use]
+    pub fn suspects(&self, unreachable: &BTreeSet<Incarnation>) -> BTreeMap<Incarnation, Arc<str>> {
+        let mut suspects = BTreeMap::new();
+        for layout in self.layout.iter().chain(self.outstanding()) {
+            for (&node, member) in &layout.members {
+                let is_there = self.members.contains_key(&node) && !unreachable.contains(&node);
+                let has_it = self.acknowledged.get(&node).is_some_and(|&epoch| epoch >= layout.epoch);
+                if !is_there || !has_it {
+                    suspects.insert(node, member.link_address.clone());
+                }
+            }
+        }
+        let unanswered = self.members.iter().filter(|(node, _)| self.probes.contains_key(node));
+        suspects.extend(unanswered.map(|(&node, member)| (node, member.link_address.clone())));
+        suspects
+    }
+
+    /// Who does not answer because there is nobody is not registered, whatever the coordination service still says.
+    pub(crate) fn forget_refused(&mut self) {
+        self.members.retain(|node, _| self.probes.get(node) != Some(&Probe::Refused));
     }
 
     /// The operation that is under way.
@@ -90,28 +116,6 @@ impl Observation {
 
     fn layouts(&self) -> impl Iterator<Item = &Arc<Layout>> {
         self.layout.iter().chain(&self.proposed)
-    }
-}
-
-/// Since when nodes that a layout names have been unregistered. Holds no others.
-#[derive(Debug, Default)]
-pub(crate) struct Absences(BTreeMap<Incarnation, Instant>);
-
-impl Absences {
-    /// Takes note of who is absent now.
-    pub(crate) fn note(&mut self, observation: &Observation, now: Instant) {
-        let absent = observation.named().into_iter().filter(|node| !observation.members.contains_key(node));
-        self.0 = absent.map(|node| (node, self.0.get(&node).copied().unwrap_or(now))).collect();
-    }
-
-    /// Everybody's grace starts anew: our own view was interrupted.
-    pub(crate) fn start_anew(&mut self, now: Instant) {
-        self.0.values_mut().for_each(|since| *since = now);
-    }
-
-    /// The next moment at which somebody's grace ends.
-    fn next_end(&self, grace: Duration, now: Instant) -> Option<Instant> {
-        self.0.values().map(|&since| since + grace).filter(|&end| end > now).min()
     }
 }
 
@@ -135,17 +139,6 @@ impl Stall {
     fn since(&self) -> Option<Instant> {
         self.0.as_ref().map(|&(_, _, since)| since)
     }
-}
-
-/// Whether nodes are there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Presence {
-    /// At least one is registered.
-    Present,
-    /// None is, and the grace of at least one has not ended.
-    Absent,
-    /// None is, and the grace of each has ended.
-    Gone,
 }
 
 /// What to do next.
@@ -175,7 +168,7 @@ pub(crate) struct Planner<'a> {
 impl Planner<'_> {
     pub(crate) fn plan(&self) -> Plan {
         let (phase, write) = self.decide();
-        let grace = self.absences.next_end(self.config.grace, self.now);
+        let grace = self.absences.next_end(self.config, self.now);
         let patience = self.stall.since().map(|since| since + self.config.node_wait).filter(|&end| end > self.now);
         Plan { phase, write, again: grace.into_iter().chain(patience).min() }
     }
@@ -241,6 +234,7 @@ impl Planner<'_> {
         let members = self.observation.members.values();
         let mut ready: Vec<_> =
             members.filter(|member| member.layer == layer && member.state == NodeState::Up).collect();
+        ready.retain(|member| !self.observation.probes.contains_key(&member.incarnation));
         ready.sort_by(|a, b| supply::by_name(&a.name, &b.name).then(a.incarnation.cmp(&b.incarnation)));
         ready
     }
@@ -343,14 +337,6 @@ impl Planner<'_> {
     }
 
     fn presence<'n>(&self, nodes: impl IntoIterator<Item = &'n Incarnation>) -> Presence {
-        let mut presence = Presence::Gone;
-        for node in nodes {
-            match self.absences.0.get(node) {
-                None => return Presence::Present,
-                Some(&since) if since + self.config.grace > self.now => presence = Presence::Absent,
-                Some(_) => {}
-            }
-        }
-        presence
+        self.absences.presence(nodes, self.observation, self.config, self.now)
     }
 }

@@ -27,6 +27,7 @@ mod load;
 mod members;
 mod membership;
 mod paths;
+mod probing;
 mod provisioning;
 mod store;
 mod wishes;

@@ -17,13 +17,14 @@
 mod incoming;
 mod outgoing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use gomera_cluster::address::{Incarnation, Layer};
 use gomera_cluster::layout::Layout;
 use gomera_cluster::message::Frame;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::mailbox;
@@ -55,6 +56,7 @@ struct Inner {
     identity: Identity,
     runtime: Handle,
     known: Mutex<Known>,
+    unreachable: watch::Sender<BTreeSet<Incarnation>>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +75,21 @@ struct Outgoing {
     task: AbortHandle,
 }
 
+/// Whether a connection to a peer stands, told to whoever wants to know.
+#[derive(Clone, Debug)]
+struct Reached {
+    peer: Incarnation,
+    unreachable: watch::Sender<BTreeSet<Incarnation>>,
+}
+
+impl Reached {
+    fn tell(&self, is_reached: bool) {
+        self.unreachable.send_if_modified(|unreachable| {
+            if is_reached { unreachable.remove(&self.peer) } else { unreachable.insert(self.peer) }
+        });
+    }
+}
+
 /// What a link has not got rid of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
@@ -89,8 +106,15 @@ impl Links {
     /// Without peers. Must be called within the runtime that is to do the sending.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        let inner = Inner { identity, runtime: Handle::current(), known: Mutex::default() };
+        let unreachable = watch::Sender::new(BTreeSet::new());
+        let inner = Inner { identity, runtime: Handle::current(), known: Mutex::default(), unreachable };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Peers of the layout to which there is something to send and no connection stands.
+    #[must_use]
+    pub fn unreachable(&self) -> watch::Receiver<BTreeSet<Incarnation>> {
+        self.inner.unreachable.subscribe()
     }
 
     /// Who this node is to its peers.
@@ -109,7 +133,8 @@ impl Links {
         let address = known.named.get(&peer).or_else(|| known.introduced.get(&peer))?.clone();
         let (frames, receiver) = mailbox::mailbox(0);
         let line = Arc::new(Mutex::new(Line::new(receiver)));
-        let sending = outgoing::run(self.inner.identity.clone(), peer, address, line.clone());
+        let reached = Reached { peer, unreachable: self.inner.unreachable.clone() };
+        let sending = outgoing::run(self.inner.identity.clone(), reached, address, line.clone());
         let task = self.inner.runtime.spawn(sending).abort_handle();
         known.outgoing.insert(peer, Outgoing { frames: frames.clone(), line, task });
         Some(frames)
@@ -126,6 +151,7 @@ impl Links {
                 if let Some(outgoing) = known.outgoing.remove(&removed) {
                     outgoing.task.abort();
                 }
+                Reached { peer: removed, unreachable: self.inner.unreachable.clone() }.tell(true);
             }
         }
     }

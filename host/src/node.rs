@@ -3,6 +3,7 @@
 //! Ports are opened before anything else, so that a port that is taken is the first thing said. Then the node registers under
 //! a fresh incarnation, and follows layouts: those of the coordination service, and those that peers pass on.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -173,8 +174,9 @@ impl Node {
             link_server = Some(server);
         }
         let load = tokio::spawn(tell_load(coordination.clone(), registration.clone(), handle.clone()));
-        let membership =
-            Membership::start(coordination.clone(), registration, Acknowledging::ByMachines(handle.reports()))?;
+        let unreachable = links.as_ref().map_or_else(|| watch::channel(BTreeSet::new()).1, Links::unreachable);
+        let acknowledging = Acknowledging::ByMachines(handle.reports(), unreachable);
+        let membership = Membership::start(coordination.clone(), registration, acknowledging)?;
         let inboxes = machines.iter().map(|(_, inbox)| inbox.clone()).collect();
         let follow = Follow { handle: handle.clone(), inboxes, links: links.clone(), link_server };
         let pump = tokio::spawn(follow.run(membership.layout(), membership.proposed()));

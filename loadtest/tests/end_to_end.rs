@@ -139,6 +139,8 @@ fn an_access_point_that_is_killed_under_load_costs_nothing() {
     let event = &report["events"][0];
     assert_eq!(event["counts"], true, "{report:#}");
     assert!(event["whole_after_ms"].is_u64(), "{report:#}");
+    // Its session with ZooKeeper would have lasted for four seconds.
+    assert!(event["detected_after_ms"].as_u64().is_some_and(|after| after < 3_500), "{report:#}");
 }
 
 #[test]

@@ -11,6 +11,8 @@ use super::*;
 use crate::desired::Desired;
 use crate::registration::{NodeState, Registration};
 
+mod probes;
+
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What stands in the coordination service, and one leader that works on it.

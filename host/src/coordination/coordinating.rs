@@ -1,6 +1,7 @@
 //! Runs the coordinator's machine over a coordination service: stands for election, reads everything there is to know after
 //! each hint, tells the machine, and does the writes it asks for under the term. All decisions are the machine's.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,11 @@ use gomera_coordinator::{Action, Coordinator, Event, Observation, Provisioner, S
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::probing::{Probes, Probing, Suspects};
 use super::provisioning::{Launch, Provider, Provisioning, Shortages, Wanted};
 use super::store::Session;
+use crate::node::IN_PROCESS;
+
 use super::{Candidate, Coordination, CoordinationError, Hints, LayoutReader, Reign, Topic};
 
 /// Before trying again what failed.
@@ -79,6 +83,7 @@ impl Coordinating {
         ];
         let session = coordination.session();
         let known = *session.borrow();
+        let probing = Probing::start();
         let task = Task {
             hints: coordination.hints(&topics),
             known,
@@ -95,6 +100,8 @@ impl Coordinating {
             config,
             provisioning,
             shortages,
+            probes: probing.probes(),
+            probing,
         };
         Ok(Self { report, stop, task: tokio::spawn(task.run()) })
     }
@@ -154,6 +161,9 @@ struct Task {
     stop: watch::Receiver<bool>,
     provisioning: Option<Provisioning>,
     shortages: watch::Receiver<Shortages>,
+    /// Asks those directly whom something speaks against.
+    probing: Probing,
+    probes: watch::Receiver<Probes>,
 }
 
 enum Standing {
@@ -177,6 +187,7 @@ impl Task {
                 () = self.hints.next() => {}
                 Ok(()) = self.session.changed() => {}
                 Ok(()) = self.shortages.changed() => {}
+                Ok(()) = self.probes.changed() => {}
                 () = timeout => {}
                 // Also when the handle is gone.
                 _ = self.stop.changed() => {
@@ -259,6 +270,7 @@ impl Task {
         if let Standing::Leading(reign) = &self.standing {
             tracing::warn!(term = reign.term.0, name = %self.candidate.name, "this coordinator leads no longer");
             self.machine.handle(self.now(), Event::Deposed);
+            self.probing.suspect(Suspects::new());
             self.standing = Standing::Following;
         }
     }
@@ -269,7 +281,7 @@ impl Task {
             let addresses = (0_u16..).map(move |shard| Address { node, shard: Shard(shard) });
             addresses.zip(shards.iter().cloned()).collect::<Vec<_>>()
         };
-        Ok(Observation {
+        let observation = Observation {
             members: self.coordination.members().await?,
             desired: self.coordination.desired().await?,
             layout: self.layout_reader.read(&self.coordination).await?,
@@ -277,9 +289,16 @@ impl Task {
             acknowledged: said.iter().map(|(&node, said)| (node, said.epoch)).collect(),
             reports: said.iter().flat_map(|(&node, said)| by_shard(node, &said.shards)).collect(),
             operations: self.coordination.operations().await?,
+            probes: self.probes.borrow_and_update().clone(),
             supply: self.config.supply(),
             shortages: self.shortages.borrow_and_update().clone(),
-        })
+        };
+        let unreachable: BTreeSet<_> = said.values().flat_map(|said| said.unreachable.iter().copied()).collect();
+        let mut suspects = observation.suspects(&unreachable);
+        // Nodes of one process reach each other without ports.
+        suspects.retain(|_, address| **address != *IN_PROCESS);
+        self.probing.suspect(suspects);
+        Ok(observation)
     }
 
     async fn write(&mut self, reign: &Reign, action: &Action) -> Result<(), CoordinationError> {

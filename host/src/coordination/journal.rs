@@ -73,6 +73,8 @@ impl Coordination {
             acknowledged: said.iter().map(|(&node, said)| (node, said.epoch)).collect(),
             // What may be asked for does not depend on how far machines have come.
             reports: BTreeMap::new(),
+            // Nor on who answers: a leader takes that into account.
+            probes: BTreeMap::new(),
             operations: self.operations().await?,
             supply: self.supply().await?,
             shortages: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! Nodes that are there, and what they have acknowledged. Both are ephemeral znodes of the node's session, written anew in
 //! every session: the session is a matter of the connection, the incarnation one of the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gomera_cluster::address::{Incarnation, Layer};
 use gomera_cluster::layout::Epoch;
@@ -23,6 +23,30 @@ pub struct Acknowledgement {
     /// How far its machines have come, by shard.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<Report>,
+    /// Peers that its links do not reach now.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", with = "incarnations")]
+    pub unreachable: BTreeSet<Incarnation>,
+}
+
+/// As 16 hexadecimal digits each: readers that take numbers for doubles would lose bits.
+mod incarnations {
+    use std::collections::BTreeSet;
+
+    use gomera_cluster::address::Incarnation;
+    use gomera_coordinator::registration::parse_incarnation;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(nodes: &BTreeSet<Incarnation>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(nodes.iter().map(ToString::to_string))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<Incarnation>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        let parse = |text: String| {
+            parse_incarnation(&text).ok_or_else(|| D::Error::custom(format!("«{text}», must be 16 hexadecimal digits")))
+        };
+        texts.into_iter().map(parse).collect()
+    }
 }
 
 impl Coordination {

@@ -1,9 +1,11 @@
 //! A node's side: it registers, again in every session and always under its incarnation, acknowledges proposals that name
 //! it, and hands on the layouts that are committed. When the service is away it goes on with the layout it has.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gomera_cluster::address::Incarnation;
 use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::report::Report;
 use gomera_coordinator::config::ConfigError;
@@ -60,8 +62,9 @@ pub struct Membership {
 pub enum Acknowledging {
     /// Nobody has to: it has it as soon as it was read.
     AtOnce,
-    /// Its machines, by shard: it has a proposal when all of them do. What they report else is passed on as well.
-    ByMachines(watch::Receiver<Vec<Report>>),
+    /// Its machines, by shard: it has a proposal when all of them do. What they report else is passed on as well, and which peers its
+    /// links do not reach.
+    ByMachines(watch::Receiver<Vec<Report>>, watch::Receiver<BTreeSet<Incarnation>>),
 }
 
 impl Acknowledging {
@@ -69,10 +72,12 @@ impl Acknowledging {
     async fn changed(&mut self) {
         match self {
             Self::AtOnce => std::future::pending().await,
-            Self::ByMachines(reports) => {
-                if reports.changed().await.is_err() {
+            Self::ByMachines(reports, unreachable) => {
+                tokio::select! {
+                    Ok(()) = reports.changed() => {}
+                    Ok(()) = unreachable.changed() => {}
                     // The machines have ended, and the node with them.
-                    std::future::pending::<()>().await;
+                    else => std::future::pending().await,
                 }
                 // What changes at the same time in other machines is told in one.
                 tokio::time::sleep(REPORT_AFTER).await;
@@ -82,11 +87,11 @@ impl Acknowledging {
 
     fn say(&mut self, proposed: &Layout) -> Acknowledgement {
         match self {
-            Self::AtOnce => Acknowledgement { epoch: proposed.epoch, shards: Vec::new() },
-            Self::ByMachines(reports) => {
+            Self::AtOnce => Acknowledgement { epoch: proposed.epoch, ..Acknowledgement::default() },
+            Self::ByMachines(reports, unreachable) => {
                 let shards = reports.borrow_and_update().clone();
                 let epoch = shards.iter().map(|report| report.proposed).min().unwrap_or_default();
-                Acknowledgement { epoch, shards }
+                Acknowledgement { epoch, shards, unreachable: unreachable.borrow_and_update().clone() }
             }
         }
     }

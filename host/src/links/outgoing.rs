@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gomera_cluster::address::Incarnation;
 use gomera_cluster::message::{Frame, Message, ToAccessPoint, ToConnectionPoint, ToExitPoint, ToMatcher};
 use gomera_proto::link::v1::link_client::LinkClient;
 use gomera_proto::link::v1::{CarryReply, CarryRequest, Hello, Packet, carry_reply, carry_request};
@@ -16,7 +15,7 @@ use tokio_stream::Stream;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 
-use super::Identity;
+use super::{Identity, Reached};
 use crate::listening::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 use crate::mailbox;
 
@@ -33,16 +32,19 @@ const RETRY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Du
 /// For a TCP connection and a welcome.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// How often a silent connection is asked whether it lives, and how long it may take to answer.
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How often a silent connection is asked whether it lives, and how long it may take to answer. Who does not is looked for again, and the
+/// coordinator told, which asks directly: a mistake costs a new connection.
+const KEEPALIVE: Duration = Duration::from_millis(700);
 
 /// Sends frames to one incarnation for as long as the link exists.
-pub async fn run(identity: Identity, peer: Incarnation, address: Arc<str>, line: Arc<Mutex<Line>>) {
+pub async fn run(identity: Identity, reached: Reached, address: Arc<str>, line: Arc<Mutex<Line>>) {
+    let peer = reached.peer;
     let mut pause = *RETRY.start();
     let mut told = String::new();
     loop {
         let attempt = lock(&line).begin();
-        let ended = carry(&identity, peer, &address, &line, attempt).await;
+        let ended = carry(&identity, &reached, &address, &line, attempt).await;
+        reached.tell(false);
         if lock(&line).is_welcome {
             pause = *RETRY.start();
             told.clear();
@@ -72,7 +74,7 @@ enum Ended {
     Broken(String),
 }
 
-async fn carry(identity: &Identity, peer: Incarnation, address: &str, line: &Arc<Mutex<Line>>, attempt: u64) -> Ended {
+async fn carry(identity: &Identity, reached: &Reached, address: &str, line: &Arc<Mutex<Line>>, attempt: u64) -> Ended {
     let endpoint = match Endpoint::from_shared(format!("http://{address}")) {
         Ok(endpoint) => endpoint,
         Err(error) => return Ended::Connect(format!("`{address}` is not HOST:PORT: {error}")),
@@ -94,7 +96,7 @@ async fn carry(identity: &Identity, peer: Incarnation, address: &str, line: &Arc
         version_max: *VERSIONS.end(),
         cluster: identity.cluster.to_string(),
         from: identity.incarnation.0,
-        to: peer.0,
+        to: reached.peer.0,
         packet_first: lock(line).first,
         address: identity.address.to_string(),
     };
@@ -102,7 +104,7 @@ async fn carry(identity: &Identity, peer: Incarnation, address: &str, line: &Arc
     let mut client = LinkClient::new(channel).max_encoding_message_size(usize::MAX);
     let ended = async {
         let mut replies = client.carry(packets).await?.into_inner();
-        listen(line, attempt, &mut replies).await
+        listen(line, reached, attempt, &mut replies).await
     };
     let welcomed_in_time = async {
         tokio::time::sleep(CONNECT_WITHIN).await;
@@ -122,10 +124,18 @@ async fn carry(identity: &Identity, peer: Incarnation, address: &str, line: &Arc
 }
 
 /// Learns what the receiver has, until the stream ends.
-async fn listen(line: &Mutex<Line>, attempt: u64, replies: &mut Streaming<CarryReply>) -> Result<(), Status> {
+async fn listen(
+    line: &Mutex<Line>,
+    reached: &Reached,
+    attempt: u64,
+    replies: &mut Streaming<CarryReply>,
+) -> Result<(), Status> {
     while let Some(CarryReply { reply }) = replies.message().await? {
         match reply {
-            Some(carry_reply::Reply::Welcome(welcome)) => lock(line).welcome(attempt, welcome.received),
+            Some(carry_reply::Reply::Welcome(welcome)) => {
+                reached.tell(true);
+                lock(line).welcome(attempt, welcome.received);
+            }
             Some(carry_reply::Reply::Received(number)) => lock(line).acknowledge(number),
             None => return Err(Status::internal("a reply of the receiver says nothing")),
         }

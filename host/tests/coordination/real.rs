@@ -96,7 +96,7 @@ async fn a_plain_client_reads_json_everywhere() {
     assert_eq!(read("desired/matcher").await, r#"{"replicas":1}"#);
     assert_eq!(
         read("members/matcher/matcher-3@0000000000000003").await,
-        r#"{"layer":"matcher","name":"matcher-3","incarnation":"0000000000000003","link_address":"127.0.0.1:7001","client_address":"","shards":1,"state":"up"}"#
+        r#"{"layer":"matcher","name":"matcher-3","incarnation":"0000000000000003","link_address":"in-process:1","client_address":"","shards":1,"state":"up"}"#
     );
     assert_eq!(read("acks/matcher-3@0000000000000003").await, r#"{"epoch":1}"#);
     assert_eq!(read("coordinator/term").await, r#"{"term":1,"leader":"coordinator@0000000000000001-0000000000"}"#);

@@ -155,7 +155,7 @@ pub async fn until_report(coordinating: &Coordinating, part: &str) -> Coordinato
 
 /// A node without machines has the proposal of this epoch.
 pub fn acknowledgement(epoch: Epoch) -> Acknowledgement {
-    Acknowledgement { epoch, shards: Vec::new() }
+    Acknowledgement { epoch, ..Acknowledgement::default() }
 }
 
 /// Waits until a node has the layout of this epoch, and gives it.
@@ -169,7 +169,8 @@ pub fn node(layer: Layer, incarnation: u64) -> Registration {
         layer,
         name: Arc::from(format!("{layer}-{incarnation}")),
         incarnation: Incarnation(incarnation),
-        link_address: Arc::from("127.0.0.1:7001"),
+        // Nobody asks it whether it is there.
+        link_address: Arc::from("in-process:1"),
         client_address: Arc::from(if layer == Layer::ConnectionPoint { "127.0.0.1:7000" } else { "" }),
         shards: 1,
         state: NodeState::Up,

@@ -1,5 +1,7 @@
 //! The journal of operations.
 
+use std::collections::BTreeSet;
+
 use gomera_cluster::address::Layer;
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::report::{Clients, Report};
@@ -58,7 +60,7 @@ impl Node {
     fn start(session: &Coordination, node: Registration) -> Self {
         let report = Report { proposed: Epoch(u64::MAX), epoch: Epoch(u64::MAX), ..Report::default() };
         let (machine, reports) = watch::channel(vec![report]);
-        let acknowledging = Acknowledging::ByMachines(reports);
+        let acknowledging = Acknowledging::ByMachines(reports, watch::channel(BTreeSet::new()).1);
         let membership = Membership::start(session.clone(), node, acknowledging).expect("valid");
         Self { membership, machine }
     }
