@@ -27,9 +27,17 @@ pub struct Report {
     /// Slices of its layer that are joining here in the layout in force and have their snapshot.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub installed: BTreeSet<u16>,
+    /// Bytes of snapshots of slices that it has sent to others since it began.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub snapshot_bytes: u64,
     /// A connection point: whether clients are connected.
     #[serde(skip_serializing_if = "Clients::are_some")]
     pub clients: Clients,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference in")]
+const fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// Whether a connection point has clients.

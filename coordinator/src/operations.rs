@@ -205,6 +205,9 @@ pub struct Plan {
     pub leaving: Vec<PlannedNode>,
     /// Slices that get another active replica.
     pub slices: usize,
+    /// Bytes of snapshots that machines had sent when it was made.
+    #[serde(default)]
+    pub snapshot_bytes: u64,
 }
 
 /// A layer grows or shrinks.
@@ -241,6 +244,9 @@ pub struct Progress {
     pub left: usize,
     /// Slices that have their new active replica.
     pub slices: usize,
+    /// Bytes of snapshots that machines have sent since, as far as those say that are there. Written along with what else comes further.
+    #[serde(default)]
+    pub bytes: u64,
     /// What it waits for, in words.
     pub awaits: Vec<String>,
 }

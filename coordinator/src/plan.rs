@@ -70,6 +70,11 @@ impl Observation {
         self.proposed.as_ref().filter(|proposed| proposed.epoch > committed)
     }
 
+    /// Bytes of snapshots that the machines have sent that are there.
+    pub(crate) fn snapshot_bytes(&self) -> u64 {
+        self.reports.values().map(|report| report.snapshot_bytes).sum()
+    }
+
     /// Everybody whom a layout that matters names.
     pub(crate) fn named(&self) -> BTreeSet<Incarnation> {
         let layouts = self.layout.iter().chain(self.outstanding());

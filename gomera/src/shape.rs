@@ -246,6 +246,7 @@ struct Line<'a> {
     nodes_joined: u32,
     nodes_left: u32,
     slices_moved: u32,
+    bytes_moved: u64,
     activated: bool,
     awaits: &'a [String],
 }
@@ -302,6 +303,7 @@ fn tell(operation: &Operation, json: bool) -> Outcome {
             nodes_joined: progress.nodes_joined,
             nodes_left: progress.nodes_left,
             slices_moved: progress.slices_moved,
+            bytes_moved: progress.bytes_moved,
             activated: progress.activated,
             awaits: &progress.awaits,
         });
@@ -320,7 +322,8 @@ fn tell(operation: &Operation, json: bool) -> Outcome {
         }
     }
     if plan.slices > 0 {
-        line.push_str(&format!(", {} of {} moved", progress.slices_moved, output::count(plan.slices, "slice")));
+        let slices = output::count(plan.slices, "slice");
+        line.push_str(&format!(", {} of {slices} moved ({} bytes)", progress.slices_moved, progress.bytes_moved));
     }
     if !progress.awaits.is_empty() {
         line.push_str(&format!(", waits for {}", progress.awaits.join("; ")));

@@ -251,6 +251,7 @@ impl Scale {
         }
         outcome.duration_ms = outcome.duration_ms.max(u64::try_from(took.as_millis())?);
         outcome.slices_moved += u64::from(progress.slices_moved);
+        outcome.bytes_moved += progress.bytes_moved;
         tokio::time::sleep(AFTERWARDS).await;
         trial.check().await
     }

@@ -91,6 +91,7 @@ impl Matcher {
             epoch: self.gate.epoch(),
             acted,
             installed: self.installed(),
+            snapshot_bytes: self.statistics.snapshot_bytes,
             ..Report::default()
         }
     }

@@ -87,6 +87,7 @@ fn to_progress(progress: &Progress) -> v1::OperationProgress {
         slices_moved: small(progress.slices),
         activated: progress.activated,
         awaits: progress.awaits.clone(),
+        bytes_moved: progress.bytes,
     }
 }
 

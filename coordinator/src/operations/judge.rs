@@ -167,7 +167,12 @@ impl Judge<'_> {
             let serving: BTreeSet<_> = self.serving(layer).iter().map(|node| node.incarnation).collect();
             scaling::moves(self.layout, layer, &serving, &[])
         };
-        Plan { epoch: self.layout.epoch, slices: scaling::LAYERS.iter().copied().map(moves).sum(), ..Plan::default() }
+        Plan {
+            epoch: self.layout.epoch,
+            slices: scaling::LAYERS.iter().copied().map(moves).sum(),
+            snapshot_bytes: self.observation.snapshot_bytes(),
+            ..Plan::default()
+        }
     }
 
     fn plan(
@@ -191,6 +196,7 @@ impl Judge<'_> {
             epoch: self.layout.epoch,
             changes: vec![Change { layer, from, to, wanted: self.observation.desired.of(layer) }],
             slices: scaling::moves(self.layout, layer, &staying, &newcomers),
+            snapshot_bytes: self.observation.snapshot_bytes(),
             members,
             joining,
             leaving,

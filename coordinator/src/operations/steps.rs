@@ -122,6 +122,13 @@ impl Stepping<'_> {
             return Some(Self::entry(id, standing, operation, wish));
         }
         let cancel = if before.cancel == Cancel::Asked { Cancel::TooLate } else { before.cancel };
+        // Bytes alone are no reason to write: they change all the time.
+        let bytes = running.progress.bytes;
+        let progress = if (Progress { bytes, ..progress.clone() }) == running.progress {
+            running.progress.clone()
+        } else {
+            progress
+        };
         let state = State::Running(Running { progress, ..running.clone() });
         let operation = Operation { cancel, state, ..before.clone() };
         (operation != *before).then(|| Self::entry(id, standing, operation, None))
@@ -148,7 +155,9 @@ impl Stepping<'_> {
             Layer::Matcher | Layer::ExitPoint => false,
         });
         let activated = running.progress.activated || left > 0 || slices > 0 || (holds_no_slices && joined > 0);
-        Progress { activated, joined, left, slices, awaits: self.awaits(plan) }
+        let sent = self.observation.snapshot_bytes().saturating_sub(plan.snapshot_bytes);
+        let bytes = sent.max(running.progress.bytes);
+        Progress { activated, joined, left, slices, bytes, awaits: self.awaits(plan) }
     }
 
     fn slices_to_move(&self, plan: &Plan) -> usize {
