@@ -7,6 +7,7 @@
 //! size is missed.
 
 mod client;
+mod cluster;
 mod fingerprint;
 mod model;
 

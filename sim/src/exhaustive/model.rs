@@ -5,49 +5,32 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gomera_access_point::config::Config as AccessPointConfig;
-use gomera_access_point::machine::AccessPoint;
-use gomera_cluster::address::{Address, Incarnation, Layer, Shard};
-use gomera_cluster::credit::Total;
+use gomera_cluster::address::{Address, Incarnation, Layer};
 use gomera_cluster::identity::{
     ConnectionId, Generation, Handle, Instance, PublisherKey, Sequence, SessionKey, SubscriptionKey, Tenant,
 };
-use gomera_cluster::layout::{Epoch, Layout, Member, Settings};
+use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::access_point::{OpenPublisher, Operate, Publish, Submission};
 use gomera_cluster::message::connection_point::Item;
 use gomera_cluster::message::exit_point::Attach;
-use gomera_cluster::message::{Frame, Message, ToAccessPoint, ToConnectionPoint, ToExitPoint, ToMatcher};
+use gomera_cluster::message::{Frame, Message, ToAccessPoint, ToConnectionPoint, ToExitPoint};
 use gomera_cluster::operation::{Change, Existing, Operation, Subscription, SubscriptionOptions, Version};
-use gomera_cluster::position::LaneId;
 use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey};
 use gomera_cluster::report::Report;
 use gomera_cluster::session::{Attempt, SessionOptions};
-use gomera_cluster::time::Instant;
 use gomera_coordinator::scaling::{self, Goal, Knowledge, Next};
-use gomera_exit_point::ExitPoint;
-use gomera_matcher::machine::Matcher;
 use gomera_model::filter::{Filter, FilterLimits};
 use gomera_model::timestamp::Timestamp;
 use gomera_model::value::Value;
 
 use super::client::Clients;
+use super::cluster::{
+    CLIENTS, EXIT_POINT, LANES, NOW, Names, PLENTY, SOURCE, TARGET, WRITERS, first_layout, is_no_matter_of_order,
+    members, name, nodes, told,
+};
 use super::{Bounds, Late, Loss};
-use crate::node::{AnyMachine, Incoming, Node, Outgoing};
-
-const fn machine(node: u64) -> Address {
-    Address { node: Incarnation(node), shard: Shard(0) }
-}
-
-const CLIENTS: Address = machine(1);
-const WRITERS: [Address; 2] = [machine(2), machine(3)];
-const SOURCE: Address = machine(4);
-const TARGET: Address = machine(5);
-const EXIT_POINT: Address = machine(6);
-const LANES: [LaneId; 2] = [LaneId(1), LaneId(2)];
-const NOW: Instant = Instant::ZERO;
-/// More than anybody will need.
-const PLENTY: Total = Total(1 << 40);
+use crate::node::{Incoming, Node, Outgoing};
 
 /// What can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,28 +82,6 @@ struct Fixed(Bounds, Names);
 impl std::fmt::Debug for Fixed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("fixed")
-    }
-}
-
-/// Names that belong to the lanes, so that clients are where rendezvous puts them.
-struct Names {
-    session: Arc<str>,
-    publishers: [Arc<str>; 2],
-}
-
-impl Names {
-    fn of(layout: &Layout) -> Self {
-        let tenant = Tenant::open();
-        let find = |prefix: &str, fits: &dyn Fn(&str) -> bool| -> Arc<str> {
-            let mut names = (0..).map(|number| format!("{prefix}{number}"));
-            Arc::from(names.find(|name| fits(name)).expect("half of all names do"))
-        };
-        let publisher =
-            |lane| find("p", &|name| layout.lane_of_publisher(PublisherKey::of(&tenant, name)) == Some(lane));
-        Self {
-            session: find("s", &|name| layout.lane_of_session(SessionKey::of(&tenant, name)) == Some(LANES[0])),
-            publishers: LANES.map(publisher),
-        }
     }
 }
 
@@ -481,88 +442,4 @@ impl Model {
             attempt: Attempt::default(),
         }
     }
-}
-
-/// Credit and acknowledgements say how far somebody is; the later one says all, and nothing is decided by which came first. What
-/// reaches the exit point before what is tried when that hears late.
-fn is_no_matter_of_order(message: &Message, late: Late) -> bool {
-    match message {
-        Message::AccessPoint(_) | Message::Layout(_) | Message::LayoutWanted(_) | Message::ConnectionPoint(_) => true,
-        Message::Matcher(message) => match message {
-            ToMatcher::MatchesCredit(_) | ToMatcher::LaneDone(_) | ToMatcher::SnapshotCredit(_) => true,
-            ToMatcher::Entries(_)
-            | ToMatcher::Replay(_)
-            | ToMatcher::SnapshotWanted(_)
-            | ToMatcher::SnapshotPart(_) => false,
-        },
-        Message::ExitPoint(_) => late != Late::ExitPoint,
-    }
-}
-
-fn name(address: Address) -> &'static str {
-    match address {
-        CLIENTS => "clients",
-        SOURCE => "source",
-        TARGET => "target",
-        EXIT_POINT => "exit point",
-        address if address == WRITERS[0] => "writer 1",
-        _ => "writer 2",
-    }
-}
-
-fn told(message: &Message) -> String {
-    let text = format!("{message:?}");
-    text.chars().take(240).collect()
-}
-
-fn members() -> BTreeMap<Incarnation, Member> {
-    let layers = [
-        (CLIENTS, Layer::ConnectionPoint),
-        (WRITERS[0], Layer::AccessPoint),
-        (WRITERS[1], Layer::AccessPoint),
-        (SOURCE, Layer::Matcher),
-        (TARGET, Layer::Matcher),
-        (EXIT_POINT, Layer::ExitPoint),
-    ];
-    let nothing: Arc<str> = Arc::from("");
-    let member = |layer| Member {
-        layer,
-        name: nothing.clone(),
-        link_address: nothing.clone(),
-        client_address: nothing.clone(),
-        shards: 1,
-    };
-    layers.into_iter().map(|(address, layer)| (address.node, member(layer))).collect()
-}
-
-fn first_layout() -> Layout {
-    let mut members = members();
-    members.remove(&TARGET.node);
-    let settings = Settings { matcher_slices: 1, session_slices: 1, replication: 1 };
-    Layout::initial(settings, members, 1, Epoch(1), LANES[0])
-}
-
-fn nodes() -> BTreeMap<Address, Node> {
-    let machines = [
-        (WRITERS[0], Layer::AccessPoint),
-        (WRITERS[1], Layer::AccessPoint),
-        (SOURCE, Layer::Matcher),
-        (TARGET, Layer::Matcher),
-        (EXIT_POINT, Layer::ExitPoint),
-    ];
-    let nodes = machines.into_iter().map(|(address, layer)| {
-        let machine = match layer {
-            Layer::AccessPoint => {
-                AnyMachine::AccessPoint(Box::new(AccessPoint::new(address, AccessPointConfig::default())))
-            }
-            Layer::Matcher => {
-                AnyMachine::Matcher(Box::new(Matcher::new(address, gomera_matcher::config::Config::default())))
-            }
-            Layer::ConnectionPoint | Layer::ExitPoint => {
-                AnyMachine::ExitPoint(Box::new(ExitPoint::new(address, gomera_exit_point::Config::default())))
-            }
-        };
-        (address, Node::new(address, layer, name(address).to_owned(), machine, 0))
-    });
-    nodes.collect()
 }

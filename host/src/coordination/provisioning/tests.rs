@@ -85,6 +85,8 @@ async fn processes_get_names_that_are_free_and_whoever_ends_at_once_is_told() {
     let provisioning = Provisioning::start(Provider::Processes(Launch { program, arguments }));
     provisioning.want(wanted(3, &["matcher-1"]));
     assert!(shortage(&provisioning).await.ends_with("ended with exit status: 78 before it registered"));
+    // The first to end is told.
+    until("both have run", || lines(&log).len() == 2).await;
     let mut told = lines(&log);
     told.sort();
     assert_eq!(told, ["matcher --cluster plaza --name matcher-2", "matcher --cluster plaza --name matcher-3"]);
