@@ -240,7 +240,7 @@ impl Planner<'_> {
         let mut ready: Vec<_> =
             members.filter(|member| member.layer == layer && member.state == NodeState::Up).collect();
         ready.retain(|member| !self.observation.probes.contains_key(&member.incarnation));
-        ready.sort_by(|a, b| supply::by_name(&a.name, &b.name).then(a.incarnation.cmp(&b.incarnation)));
+        ready.sort_by(|a, b| supply::by_name((&a.name, a.incarnation), (&b.name, b.incarnation)));
         ready
     }
 
@@ -304,7 +304,7 @@ impl Planner<'_> {
             member.is_some_and(|member| member.state == NodeState::Draining) || self.observation.sends_away(*node)
         };
         let mut serving: Vec<_> = living.iter().copied().filter(|(node, _)| !leaves(node)).collect();
-        serving.sort_by(|(a, one), (b, other)| supply::by_name(&one.name, &other.name).then(a.cmp(b)));
+        serving.sort_by(|(a, one), (b, other)| supply::by_name((&one.name, **a), (&other.name, **b)));
         serving.truncate(wanted);
         if serving.is_empty() && idle.is_empty() {
             serving = living.clone();

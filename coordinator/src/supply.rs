@@ -11,7 +11,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use gomera_cluster::address::Layer;
+use gomera_cluster::address::{Incarnation, Layer};
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
@@ -98,15 +98,15 @@ pub(crate) fn wanted(provisioner: Provisioner, desired: &Desired, layer: Layer) 
     }
 }
 
-/// The order in which nodes are given work and, from its end, sent away: `matcher-9` before `matcher-10`.
+/// The order in which nodes are given work and, from its end, sent away: `matcher-9` before `matcher-10`; of one name by incarnation.
 #[must_use]
-pub fn by_name(one: &str, other: &str) -> Ordering {
+pub fn by_name(one: (&str, Incarnation), other: (&str, Incarnation)) -> Ordering {
     fn parts(name: &str) -> (&str, usize, &str) {
         let stem = name.trim_end_matches(|character: char| character.is_ascii_digit());
         let number = name[stem.len()..].trim_start_matches('0');
         (stem, number.len(), number)
     }
-    parts(one).cmp(&parts(other)).then_with(|| one.cmp(other))
+    parts(one.0).cmp(&parts(other.0)).then_with(|| one.cmp(&other))
 }
 
 fn count(nodes: usize) -> u16 {
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn numbers_at_the_end_of_names_are_numbers() {
         let mut names = ["m-10", "m-9", "m", "m-010", "a-11", "m-1x"];
-        names.sort_by(|one, other| by_name(one, other));
+        names.sort_by(|one, other| by_name((one, Incarnation(1)), (other, Incarnation(1))));
         assert_eq!(names, ["a-11", "m", "m-9", "m-010", "m-10", "m-1x"]);
     }
 }

@@ -17,7 +17,7 @@ use gomera_exit_point::ExitPoint;
 use gomera_matcher::machine::Matcher;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 mod config;
 
@@ -51,8 +51,8 @@ pub struct Node {
     link_address: Option<SocketAddr>,
     links: Option<Links>,
     pump: JoinHandle<()>,
-    /// Says how much waits here.
-    load: JoinHandle<()>,
+    /// Says how much waits here; ends with the node, because it holds the session.
+    load: JoinSet<()>,
 }
 
 /// Whether the layout names a node: before that, it cannot serve. And whether its door is open, if it has one.
@@ -173,7 +173,8 @@ impl Node {
             link_address = Some(server.address());
             link_server = Some(server);
         }
-        let load = tokio::spawn(tell_load(coordination.clone(), registration.clone(), handle.clone()));
+        let mut load = JoinSet::new();
+        load.spawn(tell_load(coordination.clone(), registration.clone(), handle.clone()));
         let unreachable = links.as_ref().map_or_else(|| watch::channel(BTreeSet::new()).1, Links::unreachable);
         let acknowledging = Acknowledging::ByMachines(handle.reports(), unreachable);
         let membership = Membership::start(coordination.clone(), registration, acknowledging)?;
@@ -283,7 +284,7 @@ impl Node {
                 tracing::warn!(layer = %self.layer, name = %self.name, "frames are left that nobody took");
             }
         }
-        self.load.abort();
+        drop(self.load);
         self.membership.leave().await;
         self.pump.abort();
         if let Some(links) = &self.links {

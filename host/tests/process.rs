@@ -102,6 +102,24 @@ async fn a_node_without_a_layout_is_healthy_but_not_ready_and_says_why() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_process_that_is_gone_keeps_its_session_and_it_is_not_registered_any_more() {
+    let service = Service::new();
+    let session = || Coordination::in_process(&service, "alone");
+    let node = node(gomera_cluster::address::Layer::Matcher);
+    let config = ProcessConfig { nodes: vec![node], coordinator: None, threads: Threads::Shared, metrics: None };
+    let process = Process::start(config, session().await.expect("a valid name")).await.expect("starts");
+    let observer = session().await.expect("a valid name");
+    let registered = async |count| {
+        while observer.members().await.expect("it is there").len() != count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(registered(1)).await;
+    drop(process);
+    within(registered(0)).await;
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_keeps_a_node_from_starting_with_a_clear_reason() {
     let taken = tokio::net::TcpListener::bind(any()).await.expect("any port");
     let address = taken.local_addr().expect("bound");

@@ -243,6 +243,6 @@ fn planned(node: &Registration) -> PlannedNode {
 }
 
 fn by_name(mut nodes: Vec<PlannedNode>) -> Vec<PlannedNode> {
-    nodes.sort_by(|one, other| supply::by_name(&one.name, &other.name).then(one.incarnation.cmp(&other.incarnation)));
+    nodes.sort_by(|one, other| supply::by_name((&one.name, one.incarnation), (&other.name, other.incarnation)));
     nodes
 }

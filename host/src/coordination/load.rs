@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use gomera_cluster::address::{Incarnation, Layer};
 use gomera_coordinator::Registration;
-use gomera_coordinator::registration::incarnation_of_znode;
 use serde::{Deserialize, Serialize};
 
-use super::members::{json, parse};
+use super::members::json;
 use super::{Coordination, CoordinationError};
 
 /// How much waits in a node.
@@ -48,20 +47,7 @@ impl Coordination {
     /// # Errors
     /// [`CoordinationError::Unavailable`].
     pub async fn loads(&self) -> Result<BTreeMap<Incarnation, Load>, CoordinationError> {
-        let folder = self.paths.loads();
-        let names = self.store.children(&folder).await?;
-        let paths = names.iter().map(|name| format!("{folder}/{name}")).collect();
-        let mut loads = BTreeMap::new();
-        for (path, entry) in self.present(paths).await? {
-            let node = incarnation_of_znode(&path).ok_or_else(|| Self::damaged(&path, "its name has no incarnation"));
-            match node.and_then(|node| Ok((node, parse::<Load>(&path, &entry)?))) {
-                Ok((node, load)) => {
-                    loads.insert(node, load);
-                }
-                Err(error) => tracing::warn!(%error, "a load is left out"),
-            }
-        }
-        Ok(loads)
+        self.by_node(&self.paths.loads(), "a load").await
     }
 }
 

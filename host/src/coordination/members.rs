@@ -112,20 +112,28 @@ impl Coordination {
     /// # Errors
     /// [`CoordinationError::Unavailable`].
     pub async fn acknowledgements(&self) -> Result<BTreeMap<Incarnation, Acknowledgement>, CoordinationError> {
-        let folder = self.paths.acks();
-        let names = self.store.children(&folder).await?;
+        self.by_node(&self.paths.acks(), "an acknowledgement").await
+    }
+
+    /// What stands below a folder in znodes that are named as nodes are. What cannot be understood is left out, and logged as `what`.
+    pub(super) async fn by_node<T: DeserializeOwned>(
+        &self,
+        folder: &str,
+        what: &str,
+    ) -> Result<BTreeMap<Incarnation, T>, CoordinationError> {
+        let names = self.store.children(folder).await?;
         let paths = names.iter().map(|name| format!("{folder}/{name}")).collect();
-        let mut acknowledgements = BTreeMap::new();
+        let mut found = BTreeMap::new();
         for (path, entry) in self.present(paths).await? {
             let node = incarnation_of_znode(&path).ok_or_else(|| Self::damaged(&path, "its name has no incarnation"));
-            match node.and_then(|node| Ok((node, parse::<Acknowledgement>(&path, &entry)?))) {
-                Ok((node, acknowledgement)) => {
-                    acknowledgements.insert(node, acknowledgement);
+            match node.and_then(|node| Ok((node, parse(&path, &entry)?))) {
+                Ok((node, value)) => {
+                    found.insert(node, value);
                 }
-                Err(error) => tracing::warn!(%error, "an acknowledgement is left out"),
+                Err(error) => tracing::warn!(%error, "{what} is left out"),
             }
         }
-        Ok(acknowledgements)
+        Ok(found)
     }
 
     /// Those of `paths` that exist.
