@@ -21,9 +21,10 @@ use rand::{RngExt as _, SeedableRng as _};
 use crate::fleet::node::Role;
 use crate::fleet::{Fleet, Shape};
 use crate::judge::Phase;
+use crate::report::Latency;
 use crate::scale::{LoadFlags, layer};
 use crate::trial::{self, Trial};
-use crate::verdict::{Outcome, Verdict, latency};
+use crate::verdict::{Outcome, Verdict};
 use network::Network;
 
 /// Connections and caches are warm after this.
@@ -223,10 +224,10 @@ impl Chaos {
         let (findings, shared) = trial.finish().await?;
         outcome.judge(&findings, false);
         outcome.said = shared.said();
-        outcome.latency_us_control = latency(&trial::latency(&shared, Phase::Control)?);
-        outcome.latency_us_during = latency(&trial::latency(&shared, Phase::During)?);
-        outcome.acknowledged_us_control = latency(&shared.operations(Phase::Control));
-        outcome.acknowledged_us_during = latency(&shared.operations(Phase::During));
+        outcome.latency_us_control = Latency::of(&trial::latency(&shared, Phase::Control)?);
+        outcome.latency_us_during = Latency::of(&trial::latency(&shared, Phase::During)?);
+        outcome.acknowledged_us_control = Latency::of(&shared.operations(Phase::Control));
+        outcome.acknowledged_us_during = Latency::of(&shared.operations(Phase::During));
         outcome.silent_ms_max = shared.silence(Phase::During).map(|silence| silence.as_secs_f64() * 1e3);
         outcome.silent_ms_control = shared.silence(Phase::Control).map(|silence| silence.as_secs_f64() * 1e3);
         detection::fill(&mut events, &fleet, clock);

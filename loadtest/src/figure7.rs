@@ -105,7 +105,7 @@ impl Figure7 {
     }
 
     fn svg(&self, points: &[Point]) -> String {
-        #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         let at = |subscriptions: u64| (subscriptions as f64).log10();
         let line = |shape: &Shape| {
             let name = shape.to_string();

@@ -16,8 +16,9 @@ use gomera_proto::topology::to_layer;
 use crate::fleet::node::Role;
 use crate::fleet::{Fleet, Shape};
 use crate::judge::Phase;
+use crate::report::Latency;
 use crate::trial::{self, Load, Trial};
-use crate::verdict::{Outcome, Verdict, latency};
+use crate::verdict::{Outcome, Verdict};
 
 /// Connections and caches are warm after this.
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -185,11 +186,11 @@ impl Scale {
         let (findings, shared) = trial.finish().await?;
         outcome.judge(&findings, true);
         outcome.said = shared.said();
-        outcome.latency_us_control = latency(&trial::latency(&shared, Phase::Control)?);
-        outcome.latency_us_before = latency(&trial::latency(&shared, Phase::Before)?);
-        outcome.latency_us_during = latency(&trial::latency(&shared, Phase::During)?);
-        outcome.acknowledged_us_control = latency(&shared.operations(Phase::Control));
-        outcome.acknowledged_us_during = latency(&shared.operations(Phase::During));
+        outcome.latency_us_control = Latency::of(&trial::latency(&shared, Phase::Control)?);
+        outcome.latency_us_before = Some(Latency::of(&trial::latency(&shared, Phase::Before)?));
+        outcome.latency_us_during = Latency::of(&trial::latency(&shared, Phase::During)?);
+        outcome.acknowledged_us_control = Latency::of(&shared.operations(Phase::Control));
+        outcome.acknowledged_us_during = Latency::of(&shared.operations(Phase::During));
         let millis = |silence: Duration| silence.as_secs_f64() * 1e3;
         outcome.silent_ms_max = shared.silence(Phase::During).map(millis);
         outcome.silent_ms_control = shared.silence(Phase::Control).map(millis);

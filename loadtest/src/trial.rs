@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -56,9 +57,10 @@ pub struct Trial {
 }
 
 /// What a trial found, over all of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
     /// Publications sent.
+    #[serde(rename = "publications")]
     pub published: u64,
     /// Due and never come.
     pub lost: u64,

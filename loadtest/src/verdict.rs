@@ -1,16 +1,16 @@
 //! What `loadtest scale` and `loadtest chaos` say in the end: one JSON object for programs, lines for people, an exit code.
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::report::Latency;
 use crate::trial::Findings;
 
 /// What came of a run, the worst that holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every promise and every bound.
+    #[default]
     Kept,
     /// Nothing can be said of the bounds on time, since the machine was too busy without any change; every other promise was kept.
     Void,
@@ -36,29 +36,20 @@ impl Verdict {
 }
 
 /// One run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Outcome {
     /// What ran.
     pub run: String,
-    /// Due and never come.
-    pub lost: u64,
-    /// Come again, or where they were not due.
-    pub duplicated: u64,
-    /// Come after a later one of the same publisher.
-    pub reordered: u64,
-    /// Come although no subscription in force asked for it.
-    pub unexpected: u64,
-    /// Publications never acknowledged.
-    pub unacknowledged: u64,
-    /// Streams that broke, sessions made anew.
-    pub disconnects: u64,
+    /// What was wrong, in counts.
+    #[serde(flatten)]
+    pub findings: Findings,
     /// The longest that a judged session heard nothing although something was due, during the change; `null`: sessions get fewer than
     /// 2,000 notifications a second.
     pub silent_ms_max: Option<f64>,
     /// The same without a change.
     pub silent_ms_control: Option<f64>,
-    /// Of deliveries, in the seconds before the change.
-    pub latency_us_before: Latency,
+    /// Of deliveries, in the seconds before the change; `null` in `chaos`, which has no such moment.
+    pub latency_us_before: Option<Latency>,
     /// From the request to a second after its end.
     pub latency_us_during: Latency,
     /// The same load on the same cluster for as long, without a change.
@@ -73,8 +64,6 @@ pub struct Outcome {
     pub bytes_moved: u64,
     /// Slices that have another active replica.
     pub slices_moved: u64,
-    /// Publications sent.
-    pub publications: u64,
     /// What was done to the cluster, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
@@ -107,45 +96,19 @@ pub struct Event {
 impl Outcome {
     /// Nothing measured yet.
     pub fn new(run: String) -> Self {
-        Self {
-            run,
-            lost: 0,
-            duplicated: 0,
-            reordered: 0,
-            unexpected: 0,
-            unacknowledged: 0,
-            disconnects: 0,
-            silent_ms_max: None,
-            silent_ms_control: None,
-            latency_us_before: Latency::default(),
-            latency_us_during: Latency::default(),
-            latency_us_control: Latency::default(),
-            acknowledged_us_during: Latency::default(),
-            acknowledged_us_control: Latency::default(),
-            duration_ms: 0,
-            bytes_moved: 0,
-            slices_moved: 0,
-            publications: 0,
-            events: Vec::new(),
-            reasons: Vec::new(),
-            said: Vec::new(),
-            verdict: Verdict::Kept,
-        }
+        Self { run, ..Self::default() }
     }
 
     /// Takes in what a trial found; whatever breaks a promise is a reason. Whether disconnects do depends on what was done.
     pub fn judge(&mut self, findings: &Findings, disconnects_break: bool) {
-        self.publications = findings.published;
-        (self.lost, self.duplicated, self.reordered) = (findings.lost, findings.duplicated, findings.reordered);
-        (self.unexpected, self.unacknowledged) = (findings.unexpected, findings.unacknowledged);
-        self.disconnects = findings.disconnects;
+        self.findings = *findings;
         for (count, what, breaks) in [
-            (self.lost, "lost", true),
-            (self.duplicated, "duplicated", true),
-            (self.reordered, "reordered", true),
-            (self.unexpected, "unexpected", true),
-            (self.unacknowledged, "never acknowledged", true),
-            (self.disconnects, "disconnects", disconnects_break),
+            (findings.lost, "lost", true),
+            (findings.duplicated, "duplicated", true),
+            (findings.reordered, "reordered", true),
+            (findings.unexpected, "unexpected", true),
+            (findings.unacknowledged, "never acknowledged", true),
+            (findings.disconnects, "disconnects", disconnects_break),
         ] {
             if count > 0 && breaks {
                 self.add(Verdict::Broken, format!("{count} {what}"));
@@ -179,17 +142,21 @@ impl Outcome {
                 after(event.whole_after_ms),
             );
         }
-        println!("  publications   {}", self.publications);
+        println!("  publications   {}", self.findings.published);
         println!("  delivery       control {}", latency(&self.latency_us_control));
-        println!("                 before  {}", latency(&self.latency_us_before));
+        if let Some(before) = &self.latency_us_before {
+            println!("                 before  {}", latency(before));
+        }
         println!("                 during  {}", latency(&self.latency_us_during));
         println!("  operations     control {}", latency(&self.acknowledged_us_control));
         println!("                 during  {}", latency(&self.acknowledged_us_during));
         println!("  silence        control {}, during {}", millis(self.silent_ms_control), millis(self.silent_ms_max));
         println!("  change         {} ms, {} slices, {} bytes", self.duration_ms, self.slices_moved, self.bytes_moved);
+        let Findings { published: _, lost, duplicated, reordered, unexpected, unacknowledged, disconnects } =
+            self.findings;
         println!(
-            "  lost {}, duplicated {}, reordered {}, unexpected {}, unacknowledged {}, disconnects {}",
-            self.lost, self.duplicated, self.reordered, self.unexpected, self.unacknowledged, self.disconnects
+            "  lost {lost}, duplicated {duplicated}, reordered {reordered}, unexpected {unexpected}, \
+             unacknowledged {unacknowledged}, disconnects {disconnects}"
         );
         for line in &self.said {
             println!("  seen: {line}");
@@ -197,11 +164,6 @@ impl Outcome {
         let reasons = self.reasons.join("; ");
         println!("  {:?}{}{reasons}", self.verdict, if reasons.is_empty() { "" } else { ": " });
     }
-}
-
-/// p50, p99 and the longest.
-pub fn latency(histogram: &Histogram<u64>) -> Latency {
-    Latency::of(histogram)
 }
 
 #[cfg(test)]
