@@ -10,6 +10,7 @@
 //! acknowledged exactly when it is trimmed.
 
 mod closing;
+mod completing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,13 +23,12 @@ use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{Expire, Forget, OpenPublisher, Operate, Progress, Publish, Submission};
 use gomera_cluster::message::connection_point::{
-    Acknowledged, AcknowledgedThrough, Completed, LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused,
+    Acknowledged, AcknowledgedThrough, LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused,
     ToConnectionPoint,
 };
-use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, ToMatcher};
 use gomera_cluster::operation::{Change, Operation, Outcome, Version};
-use gomera_cluster::position::{LaneId, Number, Position};
+use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
@@ -85,6 +85,9 @@ pub struct Lane {
     endings: VecDeque<Ending>,
     endings_under_way: u32,
     completions: Vec<Completion>,
+    /// The last operation, and up to where matchers were told that all are settled.
+    last_operation: Number,
+    told_settled: Number,
     closing: Closing,
 }
 
@@ -106,6 +109,8 @@ impl Lane {
             endings: VecDeque::new(),
             endings_under_way: 0,
             completions: Vec::new(),
+            last_operation: Number::ZERO,
+            told_settled: Number::ZERO,
             closing: Closing::Open,
         };
         // Nobody is gone, so nothing completes.
@@ -319,6 +324,7 @@ impl Lane {
         // After sending: exit points may have merged what a matcher without slices is sent only now.
         self.trim();
         self.send_acknowledgements(output);
+        self.tell_settled(output);
         for grant in self.sources.grants() {
             let credit = LaneCredit { lane: self.id, class: grant.class, total: grant.total };
             output.tell(grant.to, ToConnectionPoint::LaneCredit(credit));
@@ -373,6 +379,7 @@ impl Lane {
             (Charge::Asker | Charge::Nobody, _) => Origin::Cluster { stamp: stamp.clone() },
         };
         let number = self.log.append(Retained { cost: entry.cost(), entry, origin });
+        self.last_operation = number;
         self.operations.begin(Sequenced { number, operation, asker, stamp, decider, charge, answer });
     }
 
@@ -390,41 +397,6 @@ impl Lane {
         };
         self.endings_under_way += 1;
         self.sequence(Arc::new(operation), asker, Charge::Nobody, None, output);
-    }
-
-    fn complete(&mut self, completion: Completion, output: &mut Output) {
-        let Completion { number, operation, asker, outcome, restore, freed } = completion;
-        if let Asker::ConnectionPoint(from) = asker {
-            self.sources.free_operations(from, freed);
-        }
-        let Some(outcome) = outcome else {
-            // Whoever could have said what came of it is gone. Twice is harmless: it carries its version.
-            self.sequence(operation, asker, Charge::Nobody, None, output);
-            return;
-        };
-        if let (Some(before), Some(key)) = (restore, operation.change.subscription()) {
-            // Others applied what had no room where it counts. The client hears of it when they have taken it back.
-            let restored = Operation { change: Change::Restore(key, before), ..(*operation).clone() };
-            self.sequence(Arc::new(restored), asker, Charge::Nobody, Some(outcome), output);
-            return;
-        }
-        output.statistics.completed += 1;
-        let (session, version) = (operation.session, operation.version);
-        match asker {
-            Asker::ConnectionPoint(to) => {
-                if self.sources.serves(to) {
-                    let position = Position { lane: self.id, number };
-                    let completed = Completed { session, version, position, outcome };
-                    output.tell(to, ToConnectionPoint::Completed(completed));
-                }
-            }
-            Asker::ExitPoint(to) => {
-                self.endings_under_way -= 1;
-                let forgotten = ToExitPoint::Forgotten(Forgotten { session, generation: version.generation });
-                output.actions.push(Send { to, message: Message::ExitPoint(forgotten) });
-            }
-            Asker::Nobody => self.endings_under_way -= 1,
-        }
     }
 
     fn trim(&mut self) {

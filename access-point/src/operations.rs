@@ -89,6 +89,7 @@ struct Pending {
     /// What there was before, if it had no room.
     refused: Option<Before>,
     standing: Standing,
+    hearing: Hearing,
     retention: Retention,
     phase: Phase,
 }
@@ -100,6 +101,15 @@ enum Standing {
     Sound,
     /// Somebody who decides is gone, and may have said nothing.
     Bereaved,
+}
+
+/// Whether all have said how far they had judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// They have.
+    Whole,
+    /// Somebody is gone who may have been further than others, in any lane, without having applied the operation.
+    Partial,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +129,8 @@ pub struct Completion {
     pub asker: Asker,
     /// What came of it; none: it has to be applied anew.
     pub outcome: Option<Outcome>,
+    /// Whether positions in it count.
+    pub hearing: Hearing,
     /// What other replicas have to take back before anybody is told, and what they have to have instead.
     pub restore: Option<Before>,
     /// Its credit to free now; 0 if the log holds it still.
@@ -161,6 +173,7 @@ impl Operations {
             opinion: None,
             refused: None,
             standing: Standing::Sound,
+            hearing: Hearing::Whole,
             retention: Retention::Retained,
             phase: Phase::Awaiting,
         });
@@ -218,6 +231,11 @@ impl Operations {
         self.drop_complete();
     }
 
+    /// The last number up to which all are complete, where the lane ends at `last`.
+    pub fn settled(&self, last: Number) -> Number {
+        self.pending.front().map_or(last, |pending| Number(pending.what.number.0 - 1))
+    }
+
     /// The log lets an operation go.
     pub fn trimmed(&mut self, number: Number) -> Trimmed {
         match self.find(number) {
@@ -265,6 +283,7 @@ impl Pending {
     }
 
     fn bereave(&mut self, gone: Address) {
+        self.hearing = Hearing::Partial;
         match self.what.decider {
             Decider::Active(active) if active == gone && self.standing == Standing::Sound => {
                 self.standing = Standing::Bereaved;
@@ -293,6 +312,7 @@ impl Pending {
             operation: self.what.operation.clone(),
             asker: self.what.asker,
             outcome,
+            hearing: self.hearing,
             restore: self.refused.take().filter(|_| !is_alone),
             freed: match (self.retention, self.what.charge) {
                 (Retention::Retained, _) | (_, Charge::Nobody) => 0,

@@ -120,6 +120,7 @@ pub(crate) fn replies(reply: raw::SessionReply, into: &mut Vec<Reply>) -> Meanin
         }
         Some(Body::Failed(failed)) => into.push(failure(request, failed)),
         Some(Body::Notifications(frame)) => into.extend(frame.notifications.into_iter().map(notification)),
+        Some(Body::SubscriptionsLost(lost)) => into.push(Reply::SubscriptionsLost(lost.number)),
         Some(Body::Goodbye(goodbye)) => return Meaning::Goodbye { reason: goodbye.reason },
         Some(Body::MoveTo(move_to)) => return Meaning::MoveTo { endpoints: move_to.endpoints },
         // A reply of a later version.

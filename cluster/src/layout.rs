@@ -19,6 +19,13 @@ pub use following::NotFollowing;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference in")]
+    fn is_none(&self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// A slice of the matcher layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MatcherSlice(pub u16);
@@ -87,6 +94,10 @@ pub struct Replica {
 pub struct Placement {
     /// The reign of the active replica; grows with each change of the active replica.
     pub term: Term,
+    /// The last layout by which the active replica began with nothing, because the last one that had everything was dead; 0 if that
+    /// never happened.
+    #[serde(default, skip_serializing_if = "Epoch::is_none")]
+    pub lost: Epoch,
     /// At most one active, in order of address.
     pub replicas: Vec<Replica>,
 }
@@ -195,6 +206,13 @@ impl Layout {
         &self.matcher[usize::from(slice.0)]
     }
 
+    /// The last layout by which subscriptions of any slice were lost, 0 if none ever was: a client that was told a lower one has
+    /// something to declare again.
+    #[must_use]
+    pub fn subscriptions_lost(&self) -> Epoch {
+        self.matcher.iter().map(|placement| placement.lost).max().unwrap_or_default()
+    }
+
     /// Who holds a slice of the exit-point layer.
     ///
     /// # Panics
@@ -266,12 +284,36 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// A first layout whose matcher slices have standbys, as far as replication asks for it: nobody has anything yet, so all have everything.
+    #[must_use]
+    pub fn with_standbys(mut self) -> Self {
+        if self.settings.replication > 1 {
+            let matchers = self.machines(Layer::Matcher).collect::<Vec<_>>();
+            double(&mut self.matcher, &matchers);
+        }
+        self
+    }
+}
+
 /// Gives every slice one active replica, round robin. The term is the epoch: it grows across restarts of a whole cluster.
 fn spread(placements: &mut [Placement], machines: &[Address], epoch: Epoch) {
     for (index, placement) in placements.iter_mut().enumerate() {
         placement.term = Term(epoch.0);
         if let Some(&holder) = machines.get(index % machines.len().max(1)) {
             placement.replicas = vec![Replica { holder, role: Role::Active }];
+        }
+    }
+}
+
+/// Gives every slice a standby on another node, if there is one, round robin over those there are for each active replica.
+fn double(placements: &mut [Placement], machines: &[Address]) {
+    for (index, placement) in placements.iter_mut().enumerate() {
+        let Some(active) = placement.active() else { continue };
+        let others = machines.iter().filter(|machine| machine.node != active.node).collect::<Vec<_>>();
+        if let Some(&&holder) = others.get(index / machines.len().max(1) % others.len().max(1)) {
+            placement.replicas.push(Replica { holder, role: Role::Standby });
+            placement.replicas.sort_by_key(|replica| replica.holder);
         }
     }
 }

@@ -81,6 +81,8 @@ impl Message {
                 ToMatcher::Replay(replay) => replay.entries.len(),
                 ToMatcher::MatchesCredit(_)
                 | ToMatcher::LaneDone(_)
+                | ToMatcher::LaneSettled(_)
+                | ToMatcher::LaneTail(_)
                 | ToMatcher::SnapshotWanted(_)
                 | ToMatcher::SnapshotPart(_)
                 | ToMatcher::SnapshotCredit(_) => 0,

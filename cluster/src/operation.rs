@@ -9,7 +9,7 @@ use gomera_model::timestamp::Timestamp;
 
 use crate::identity::{Generation, Handle, SessionKey, SubscriptionKey, Tenant};
 use crate::message::snapshot::SubscriptionState;
-use crate::position::Vector;
+use crate::position::{Number, Vector};
 
 /// Orders the operations of a session: the attachment that issued it, then its number there, from 1. Applying in another
 /// order or twice is harmless because a lower version never replaces a higher one.
@@ -196,6 +196,10 @@ pub struct Excess {
     pub asked: u64,
 }
 
+/// Of a lane of which an answer does not say from where on its operation surely decides: sure is only that it does in what is published
+/// after the answer.
+pub const UNSAID: Number = Number(u64::MAX);
+
 /// What came of an operation.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -204,7 +208,7 @@ pub enum Outcome {
         /// The handle of the subscription put or removed; `None` for others.
         handle: Option<Handle>,
         /// Per lane, the last position that the matchers had judged before: from the next one on surely the new state
-        /// decides.
+        /// decides. [`UNSAID`] where lanes are judged by layouts that others do not follow any more.
         in_force_after: Vector,
     },
     /// No subscription has this id.

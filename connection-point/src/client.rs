@@ -249,6 +249,13 @@ pub enum ClientReply {
     },
     /// Notifications and gaps, in order.
     Notifications(Vec<Delivery>),
+    /// Subscriptions were lost with all matchers that had them: of what was answered before, any subscription and the context may be
+    /// missing; what is answered later stands. Told when an attachment that existed is resumed as well: a number that the client was
+    /// told before is nothing new.
+    SubscriptionsLost {
+        /// Rises with each loss.
+        number: u64,
+    },
     /// This connection point is to leave: the client should open another connection elsewhere, take up there what it does here, and
     /// close this one; until then it is served here.
     MoveTo {

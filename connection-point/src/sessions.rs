@@ -20,12 +20,13 @@ use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::{ConnectionId, SessionKey, Tenant, Term};
-use gomera_cluster::layout::SessionSlice;
+use gomera_cluster::layout::{Epoch, SessionSlice};
 use gomera_cluster::message::ToExitPoint;
 use gomera_cluster::message::exit_point::Detach;
 use gomera_cluster::position::{LaneId, Vector};
 use gomera_cluster::session::{Attempt, SessionOptions};
 
+use self::answers::tell_loss;
 use self::attaching::Again;
 use self::sending::{join_lane, queue, send_acknowledgement};
 use self::session::{Attachment, Session};
@@ -46,6 +47,8 @@ pub(crate) struct Sessions {
     held: usize,
     /// Whose acknowledgements are to be passed on at the end of the batch.
     acknowledged: BTreeSet<ConnectionId>,
+    /// The last layout by which subscriptions were lost.
+    lost: Epoch,
 }
 
 /// What a client said when it attached.
@@ -99,6 +102,8 @@ impl Sessions {
     pub fn follow(&mut self, around: &mut Surroundings, lanes: &mut Lanes) {
         let Some(layout) = around.layout.clone() else { return };
         self.terms.follow(&layout);
+        let lost = layout.subscriptions_lost();
+        let is_lost = lost > std::mem::replace(&mut self.lost, lost);
         let mut moved = Vec::new();
         let mut asking = Vec::new();
         for (&connection, session) in &mut self.by_connection {
@@ -114,6 +119,10 @@ impl Sessions {
             let lane = layout.lane_of_session(session.key);
             join_lane(around, lanes, session, lane);
             queue(around, lanes, connection, session);
+            if is_lost && let Some(attachment) = session.attachment_mut() {
+                attachment.operations.lose(lost);
+                tell_loss(around, connection, session);
+            }
         }
         for connection in moved {
             let failure = failure::session_moved(self.name(connection).unwrap_or_default());

@@ -1,6 +1,7 @@
 //! The layout as it stands in a znode: JSON that a person can read with any client, and short, because a znode should not
 //! exceed 256 KiB and a layout has up to 8192 placements. A placement is a string such as `3:0.1a,2.0s`: term 3, active at
-//! shard 1 of the first member, standby at shard 0 of the third; members count in the order in which they stand.
+//! shard 1 of the first member, standby at shard 0 of the third; members count in the order in which they stand. `3!3:0.1a` began
+//! with nothing by layout 3.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -68,7 +69,8 @@ pub fn encode(layout: &Layout) -> Vec<u8> {
         format!("{index}.{}", address.shard.0)
     };
     let placement = |placement: &Placement| {
-        let mut text = format!("{}:", placement.term.0);
+        let lost = if placement.lost == Epoch(0) { String::new() } else { format!("!{}", placement.lost.0) };
+        let mut text = format!("{}{lost}:", placement.term.0);
         for (index, replica) in placement.replicas.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             write!(text, "{comma}{}{}", place(replica.holder), letter(replica.role)).expect("a string takes any text");
@@ -164,7 +166,9 @@ fn placements(name: &str, order: &Order, texts: &[String], slices: u16) -> Resul
 fn placement(order: &Order, text: &str) -> Result<Placement, DocumentError> {
     let wrong = || DocumentError(format!("{text} is not a placement, must be like 3:0.1a,2.0s"));
     let (term, replicas) = text.split_once(':').ok_or_else(wrong)?;
+    let (term, lost) = term.split_once('!').unwrap_or((term, "0"));
     let term = Term(term.parse().map_err(|_| wrong())?);
+    let lost = Epoch(lost.parse().map_err(|_| wrong())?);
     let replicas = replicas
         .split(',')
         .filter(|replica| !replica.is_empty())
@@ -177,7 +181,7 @@ fn placement(order: &Order, text: &str) -> Result<Placement, DocumentError> {
     if replicas.iter().filter(|replica| replica.role == Role::Active).count() > 1 {
         return Err(DocumentError(format!("{text} has more than one active replica")));
     }
-    Ok(Placement { term, replicas })
+    Ok(Placement { term, lost, replicas })
 }
 
 fn address(order: &Order, text: &str) -> Result<Address, DocumentError> {

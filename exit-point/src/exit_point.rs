@@ -167,7 +167,7 @@ impl ExitPoint {
             ToExitPoint::Matches(frame) => self.receive_matches(from, frame),
             ToExitPoint::LaneCut(cut) => {
                 if let Some(lane) = self.lanes.get_mut(&cut.lane) {
-                    lane.hear_cut(from, cut.through);
+                    lane.hear_cut(from, cut.reach);
                 }
             }
             ToExitPoint::Attach(attach) => self.sessions.attach(now, from, attach, self.merger.merged()),

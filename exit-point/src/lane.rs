@@ -23,7 +23,7 @@ use gomera_cluster::address::Address;
 use gomera_cluster::coverage::{Extension, LaneCoverage, SliceSet};
 use gomera_cluster::credit::{Class, ReceiveCredit, Total};
 use gomera_cluster::layout::Epoch;
-use gomera_cluster::message::exit_point::{Mark, Matched, Matches, Target};
+use gomera_cluster::message::exit_point::{Mark, Matched, Matches, Reach, Target};
 use gomera_cluster::position::Number;
 use gomera_cluster::publication::{Envelope, PublicationKey};
 
@@ -229,6 +229,7 @@ impl Lane {
     /// Its writer is dead; `matchers` are those of the layout in force.
     pub(crate) fn fence(&mut self, at: Epoch, matchers: &[Address]) {
         self.fence.raise(at, matchers);
+        self.settle_cut();
     }
 
     /// The layout that fenced it.
@@ -236,14 +237,21 @@ impl Lane {
         self.fence.at()
     }
 
-    /// A matcher's copy of it ends there.
-    pub(crate) fn hear_cut(&mut self, from: Address, through: Number) {
-        self.fence.hear(from, through);
+    /// A matcher will say this of it, and nothing more.
+    pub(crate) fn hear_cut(&mut self, from: Address, reach: Vec<Reach>) {
+        self.fence.hear(from, reach);
+        self.settle_cut();
+    }
+
+    fn settle_cut(&mut self) {
+        let held = self.held.values();
+        let held = held.map(|frame| Reach { slices: frame.slices.clone(), from: frame.from, to: frame.to });
+        self.fence.settle(&self.coverage, held);
     }
 
     /// Whether it was fenced and is merged to the cut.
     pub(crate) fn has_ended(&self) -> bool {
-        self.fence.is_reached(self.merged, self.complete)
+        self.fence.is_reached(self.merged)
     }
 
     /// Has it wait before the first barrier of a layout from `fenced` on: lanes that this one fenced have not ended.
@@ -263,7 +271,7 @@ impl Lane {
 
     /// The last position that every slice has judged and that may be merged.
     pub(crate) fn complete(&self) -> Number {
-        self.complete.min(self.fence.cut()).min(self.ceiling)
+        self.complete.min(self.ceiling)
     }
 
     /// The next complete position at which something was found.

@@ -157,6 +157,9 @@ async fn print(subscribe: &Subscribe, session: &Session, deliveries: &mut Delive
                 Event::Gap(gap) => eprintln!("gomera: {} notifications were given up", gap.dropped),
                 Event::Resumed => {}
                 Event::Recreated => eprintln!("gomera: the cluster had lost the session; subscribed again"),
+                Event::SubscriptionsLost => {
+                    eprintln!("gomera: matchers died, and subscriptions with them; subscribed again");
+                }
                 Event::RedeclarationFailed { error, .. } => return Err(operation(error)),
             }
         }

@@ -225,6 +225,9 @@ async fn read(shared: Arc<Shared>, session: SessionIndex, mut deliveries: Delive
                 Event::Recreated => {
                     book.trouble.get_or_insert_with(|| "the cluster lost a subscriber's session".into());
                 }
+                Event::SubscriptionsLost => {
+                    book.trouble.get_or_insert_with(|| "the cluster lost subscriptions".into());
+                }
                 Event::RedeclarationFailed { error, .. } => {
                     book.trouble.get_or_insert_with(|| format!("a subscription was lost: {error}"));
                 }

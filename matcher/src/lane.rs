@@ -21,10 +21,10 @@ use gomera_cluster::layout::{Epoch, LaneEnd, Layout};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{EntriesCredit, Progress, ToAccessPoint};
-use gomera_cluster::message::exit_point::{LaneCut, Mark, Target, ToExitPoint};
+use gomera_cluster::message::exit_point::{LaneCut, Mark, Reach, Target, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::message::snapshot::SubscriptionState;
-use gomera_cluster::operation::Outcome;
+use gomera_cluster::operation::{Operation, Outcome};
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::publication::Envelope;
 
@@ -151,13 +151,54 @@ impl Lane {
         };
     }
 
-    /// Tells exit points where the copy of a fenced lane ends, once.
-    pub fn tell_cut(&mut self, may_judge: bool, actions: &mut Vec<Send>) {
+    /// Whether it is fenced, and nobody was told so.
+    pub fn is_cut(&self) -> bool {
+        matches!(self.ending, Ending::Fenced(_))
+    }
+
+    /// Whether it is fenced, and all were told.
+    pub fn is_told(&self) -> bool {
+        matches!(self.ending, Ending::Told(_))
+    }
+
+    /// Operations that are not worked off.
+    pub fn operations_queued(&self) -> impl Iterator<Item = Arc<Operation>> + '_ {
+        self.queue.iter().flat_map(|run| run.entries.as_slice()).filter_map(|(_, entry)| match entry {
+            Entry::Operation(operation) => Some(operation.clone()),
+            Entry::Publication(_) | Entry::Barrier(_) | Entry::Close => None,
+        })
+    }
+
+    /// Tells exit points what is to come of a fenced lane, once. `by` reads a layout that stands in it.
+    pub fn tell_cut(&mut self, by: impl Fn(&Arc<Layout>) -> Arc<Ownership>, actions: &mut Vec<Send>) {
         let Ending::Fenced(at) = self.ending else { return };
         self.ending = Ending::Told(at);
-        let through = if may_judge { self.received } else { Number(u64::MAX) };
+        let barriers = self.queue.iter().flat_map(|run| run.entries.as_slice());
+        let barriers = barriers.filter_map(|(number, entry)| match entry {
+            Entry::Barrier(layout) => Some((*number, layout)),
+            Entry::Publication(_) | Entry::Operation(_) | Entry::Close => None,
+        });
+        // What governs the lane from where on.
+        let mut governed = vec![(Number::ZERO, self.governed.clone())];
+        for (number, layout) in barriers {
+            if governed.last().is_some_and(|(_, last)| layout.epoch > last.epoch()) {
+                // The barrier itself is judged by those before, if anybody was.
+                let from = if number == Number::ZERO.next() { Number::ZERO } else { number };
+                governed.push((from, by(layout)));
+            }
+        }
         for output in &self.outputs {
-            let cut = ToExitPoint::LaneCut(LaneCut { lane: self.id, through });
+            let (pending, reached) = output.to_come();
+            let mut reach = pending.collect::<Vec<_>>();
+            let ends = governed.iter().skip(1).map(|&(from, _)| from).chain([self.received]);
+            for ((from, by), to) in governed.iter().zip(ends) {
+                let from = reached.max(*from);
+                if from < to && !by.active.is_empty() {
+                    reach.push(Reach { slices: by.active.clone(), from, to });
+                }
+            }
+            reach.extend(self.again.to_come(output.address()));
+            let cut = ToExitPoint::LaneCut(LaneCut { lane: self.id, reach });
             actions.push(Send { to: output.address(), message: Message::ExitPoint(cut) });
         }
     }

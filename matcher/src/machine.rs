@@ -152,6 +152,14 @@ impl Matcher {
             ToMatcher::Entries(entries) => serving.receive(received.from, entries),
             ToMatcher::Replay(replay) => serving.receive_again(received.from, replay),
             ToMatcher::MatchesCredit(credit) => serving.grant(received.from, credit),
+            ToMatcher::LaneSettled(settled) => {
+                serving.settle(settled);
+                true
+            }
+            ToMatcher::LaneTail(tail) => {
+                serving.take_tail(self.now, received.from, &tail);
+                true
+            }
             ToMatcher::LaneDone(done) => serving.done(received.from, done.lane),
             ToMatcher::SnapshotWanted(wanted) => {
                 serving.want(received.from, wanted);

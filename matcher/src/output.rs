@@ -16,7 +16,7 @@ use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::credit::{Class, SendCredit, Total};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
-use gomera_cluster::message::exit_point::{Mark, Matched, Matches, Target, ToExitPoint};
+use gomera_cluster::message::exit_point::{Mark, Matched, Matches, Reach, Target, ToExitPoint};
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::publication::Envelope;
 
@@ -76,6 +76,16 @@ impl Output {
     /// Whether everything is sent.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// What waits to be sent, and up to where it is judged.
+    pub fn to_come(&self) -> (impl Iterator<Item = Reach>, Number) {
+        let of = |Pending { matches, .. }: &Pending| Reach {
+            slices: matches.slices.clone(),
+            from: matches.from,
+            to: matches.to,
+        };
+        (self.pending.iter().map(of), self.reached)
     }
 
     /// The exit point lets so much be sent.

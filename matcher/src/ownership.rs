@@ -63,6 +63,11 @@ impl Ownership {
         Self { epoch: Epoch(0), active: Arc::default(), ..Self::new(layout, address) }
     }
 
+    /// Whether the layout is the first of its cluster: every lane begins with it, and none has ended.
+    pub fn is_first(&self) -> bool {
+        self.layout.ended.is_empty() && self.layout.lanes.values().all(|lane| lane.since == self.layout.epoch)
+    }
+
     /// The number of the layout; 0 before the first barrier of a lane.
     pub fn epoch(&self) -> Epoch {
         self.epoch

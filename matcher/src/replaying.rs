@@ -12,7 +12,7 @@ use gomera_cluster::address::Address;
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::credit::{Class, ReceiveCredit, Total};
 use gomera_cluster::machine::Send;
-use gomera_cluster::message::exit_point::{Mark, Target};
+use gomera_cluster::message::exit_point::{Mark, Reach, Target};
 use gomera_cluster::message::matcher::{Entry, Replay};
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::publication::Envelope;
@@ -71,6 +71,14 @@ impl Replaying {
         if let Some(output) = self.outputs.iter_mut().find(|output| output.address() == from) {
             output.finish();
         }
+    }
+
+    /// What an exit point will still be told.
+    pub fn to_come(&self, to: Address) -> Vec<Reach> {
+        let told = self.outputs.iter().filter(|output| output.address() == to).flat_map(|output| output.to_come().0);
+        // Of the run in hand the first part may be among them.
+        let queued = self.queue.iter().map(|run| Reach { slices: run.slices.clone(), from: run.from, to: run.to });
+        told.chain(queued).collect()
     }
 
     /// Whether everything is judged and told.

@@ -160,10 +160,7 @@ impl Replicas {
             }
         }
         self.count();
-        if self.copies.iter().any(|copy| matches!(copy, Copy::Whole))
-            && self.incoming.is_empty()
-            && at.number <= Number(1)
-        {
+        if at.number <= Number(1) && after.is_first() {
             // There from the beginning: everything that goes to all matchers has come here.
             self.sessions = Sessions::Known;
         }
@@ -271,7 +268,9 @@ impl Replicas {
             let (transfer, slices) = (TransferId(self.transfers), Arc::new(slices));
             let mut credit = ReceiveCredit::new(self.window);
             let total = credit.grant().expect("the first grant is always worth it");
-            let sessions = self.sessions;
+            // Whoever began with nothing, because a slice was lost, may not know all of them either.
+            let is_sure = latest.layout().subscriptions_lost() == Epoch(0);
+            let sessions = if is_sure { self.sessions } else { Sessions::Wanted };
             self.incoming.insert(source, Incoming { transfer, slices: slices.clone(), sessions, credit });
             (source, SnapshotWanted { transfer, slices, after, sessions, credit: total })
         };

@@ -1,23 +1,25 @@
 //! A matcher shard that has a layout: works lanes off, entry by entry, and adds what comes of it to their outputs.
 
 mod applying;
+mod fencing;
+mod judged;
+mod tails;
 mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::identity::SessionKey;
-use gomera_cluster::layout::{Epoch, LaneEnd, Layout, MatcherSlice};
+use gomera_cluster::layout::{Epoch, Layout, MatcherSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{Expire, ToAccessPoint};
-use gomera_cluster::message::exit_point::{Handles, LaneCut, Mark, Target, ToExitPoint};
+use gomera_cluster::message::exit_point::{Handles, Mark, Target};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit, Replay, ToMatcher};
 use gomera_cluster::message::snapshot::{SnapshotCredit, SnapshotPart, SnapshotWanted, SubscriptionState};
-use gomera_cluster::position::{LaneId, Number, Position, Vector};
+use gomera_cluster::position::{LaneId, Number, Position};
 use gomera_cluster::time::Instant;
 use gomera_model::attributes::Attributes;
 use gomera_model::timestamp::Timestamp;
@@ -30,6 +32,9 @@ use crate::snapshots::Snapshots;
 use crate::statistics::Statistics;
 use crate::subscriptions::{Expired, Hits, Subscriptions};
 use applying::{Applying, apply};
+use fencing::fenced_after;
+use judged::Judged;
+use tails::Tails;
 use together::Together;
 
 /// Filters evaluated and satisfied after which a step of a lane ends, whatever is left of it: half a millisecond.
@@ -43,11 +48,12 @@ pub struct Serving {
     ownership: Arc<Ownership>,
     /// What layouts say by which lanes are or will be governed, as far as it is known.
     layouts: BTreeMap<Epoch, Arc<Ownership>>,
-    /// Lanes that were opened and fenced by layouts of which only a later one came here: nothing of them is here.
+    /// Lanes that were fenced by layouts of which only a later one came here, or by the one with which this shard begins: nothing of
+    /// them is here.
     never_known: Vec<LaneId>,
     lanes: BTreeMap<LaneId, Lane>,
-    /// Per lane, the last number worked off; the lane in hand may be further.
-    judged: Vector,
+    judged: Judged,
+    tails: Tails,
     subscriptions: Subscriptions,
     together: Together,
     replicas: Replicas,
@@ -69,7 +75,8 @@ impl Serving {
             ownership,
             never_known: Vec::new(),
             lanes: BTreeMap::new(),
-            judged: Vector::default(),
+            judged: Judged::default(),
+            tails: Tails::default(),
             subscriptions: Subscriptions::new(config),
             together: Together::new(),
             replicas: Replicas::new(slices, config),
@@ -80,6 +87,7 @@ impl Serving {
             actions: Vec::new(),
             config: config.clone(),
         };
+        serving.never_known.extend(fenced_after(serving.ownership.layout(), Epoch(0)));
         serving.open_lanes();
         serving.judge_by_lanes();
         serving
@@ -97,15 +105,19 @@ impl Serving {
             "layout {} has other exit points than the one before",
             epoch.0
         );
-        for (id, lane) in &mut self.lanes {
+        let Self { lanes, tails, .. } = self;
+        for (id, lane) in lanes {
             if !ownership.layout().lanes.contains_key(id) {
                 lane.end(ownership.layout());
             }
         }
         let known = self.ownership.layout().epoch;
-        let ended = ownership.layout().ended.iter().filter(|&(id, _)| !self.lanes.contains_key(id));
-        let fenced = ended.filter(|&(_, &(end, at))| end == LaneEnd::Fenced && at > known);
-        self.never_known.extend(fenced.map(|(&id, _)| id));
+        let fenced = fenced_after(ownership.layout(), known).filter(|id| !self.lanes.contains_key(id));
+        self.never_known.extend(fenced);
+        for id in fenced_after(ownership.layout(), known) {
+            tails.fence(id, ownership.layout().ended[&id].1, tails::others(ownership.layout(), address));
+        }
+        tails.retain(|other| ownership.layout().names(other));
         self.layouts.insert(epoch, ownership.clone());
         self.ownership = ownership;
         self.open_lanes();
@@ -117,7 +129,7 @@ impl Serving {
     /// The latest layout whose barrier every lane has passed, or with which it ended.
     pub fn acted(&self) -> Epoch {
         let latest = self.ownership.layout().epoch;
-        self.lanes.values().map(Lane::passed).min().unwrap_or(latest).min(latest)
+        self.lanes.values().map(Lane::passed).min().unwrap_or(latest).min(latest).min(self.tails.acted_max())
     }
 
     /// An exit point wants nothing more of a lane that was fenced; whether the lane is known.
@@ -128,24 +140,6 @@ impl Serving {
             lane.done(from);
         }
         known
-    }
-
-    /// Says where the copies of fenced lanes end.
-    fn tell_cuts(&mut self, actions: &mut Vec<Send>) {
-        let Self { lanes, layouts, ownership, never_known, .. } = self;
-        for lane in never_known.drain(..) {
-            for &to in &ownership.exit_points {
-                let cut = ToExitPoint::LaneCut(LaneCut { lane, through: Number::ZERO });
-                actions.push(Send { to, message: Message::ExitPoint(cut) });
-            }
-        }
-        for lane in lanes.values_mut() {
-            // What governs it later may have this shard judge what it does not judge now.
-            let judges = |by: &Arc<Ownership>| !by.active.is_empty();
-            let later = (Bound::Excluded(lane.governed().epoch()), Bound::Unbounded);
-            let may_judge = judges(lane.governed()) || layouts.range(later).any(|(_, by)| judges(by));
-            lane.tell_cut(may_judge, actions);
-        }
     }
 
     /// Has the subscriptions know which slices lanes are judged by, and which rows have to go.
@@ -180,9 +174,11 @@ impl Serving {
             begun.pass(Epoch(lane.since.0.saturating_sub(1)));
             if lane.since == ownership.epoch() {
                 // It begins with the barrier of this layout.
-                replicas.pass(Position { lane: id, number: Number::ZERO }, &before, ownership, judged, subscriptions);
+                let at = Position { lane: id, number: Number::ZERO };
+                replicas.pass(at, &before, ownership, judged.through(), subscriptions);
                 begun.govern(ownership.clone());
             }
+            judged.govern(id, begun.governed().epoch());
             lanes.insert(id, begun);
         }
     }
@@ -257,16 +253,19 @@ impl Serving {
         if self.judge_again(statistics) {
             self.judge_by_lanes();
         }
-        let Self { ownership, lanes, judged, subscriptions, replicas, snapshots, giving_up, actions, .. } = self;
+        let Self { ownership, lanes, judged, tails, subscriptions, replicas, snapshots, giving_up, actions, .. } = self;
         // Lanes that end may never come to the barrier; what was answered of them is in every snapshot.
         let governed = lanes.values().filter(|lane| !lane.ends()).map(|lane| &**lane.governed()).collect::<Vec<_>>();
         for (to, wanted) in replicas.requests(ownership, &governed) {
             statistics.snapshots += 1;
             actions.push(Send { to, message: Message::Matcher(ToMatcher::SnapshotWanted(wanted)) });
         }
-        let begins_anew = replicas.step(judged, subscriptions);
+        let begins_anew = replicas.step(judged.through(), subscriptions);
         let processed = |lane| lanes.get(&lane).map(Lane::processed);
-        snapshots.step(processed, replicas, subscriptions, statistics, actions);
+        // Who joins may not be told by those who have not told yet what they have of a fenced lane: they tell this one.
+        if tails.are_heard() {
+            snapshots.step(processed, replicas, subscriptions, statistics, actions);
+        }
         subscriptions.settle();
         if !subscriptions.is_giving_up() {
             replicas.cleared(&std::mem::take(giving_up));
@@ -282,7 +281,8 @@ impl Serving {
 
     /// Works off one step of each lane; whether one has passed a barrier that changes what it is judged by.
     fn work_lanes(&mut self, now: Instant, statistics: &mut Statistics) -> bool {
-        let Self { config, layouts, lanes, judged, subscriptions, replicas, together, ownership, .. } = self;
+        let Self { config, layouts, lanes, judged, tails, subscriptions, replicas, together, ownership, .. } = self;
+        let is_alone = tails::others(ownership.layout(), ownership.address()).next().is_none();
         for (&id, lane) in lanes {
             let mut effort = 0;
             for more_max in (0..config.step_entries_max).rev() {
@@ -304,14 +304,13 @@ impl Serving {
                         statistics.matches += count(matches);
                     }
                     Entry::Operation(operation) => {
-                        let in_force_after = || {
-                            let mut vector = judged.clone();
-                            vector.raise(id, number);
-                            vector
-                        };
+                        let in_force_after = |saying| judged.in_force_after(id, number, saying);
                         let applying = Applying { now, number, operation: &operation };
                         apply(subscriptions, replicas, lane, applying, in_force_after, statistics);
                         statistics.operations += 1;
+                        if !is_alone && !lane.is_told() {
+                            tails.keep(id, number, &operation);
+                        }
                     }
                     Entry::Barrier(layout) => {
                         let mark = Mark::Barrier(layout.epoch);
@@ -327,7 +326,8 @@ impl Serving {
                             judged.raise(id, number);
                             together.end(subscriptions, EFFORT_MAX);
                             let at = Position { lane: id, number };
-                            replicas.pass(at, lane.governed(), &after, judged, subscriptions);
+                            replicas.pass(at, lane.governed(), &after, judged.through(), subscriptions);
+                            judged.govern(id, after.epoch());
                             lane.govern(after);
                             if begins {
                                 lane.mark(number, mark);
@@ -350,9 +350,9 @@ impl Serving {
 
     /// Judges a step of what has to be judged once more; whether all of a lane is done.
     fn judge_again(&mut self, statistics: &mut Statistics) -> bool {
-        let Self { config, lanes, subscriptions, hits, .. } = self;
+        let Self { config, lanes, judged, subscriptions, hits, .. } = self;
         let mut is_done = false;
-        for lane in lanes.values_mut() {
+        for (&id, lane) in lanes {
             let waited = lane.again.is_waiting();
             let mut effort = 0;
             for _ in 0..config.step_entries_max {
@@ -360,6 +360,7 @@ impl Serving {
                     break;
                 }
                 let Some((number, entry, by)) = lane.again.next_entry() else { break };
+                judged.raise_again(id, number);
                 match entry {
                     Entry::Publication(envelope) => {
                         subscriptions.judge(std::slice::from_ref(&envelope), &by, EFFORT_MAX);
@@ -401,7 +402,7 @@ impl Serving {
     pub fn is_runnable(&self) -> bool {
         self.subscriptions.is_unsettled()
             || self.replicas.is_unsettled()
-            || self.snapshots.is_runnable()
+            || (self.snapshots.is_runnable() && self.tails.are_heard())
             || self.lanes.values().any(|lane| lane.is_runnable() || lane.again.is_runnable())
     }
 
@@ -428,11 +429,8 @@ impl Serving {
         let lanes = self.lanes.len();
         self.lanes.retain(|_, lane| !lane.is_over());
         if self.lanes.len() < lanes {
-            for id in self.judged.iter().map(|at| at.lane).collect::<Vec<_>>() {
-                if !self.lanes.contains_key(&id) {
-                    self.judged.remove(id);
-                }
-            }
+            self.judged.retain(|id| self.lanes.contains_key(&id));
+            self.tails.forget(|id| self.lanes.contains_key(&id));
             self.judge_by_lanes();
         }
         actions.append(&mut self.actions);

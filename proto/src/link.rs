@@ -120,6 +120,8 @@ impl Decoder {
             | Wire::Replay(_)
             | Wire::MatchesCredit(_)
             | Wire::LaneDone(_)
+            | Wire::LaneSettled(_)
+            | Wire::LaneTail(_)
             | Wire::SnapshotWanted(_)
             | Wire::SnapshotPart(_)
             | Wire::SnapshotCredit(_) => Message::Matcher(matcher::decode(self, message)?),

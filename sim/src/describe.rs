@@ -178,6 +178,10 @@ fn to_matcher(names: &Names, message: &ToMatcher) -> String {
             list(entries, |(number, one)| format!("{}: {}", number.0, entry(names, one)))
         ),
         ToMatcher::LaneDone(done) => format!("lane-done {}", done.lane),
+        ToMatcher::LaneSettled(settled) => format!("lane-settled {} through {}", settled.lane, settled.through.0),
+        ToMatcher::LaneTail(tail) => {
+            format!("lane-tail {} {}", tail.lane, list(&tail.operations, |one| operation(names, one)))
+        }
         ToMatcher::Replay(Replay { lane, slices, from, to, entries }) => format!(
             "replay lane {lane} slices {} ({}, {}] {}",
             list(slices.iter(), |slice| slice.0.to_string()),
@@ -239,7 +243,14 @@ fn to_exit_point(names: &Names, message: &ToExitPoint) -> String {
                 format!(" marks {shown}")
             }
         ),
-        ToExitPoint::LaneCut(cut) => format!("lane-cut {} through {}", cut.lane, cut.through.0),
+        ToExitPoint::LaneCut(cut) => format!(
+            "lane-cut {} to come {}",
+            cut.lane,
+            list(&cut.reach, |reach| {
+                let slices = list(reach.slices.iter(), |slice| slice.0.to_string());
+                format!("{slices} ({}, {}]", reach.from.0, reach.to.0)
+            })
+        ),
         ToExitPoint::Attach(attach) => format!(
             "attach {} connection {} term {} resume {} credit {}",
             attach.name,

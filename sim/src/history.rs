@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gomera_cluster::identity::{Handle, Tenant};
+use gomera_cluster::identity::{Handle, SubscriptionKey, Tenant};
+use gomera_cluster::layout::{Layout, MatcherSlice};
 use gomera_cluster::message::connection_point::{Gap, Satisfied};
 use gomera_cluster::operation::Description;
 use gomera_cluster::position::{Position, Vector};
@@ -233,22 +234,41 @@ pub struct History {
     pub slices_moved: Option<Instant>,
     /// When a matcher first stopped.
     pub matcher_stopped: Option<Instant>,
+    /// Slices whose subscriptions were lost, and when a layout said so.
+    pub losses: Vec<(BTreeSet<MatcherSlice>, Instant)>,
     lines: usize,
     tickets: u64,
 }
 
 impl History {
-    /// What is known of when and where a publication was judged. One that was not acknowledged when a matcher died may have been judged
-    /// once more, by what there was then, wherever it stands.
+    /// What is known of when and where a publication was judged.
     #[must_use]
     pub fn moment(&self, publication: &Publication) -> Moment {
         let acknowledged = publication.acknowledged.unwrap_or(NEVER);
-        let is_sound = self.matcher_stopped.is_none_or(|at| acknowledged < at);
-        Moment {
-            sent: publication.sent,
-            acknowledged,
-            position: publication.position.filter(|_| is_sound),
-            before: if self.replicated || self.slices_moved.is_some() { Before::Perhaps } else { Before::Surely },
+        Moment { sent: publication.sent, acknowledged, position: publication.position, before: self.decided() }
+    }
+
+    /// Whether one matcher decided about each subscription, all the time.
+    #[must_use]
+    pub fn decided(&self) -> Before {
+        if self.replicated || self.slices_moved.is_some() { Before::Perhaps } else { Before::Surely }
+    }
+
+    /// What was lost may be gone since the first matcher stopped; contexts as well, at whoever begins with nothing.
+    pub fn enter_losses(&mut self, layout: &Layout) {
+        let Some(since) = self.matcher_stopped else { return };
+        for (slices, until) in &self.losses {
+            for Session { tenant, name, lives } in &mut self.sessions {
+                for life in lives {
+                    for (id, timeline) in &mut life.subscriptions {
+                        let key = SubscriptionKey::of(tenant, name, id);
+                        if slices.contains(&layout.slice_of_subscription(key)) {
+                            timeline.lose(SubscriptionChange::PerhapsForgotten, since, *until);
+                        }
+                    }
+                    life.context.lose(ContextChange::PerhapsForgotten, since, *until);
+                }
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::publisher::PublisherPlan;
 use crate::random::{Random, micros, millis};
 use crate::subscriber::SubscriberPlan;
 
-pub use points::{Manners, Points};
+pub use points::{Losses, Manners, Points};
 pub use settings::Configurations;
 
 /// How many of what.

@@ -209,6 +209,8 @@ pub struct Subscriber {
     bereaved: bool,
     /// It never comes back.
     deserted: bool,
+    /// The last loss of subscriptions it was told of.
+    lost: u64,
     /// The connection it moves away from: it is closed when the new one stands.
     former: Option<ConnectionIndex>,
 }
@@ -240,6 +242,7 @@ impl Subscriber {
             turned_away: false,
             bereaved: false,
             deserted: false,
+            lost: 0,
             former: None,
         }
     }

@@ -116,6 +116,8 @@ pub enum Transition {
     MatcherLeft,
     MatcherCrashed,
     MatcherPaused,
+    SliceLost,
+    SubscriptionsLost,
     MatcherBuried,
     SliceActivated,
     SliceTakenOver,
@@ -238,6 +240,8 @@ const NAMES: &[(Transition, &str)] = &[
     (Transition::MatcherLeft, "matcher left by plan"),
     (Transition::MatcherCrashed, "matcher crashed"),
     (Transition::MatcherPaused, "matcher paused and taken for dead"),
+    (Transition::SliceLost, "slice lost with the last matcher that had it"),
+    (Transition::SubscriptionsLost, "session told that subscriptions are lost"),
     (Transition::MatcherBuried, "stopped matcher dropped by a layout"),
     (Transition::SliceActivated, "slice given to another matcher by plan"),
     (Transition::SliceTakenOver, "slice of a dead matcher taken over"),
@@ -259,11 +263,13 @@ impl Transition {
     /// Whether anything can cause it: some are caused only by changes of a layer, which layouts may not change yet.
     #[must_use]
     pub fn may_run(self) -> bool {
-        const OF_MATCHERS: [Transition; 14] = [
+        const OF_MATCHERS: [Transition; 16] = [
             Transition::MatcherAdded,
             Transition::MatcherLeft,
             Transition::MatcherCrashed,
             Transition::MatcherPaused,
+            Transition::SliceLost,
+            Transition::SubscriptionsLost,
             Transition::MatcherBuried,
             Transition::SliceActivated,
             Transition::SliceTakenOver,
@@ -323,9 +329,11 @@ impl Tally {
     /// How many things that are faults happened.
     #[must_use]
     pub fn faults(&self) -> u64 {
-        const FAULTS: [Transition; 9] = [
+        const FAULTS: [Transition; 11] = [
             Transition::AccessCrashed,
             Transition::AccessPaused,
+            Transition::MatcherCrashed,
+            Transition::MatcherPaused,
             Transition::ClientDropped,
             Transition::MachineStalled,
             Transition::LinkStalled,

@@ -9,6 +9,7 @@
 
 use std::ops::RangeInclusive;
 
+use gomera_cluster::operation::UNSAID;
 use gomera_cluster::position::{Number, Position, Vector};
 use gomera_cluster::time::Instant;
 
@@ -117,6 +118,14 @@ impl<C: Change> Timeline<C> {
         self.steps.insert(at, step);
     }
 
+    /// Everything may be gone since `since`: what was asked for by `until` came before that, what was later comes after.
+    pub fn lose(&mut self, change: C, since: Instant, until: Instant) {
+        let at = self.steps.iter().rposition(|step| step.requested <= until).map_or(0, |last| last + 1);
+        let before = at.checked_sub(1).map(|before| &self.steps[before]);
+        let (generation, ticket) = before.map_or((0, Ticket(0)), |before| (before.generation, before.ticket));
+        self.steps.insert(at, Step { ticket, generation, change, requested: since, answer: Answer::Unknown });
+    }
+
     /// The change named `ticket`.
     pub fn step_mut(&mut self, ticket: Ticket) -> Option<&mut Step<C>> {
         self.steps.iter_mut().find(|step| step.ticket == ticket)
@@ -164,8 +173,8 @@ impl<C: Change> Timeline<C> {
 
     /// What the state may be when something takes effect that an attachment of `generation` asked for as `ticket`, at `requested`.
     /// What it asked for itself came before, in order. What an older attachment asked for may come later than that, on a link of its
-    /// own, unless it was answered by then.
-    pub fn before(&self, generation: u64, ticket: Ticket, requested: Instant) -> Vec<C::State> {
+    /// own, unless it was answered by then. What had no room where it counts may be found elsewhere until the client is answered.
+    pub fn before(&self, generation: u64, ticket: Ticket, requested: Instant, decided: Before) -> Vec<C::State> {
         let at = self.steps.partition_point(|other| (other.generation, other.ticket) < (generation, ticket));
         let may_come_late = |step: &Step<C>| {
             let open = match step.answer {
@@ -176,7 +185,13 @@ impl<C: Change> Timeline<C> {
             step.generation < generation && open
         };
         let first = self.steps[..at].iter().position(may_come_late).unwrap_or(at);
-        self.stages().drain(first..=at).flatten().collect()
+        let stages = self.stages();
+        let passing = self.steps[..at].iter().zip(&stages).filter(|(step, _)| match step.answer {
+            Answer::Without { at } => decided == Before::Perhaps && at > requested,
+            Answer::Applied { .. } | Answer::Unknown => false,
+        });
+        let passing = passing.flat_map(|(step, before)| before.iter().filter_map(|state| step.change.apply(state)));
+        stages[first..=at].iter().flatten().cloned().chain(passing).collect()
     }
 
     /// Prepares judging of many publications.
@@ -231,8 +246,10 @@ impl<C: Change> Judge<'_, C> {
         for (index, step) in self.steps.iter().enumerate() {
             let (in_force, judged_before) = match &step.answer {
                 Answer::Applied { at, in_force_after, precision } => {
-                    // A lane that the answer does not name had ended, or begins with the new state: nothing is said of it.
-                    let named = moment.position.filter(|position| in_force_after.get(position.lane) > Number::ZERO);
+                    // A lane that the answer does not name had ended, or begins with the new state: nothing is said of it. Nor of one
+                    // that others judge by a layout before the one that the answer was given by.
+                    let is_said = |number| number > Number::ZERO && number != UNSAID;
+                    let named = moment.position.filter(|position| is_said(in_force_after.get(position.lane)));
                     let covered = named.map(|position| in_force_after.covers(position));
                     let in_force = *at < moment.sent || covered == Some(false);
                     let surely = C::DECIDED_BY_ONE && moment.before == Before::Surely && *precision == Precision::Exact;
@@ -341,7 +358,7 @@ mod tests {
     #[test]
     fn what_an_older_attachment_asked_for_may_come_after_a_read_that_was_asked_for_before_its_answer() {
         let timeline = timeline(&[(10, Some(20)), (12, Some(40))]);
-        let before = |generation, requested| timeline.before(generation, Ticket(9), at(requested));
+        let before = |generation, requested| timeline.before(generation, Ticket(9), at(requested), Before::Surely);
         assert_eq!(before(1, 30), [2], "its own requests come in order");
         assert_eq!(before(2, 30), [1, 2], "the second was not answered by then");
         assert_eq!(before(2, 15), [0, 1, 2]);

@@ -155,7 +155,13 @@ impl Watch {
                 | ToAccessPoint::Forget(_)
                 | ToAccessPoint::Expire(_),
             )
-            | Message::Matcher(ToMatcher::MatchesCredit(_) | ToMatcher::LaneDone(_) | ToMatcher::SnapshotCredit(_))
+            | Message::Matcher(
+                ToMatcher::MatchesCredit(_)
+                | ToMatcher::LaneDone(_)
+                | ToMatcher::LaneSettled(_)
+                | ToMatcher::LaneTail(_)
+                | ToMatcher::SnapshotCredit(_),
+            )
             | Message::ExitPoint(
                 ToExitPoint::LaneCut(_)
                 | ToExitPoint::Attach(_)
@@ -294,7 +300,12 @@ impl Watch {
                 | ToAccessPoint::Expire(_),
             )
             | Message::Matcher(
-                ToMatcher::Entries(_) | ToMatcher::LaneDone(_) | ToMatcher::Replay(_) | ToMatcher::SnapshotPart(_),
+                ToMatcher::Entries(_)
+                | ToMatcher::LaneDone(_)
+                | ToMatcher::LaneSettled(_)
+                | ToMatcher::LaneTail(_)
+                | ToMatcher::Replay(_)
+                | ToMatcher::SnapshotPart(_),
             )
             | Message::ExitPoint(
                 ToExitPoint::Matches(_)

@@ -385,6 +385,7 @@ fn costs(downward: &Downward) -> Vec<u64> {
             | ClientReply::Acknowledged { .. }
             | ClientReply::PublicationRefused { .. }
             | ClientReply::Attached { .. }
+            | ClientReply::SubscriptionsLost { .. }
             | ClientReply::Applied { .. }
             | ClientReply::Found { .. }
             | ClientReply::Failed { .. }

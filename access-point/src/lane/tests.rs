@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use gomera_cluster::identity::{ConnectionId, Instance};
-use gomera_cluster::message::exit_point::ToExitPoint;
+use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
 use gomera_cluster::operation::Outcome;
+use gomera_cluster::position::Position;
 
 use super::*;
 use crate::fixture::{CONNECTION_POINT, address, envelope, get, layout, operation, publisher, session, submission};

@@ -181,3 +181,29 @@ fn when_nobody_is_left_who_could_say_it_is_applied_anew() {
     let done = released(&mut operations, A, 0);
     assert!(matches!(done.as_slice(), [Completion { outcome: Some(Outcome::Applied { .. }), .. }]), "{done:?}");
 }
+
+#[test]
+fn positions_count_only_if_all_who_may_have_judged_have_said_how_far_they_were() {
+    let key = gomera_cluster::identity::SubscriptionKey(7);
+    let mut operations = bereft(Change::Remove(key));
+    assert!(completed(&mut operations, A, (0, 1), vec![(1, applied(1, 1))]).is_empty());
+    let done = released(&mut operations, B, 0);
+    assert!(matches!(done.as_slice(), [Completion { outcome: Some(_), hearing: Hearing::Partial, .. }]), "{done:?}");
+    let mut operations = bereft(Change::Remove(key));
+    assert!(completed(&mut operations, A, (0, 1), vec![(1, applied(1, 1))]).is_empty());
+    let done = completed(&mut operations, B, (0, 1), vec![(1, applied(1, 1))]);
+    assert!(matches!(done.as_slice(), [Completion { hearing: Hearing::Whole, .. }]), "{done:?}");
+}
+
+#[test]
+fn what_is_settled_ends_before_the_first_that_is_not_complete() {
+    let mut operations = Operations::default();
+    for number in [2, 5, 6] {
+        operations.begin(sequenced(number, get("s", "x", number), stamp(vec![A])));
+    }
+    assert_eq!(operations.settled(Number(6)), Number(1));
+    completed(&mut operations, A, (0, 5), vec![(2, Outcome::NotFound), (5, Outcome::NotFound)]);
+    assert_eq!(operations.settled(Number(6)), Number(5));
+    completed(&mut operations, A, (5, 6), vec![(6, Outcome::NotFound)]);
+    assert_eq!(operations.settled(Number(6)), Number(6));
+}

@@ -20,6 +20,9 @@ pub enum Event {
     /// The cluster had lost the session (it was away for longer than `expires_after`, or the cluster was started
     /// afresh). Its context and subscriptions are being declared again; what was published in between is lost to it.
     Recreated,
+    /// All matchers that had some of the session's subscriptions died. Context and subscriptions are being declared again; what was
+    /// published in between may be lost to them.
+    SubscriptionsLost,
     /// Part of what was to be declared again was refused; it is not in force any more.
     RedeclarationFailed {
         /// The subscription, or `None` for the context.

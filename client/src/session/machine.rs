@@ -12,6 +12,8 @@
 //! overtake the answer that explains its handle; it then waits here, and what follows it waits too, until every request
 //! that was on its way has been answered. What waits or is unfinished is bounded by the credit granted to the cluster.
 
+mod failing;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use gomera_cluster::position::{Position, Vector};
 
 use super::applied::Applied;
 use super::event::{Event, Gap, Notification};
-use super::operation::{Copies, Declaration, Operation, Origin, RequestId, Requests};
+use super::operation::{Declaration, Operation, Origin, RequestId, Requests};
 use super::standing::{Ordinal, Receipt, Standing};
 use super::subscriptions::Subscriptions;
 use crate::error::OperationError;
@@ -58,6 +60,7 @@ pub(crate) enum Reply {
     Failed { request: RequestId, error: OperationError, not_found: bool },
     Notification { notification: Notification, handles: Vec<u64>, position: Position, merged: Vec<Position> },
     Gap(Gap),
+    SubscriptionsLost(u64),
 }
 
 /// A subscription as it is read back.
@@ -125,6 +128,8 @@ pub(crate) struct Machine {
     granted: Option<u64>,
     /// The cluster has ended the session at the program's wish.
     ended: bool,
+    /// The last loss of subscriptions it was told of, and the last request before.
+    loss: (u64, RequestId),
 }
 
 impl Machine {
@@ -144,6 +149,7 @@ impl Machine {
             arrived: 0,
             granted: None,
             ended: false,
+            loss: (0, RequestId::default()),
         }
     }
 
@@ -212,7 +218,7 @@ impl Machine {
                 self.release(Patience::UntilExplained);
             }
             Reply::Failed { request, error, not_found } => {
-                self.failed(request, error, not_found, completions);
+                self.failed(request, error, not_found, now, completions);
                 self.release(Patience::UntilExplained);
             }
             Reply::Notification { notification, handles, position, merged } => {
@@ -220,6 +226,7 @@ impl Machine {
                 self.notification(notification, handles, position, merged);
             }
             Reply::Gap(gap) => self.inbound(Inbound::Other(Event::Gap(gap))),
+            Reply::SubscriptionsLost(number) => self.subscriptions_lost(number, now),
         }
     }
 
@@ -314,48 +321,6 @@ impl Machine {
         }
     }
 
-    fn failed(
-        &mut self,
-        request: RequestId,
-        error: OperationError,
-        not_found: bool,
-        completions: &mut Vec<Completion>,
-    ) {
-        let Some(asked) = self.requests.answered(request) else { return };
-        let mut subscription = None;
-        match asked.operation {
-            // The first copy removed it, and its answer was lost with the connection.
-            Operation::Unsubscribe(id) if not_found => {
-                self.subscriptions.remove(&id, None, Vector::default());
-                if asked.copies == Copies::Repeated {
-                    completions.push((request, Ok(Answer::Applied(Applied::default()))));
-                    return;
-                }
-            }
-            Operation::Update(declaration) if not_found => {
-                self.subscriptions.remove(&declaration.id, None, Vector::default());
-            }
-            Operation::Subscribe(declaration) => subscription = Some(declaration.id),
-            Operation::Unsubscribe(_)
-            | Operation::Update(_)
-            | Operation::SetPaused(..)
-            | Operation::Get(_)
-            | Operation::List { .. }
-            | Operation::SetContext(_)
-            | Operation::End => {}
-        }
-        match asked.origin {
-            Origin::Application => completions.push((request, Err(error))),
-            Origin::Learning => self.learning_ended(),
-            Origin::Redeclaration => {
-                if let Some(id) = &subscription {
-                    self.subscriptions.remove(id, None, Vector::default());
-                }
-                self.inbound(Inbound::Other(Event::RedeclarationFailed { subscription, error }));
-            }
-        }
-    }
-
     fn notification(
         &mut self,
         mut notification: Notification,
@@ -401,7 +366,9 @@ impl Machine {
     fn push(&mut self, event: Event) {
         match (self.ready.back_mut(), event) {
             (Some(Event::Gap(earlier)), Event::Gap(gap)) => earlier.extend(&gap),
-            (Some(Event::Resumed), Event::Resumed) | (Some(Event::Recreated), Event::Recreated) => {}
+            (Some(Event::Resumed), Event::Resumed)
+            | (Some(Event::Recreated), Event::Recreated)
+            | (Some(Event::SubscriptionsLost), Event::SubscriptionsLost) => {}
             (_, event) => self.ready.push_back(event),
         }
     }

@@ -158,6 +158,21 @@ impl Requests {
         });
     }
 
+    /// The last request there was.
+    pub(crate) fn last(&self) -> RequestId {
+        self.last
+    }
+
+    /// Whether something about a subscription is not answered, or not even sent.
+    pub(crate) fn concerns(&self, id: &str) -> bool {
+        let all = self.sent.values().chain(self.waiting.iter().map(|(_, asked)| asked));
+        all.into_iter().any(|asked| match &asked.operation {
+            Operation::Subscribe(declaration) | Operation::Update(declaration) => &*declaration.id == id,
+            Operation::Unsubscribe(other) | Operation::SetPaused(other, _) => &**other == id,
+            Operation::Get(_) | Operation::List { .. } | Operation::SetContext(_) | Operation::End => false,
+        })
+    }
+
     /// Whether the end of the session was asked for and is on its way.
     pub(crate) fn is_ending(&self) -> bool {
         self.sent.values().any(|asked| asked.operation == Operation::End)

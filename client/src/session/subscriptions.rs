@@ -81,6 +81,20 @@ impl Subscriptions {
         }
     }
 
+    /// Some of them may be lost: what it takes to have all of them, the context first. Those about which something is under way are left
+    /// to that.
+    pub(crate) fn declare_again(&mut self, now: Duration, is_under_way: impl Fn(&str) -> bool) -> Vec<Operation> {
+        self.by_id.retain(|_, known| known.expires_at.is_none_or(|at| at > now));
+        let context = self.context.iter().map(|context| Operation::SetContext(context.clone()));
+        let known = self.by_id.values().filter(|known| !is_under_way(&known.declaration.id));
+        context.chain(known.map(|known| again(known, now))).collect()
+    }
+
+    /// What it takes to have one again.
+    pub(crate) fn declare_one_again(&self, id: &str, now: Duration) -> Option<Operation> {
+        self.by_id.get(id).map(|known| again(known, now))
+    }
+
     /// The session is a new one: handles mean nothing any more. What it takes to make it what it was: the context first, so
     /// that no filter is ever judged without it, then the subscriptions.
     pub(crate) fn redeclare(&mut self, now: Duration) -> Vec<Operation> {
@@ -88,12 +102,14 @@ impl Subscriptions {
         self.retired.clear();
         self.by_id.retain(|_, known| known.expires_at.is_none_or(|at| at > now));
         let context = self.context.iter().map(|context| Operation::SetContext(context.clone()));
-        let subscriptions = self.by_id.values().map(|known| {
-            let expires_after = known.expires_at.map(|at| at.saturating_sub(now));
-            Operation::Subscribe(Declaration { expires_after, ..known.declaration.clone() })
-        });
+        let subscriptions = self.by_id.values().map(|known| again(known, now));
         context.chain(subscriptions).collect()
     }
+}
+
+fn again(known: &Known, now: Duration) -> Operation {
+    let expires_after = known.expires_at.map(|at| at.saturating_sub(now));
+    Operation::Subscribe(Declaration { expires_after, ..known.declaration.clone() })
 }
 
 #[cfg(test)]

@@ -117,6 +117,9 @@ fn check_ladder(
     ensure(if must_rise { raised } else { !raised || steps == Steps::Several }, || {
         format!("term {} follows {}, active {is_active:?} follows {was_active:?}", after.term.0, before.term.0)
     })?;
+    ensure(after.lost >= before.lost && (after.lost == before.lost || bereaved), || {
+        format!("what was lost by layout {} follows what was by {}", after.lost.0, before.lost.0)
+    })?;
     for replica in &after.replicas {
         let was = before.role(replica.holder);
         let may = match (was, replica.role) {

@@ -16,7 +16,7 @@ use crate::session::{Attempt, SessionOptions};
 pub enum ToExitPoint {
     /// From a matcher: a range of a lane is judged against some slices.
     Matches(Matches),
-    /// From a matcher: where its copy of a fenced lane ends.
+    /// From a matcher: what it will still say of a fenced lane.
     LaneCut(LaneCut),
     /// From a connection point: a client attaches to a session.
     Attach(Attach),
@@ -68,14 +68,25 @@ impl Matches {
     }
 }
 
-/// Where a matcher shard's copy of a fenced lane ends. Needs no credit, and may overtake matches that wait for some.
-#[derive(Clone, Copy, Debug)]
+/// What a matcher shard will still say of a fenced lane, of which nothing more comes to it. Needs no credit, and overtakes matches
+/// that wait for some.
+#[derive(Clone, Debug)]
 pub struct LaneCut {
     /// The lane.
     pub lane: LaneId,
-    /// The last number that it has, and will judge by all slices that are its own there; the highest number of all if nothing
-    /// after what it has told already is its own to judge.
-    pub through: Number,
+    /// What is not said yet, or was said just before.
+    pub reach: Vec<Reach>,
+}
+
+/// A range of a lane that a matcher shard judges by some slices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// By these.
+    pub slices: Arc<SliceSet>,
+    /// After this number.
+    pub from: Number,
+    /// Up to this one.
+    pub to: Number,
 }
 
 /// What stands in a lane beside publications and operations.

@@ -17,6 +17,10 @@ pub enum ToMatcher {
     Entries(Entries),
     /// From an access point: retained entries of a lane once more, for slices whose owner died.
     Replay(Replay),
+    /// From an access point: every matcher concerned has worked off these operations.
+    LaneSettled(LaneSettled),
+    /// From a matcher: what came to it of a fenced lane and may not have come to all.
+    LaneTail(LaneTail),
     /// From an exit point: it may be sent this much about a lane.
     MatchesCredit(MatchesCredit),
     /// From an exit point: a lane that was fenced has ended there; nothing more of it is wanted.
@@ -104,6 +108,26 @@ impl Entry {
             Self::Barrier(_) | Self::Close => MARK_BYTES,
         }
     }
+}
+
+/// All operations of a lane up to a number are worked off by every matcher that they are for. The latest counts; needs no credit.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneSettled {
+    /// The lane.
+    pub lane: LaneId,
+    /// The number.
+    pub through: Number,
+}
+
+/// What came to a matcher shard of a lane that is fenced, of operations that are not settled as far as it knows: others may not have
+/// them, and nobody may ask for them again. Told to all other matchers once, so that replicas agree. Bounded by what clients may have
+/// unanswered; needs no credit.
+#[derive(Clone, Debug)]
+pub struct LaneTail {
+    /// The lane.
+    pub lane: LaneId,
+    /// In order of number.
+    pub operations: Vec<Arc<Operation>>,
 }
 
 /// A lane that was fenced has ended at an exit-point shard.

@@ -15,7 +15,7 @@ use gomera_cluster::publication::Envelope;
 use super::operations::Outstanding;
 use super::requests::OPERATIONS_COST_MAX;
 use super::sending::queue;
-use super::session::Ending;
+use super::session::{Ending, Session};
 use super::{Farewell, Sessions};
 use crate::brake::Reason;
 use crate::client::{ClientReply, RequestId};
@@ -49,6 +49,9 @@ impl Sessions {
         // Those behind it may have waited for it, to go on on another lane.
         queue(around, lanes, connection, session);
         answer(around, connection, outstanding, outcome);
+        if let Some(session) = self.by_connection.get_mut(&connection) {
+            tell_loss(around, connection, session);
+        }
     }
 
     /// Notifications of any number of sessions.
@@ -98,6 +101,13 @@ impl Sessions {
             }
         };
         self.close(around, lanes, connection, failure, Farewell::NotTold);
+    }
+}
+
+/// Tells a client that subscriptions were lost, as soon as what was under way then is answered.
+pub(super) fn tell_loss(around: &mut Surroundings, connection: ConnectionId, session: &mut Session) {
+    if let Some(by) = session.attachment_mut().and_then(|attachment| attachment.operations.take_loss()) {
+        around.output.reply(connection, ClientReply::SubscriptionsLost { number: by.0 });
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::{ConnectionId, SessionKey};
+use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::ToExitPoint;
 use gomera_cluster::message::connection_point::{AttachRefusal, AttachRefused, Attached, Presence};
 use gomera_cluster::message::exit_point::{Attach, Detach, EndSession};
@@ -180,6 +181,10 @@ impl Sessions {
             generation,
         };
         around.output.reply(connection, reply);
+        if presence == Presence::Resumed && self.lost > Epoch(0) {
+            // While it was away, perhaps.
+            around.output.reply(connection, ClientReply::SubscriptionsLost { number: self.lost.0 });
+        }
         let mut operations = Operations::new(generation, handle_first);
         for draft in drafts {
             // Drafts are fewer than an attachment has handles, so none of them fails.

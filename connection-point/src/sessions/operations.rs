@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gomera_cluster::identity::{Generation, Handle};
+use gomera_cluster::layout::Epoch;
 use gomera_cluster::operation::{Change, Operation, Version};
 use gomera_cluster::position::LaneId;
 
@@ -63,6 +64,8 @@ pub(crate) struct Operations {
     pub destination: Option<LaneId>,
     /// The place among those that wait to send on that lane.
     pub turn: Option<Ticket>,
+    /// A loss of subscriptions that the client is not told yet, and the last operation that was issued before.
+    loss: Option<(Epoch, u64)>,
 }
 
 impl Operations {
@@ -78,7 +81,19 @@ impl Operations {
             lane: None,
             destination: None,
             turn: None,
+            loss: None,
         }
+    }
+
+    /// Subscriptions were lost by this layout. What is under way may have been applied before or after.
+    pub fn lose(&mut self, by: Epoch) {
+        self.loss = Some((by, self.counter));
+    }
+
+    /// A loss that the client can be told: whatever was under way then is answered, so that what is answered later stands.
+    pub fn take_loss(&mut self) -> Option<Epoch> {
+        let oldest = self.outstanding.front().map_or(u64::MAX, |oldest| oldest.counter);
+        self.loss.take_if(|&mut (_, last)| oldest > last).map(|(by, _)| by)
     }
 
     /// How many are unanswered.

@@ -51,6 +51,9 @@ pub fn succeed(
         Some(_) | None => (otherwise, true),
     };
     activate(placement, heir, epoch);
+    if lost {
+        placement.lost = epoch;
+    }
     lost
 }
 

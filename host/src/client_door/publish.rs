@@ -170,6 +170,7 @@ impl PublishReplies {
             ClientReply::PublicationRefused { sequence, .. } => progress.sent.refuse(*sequence),
             ClientReply::PublisherOpened { .. }
             | ClientReply::Attached { .. }
+            | ClientReply::SubscriptionsLost { .. }
             | ClientReply::Applied { .. }
             | ClientReply::Found { .. }
             | ClientReply::Failed { .. }

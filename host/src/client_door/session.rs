@@ -188,6 +188,9 @@ pub fn ordinary(body: Body) -> Result<(), Status> {
     match body {
         Body::Failed(failed) => Err(Status::new(Code::from(failed.code), failed.message)),
         Body::Goodbye(goodbye) => Err(Status::unavailable(goodbye.reason)),
+        Body::SubscriptionsLost(_) => {
+            Err(Status::unavailable("the subscription may be lost, as all matchers that had it died: call again"))
+        }
         // Served here for as long as this connection point is there.
         Body::MoveTo(_) | Body::Attached(_) | Body::Applied(_) | Body::Subscriptions(_) | Body::Notifications(_) => {
             Ok(())

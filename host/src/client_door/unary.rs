@@ -214,6 +214,7 @@ impl Publisher {
             Reply::Said(
                 ClientReply::PublisherOpened { .. }
                 | ClientReply::Attached { .. }
+                | ClientReply::SubscriptionsLost { .. }
                 | ClientReply::Applied { .. }
                 | ClientReply::Found { .. }
                 | ClientReply::Failed { .. }

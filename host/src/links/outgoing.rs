@@ -316,6 +316,8 @@ fn bytes(frame: &Frame) -> usize {
             ToMatcher::SnapshotPart(part) => part.cost(),
             ToMatcher::MatchesCredit(_)
             | ToMatcher::LaneDone(_)
+            | ToMatcher::LaneSettled(_)
+            | ToMatcher::LaneTail(_)
             | ToMatcher::SnapshotWanted(_)
             | ToMatcher::SnapshotCredit(_) => 0,
         },

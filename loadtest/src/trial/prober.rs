@@ -176,6 +176,7 @@ async fn next_attributes(deliveries: &mut Deliveries, shared: &Shared, what: &st
         Event::Gap(gap) => shared.say(&format!("{what}: a gap of {}", gap.dropped)),
         Event::Resumed => shared.disconnected(&format!("{what}: resumed")),
         Event::Recreated => shared.disconnected(&format!("{what}: made anew")),
+        Event::SubscriptionsLost => shared.disconnected(&format!("{what}: subscriptions lost")),
         Event::RedeclarationFailed { error, .. } => shared.say(&format!("{what}: not declared again: {error}")),
     }
     Ok(None)

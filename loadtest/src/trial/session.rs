@@ -52,6 +52,9 @@ pub(super) async fn attach(
                     Event::Gap(gap) => shared.say(&format!("session {ordinal}: a gap of {}", gap.dropped)),
                     Event::Resumed => shared.disconnected(&format!("session {ordinal} resumed")),
                     Event::Recreated => shared.disconnected(&format!("session {ordinal} was made anew")),
+                    Event::SubscriptionsLost => {
+                        shared.disconnected(&format!("session {ordinal} lost subscriptions"));
+                    }
                     Event::RedeclarationFailed { subscription, error } => {
                         shared.say(&format!("session {ordinal}: {subscription:?} is not declared again: {error}"));
                     }

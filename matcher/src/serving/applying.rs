@@ -6,6 +6,7 @@ use gomera_cluster::operation::{Change, Operation, Outcome};
 use gomera_cluster::position::{Number, Vector};
 use gomera_cluster::time::Instant;
 
+use super::judged::Saying;
 use crate::lane::Lane;
 use crate::ownership::Standing;
 use crate::replicas::{Admission, Replicas};
@@ -30,13 +31,13 @@ pub fn apply(
     replicas: &mut Replicas,
     lane: &mut Lane,
     applying: Applying<'_>,
-    in_force_after: impl FnOnce() -> Vector,
+    in_force_after: impl FnOnce(Saying) -> Vector,
     statistics: &mut Statistics,
 ) {
     let Applying { now, number, operation } = applying;
     let outcome = match operation.change.subscription() {
         // Whoever has a slice lists it, so that no list lacks what a dead one had.
-        None => subscriptions.apply_to_all(now, operation, &replicas.whole(), in_force_after),
+        None => subscriptions.apply_to_all(now, operation, &replicas.whole(), || in_force_after(Saying::Answer)),
         Some(key) => {
             // Stamped by the layout that governs the lane here.
             let Some((slice, standing)) = lane.governed().standing(key) else { return };
@@ -44,11 +45,11 @@ pub fn apply(
                 Admission::Apply => {}
                 Admission::Kept => return,
             }
-            let limits = match standing {
-                Standing::Judging => Limits::Held,
-                Standing::Keeping => Limits::Waived,
+            let (limits, saying) = match standing {
+                Standing::Judging => (Limits::Held, Saying::Answer),
+                Standing::Keeping => (Limits::Waived, Saying::Opinion),
             };
-            let outcome = subscriptions.apply_to_slice(operation, slice, limits, in_force_after);
+            let outcome = subscriptions.apply_to_slice(operation, slice, limits, || in_force_after(saying));
             if let (Change::Put(subscription, _), Outcome::LimitExceeded(_)) = (&operation.change, &outcome) {
                 lane.refuse(number, subscriptions.state(subscription.key));
             }

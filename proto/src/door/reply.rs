@@ -22,6 +22,7 @@ pub fn publish_reply(reply: ClientReply) -> Option<v1::PublishStreamReply> {
         ClientReply::PublicationRefused { sequence, failure } => return Some(refused(sequence, failure)),
         ClientReply::MoveTo { endpoints } => Reply::MoveTo(move_to(&endpoints)),
         ClientReply::Attached { .. }
+        | ClientReply::SubscriptionsLost { .. }
         | ClientReply::Applied { .. }
         | ClientReply::Found { .. }
         | ClientReply::Failed { .. }
@@ -67,6 +68,9 @@ pub fn session_reply(reply: ClientReply) -> Option<served::SessionReply> {
         ),
         ClientReply::Failed { request, failure } => return Some(failed(request, failure, None)),
         ClientReply::MoveTo { endpoints } => (RequestId(0), Body::MoveTo(move_to(&endpoints))),
+        ClientReply::SubscriptionsLost { number } => {
+            (RequestId(0), Body::SubscriptionsLost(v1::SubscriptionsLost { number }))
+        }
         ClientReply::PublisherOpened { .. }
         | ClientReply::Acknowledged { .. }
         | ClientReply::PublicationRefused { .. }

@@ -9,7 +9,8 @@ use gomera_cluster::identity::{ConnectionId, Generation, Handle, Term};
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::ToExitPoint;
 use gomera_cluster::message::exit_point::{
-    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneCut, Mark, Matched, Matches, SessionCredit, Target,
+    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneCut, Mark, Matched, Matches, Reach, SessionCredit,
+    Target,
 };
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, Sharing, SlowPolicy};
@@ -31,7 +32,9 @@ pub fn encode(encoder: &mut Encoder, message: &ToExitPoint) -> Wire {
             marks: message.marks.iter().map(|&(number, mark)| to_mark(number, mark)).collect(),
         }),
         ToExitPoint::LaneCut(message) => {
-            Wire::LaneCut(v1::LaneCut { lane: message.lane.0, through: message.through.0 })
+            let to_reach =
+                |reach: &Reach| v1::Reach { slices: reach.slices.words().to_vec(), from: reach.from.0, to: reach.to.0 };
+            Wire::LaneCut(v1::LaneCut { lane: message.lane.0, reach: message.reach.iter().map(to_reach).collect() })
         }
         ToExitPoint::Attach(message) => Wire::Attach(v1::Attach {
             connection: message.connection.0,
@@ -81,7 +84,15 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToExitPoint, LinkError> {
             matched: matched(decoder, wire.from, &wire.matched.unwrap_or_default())?,
             marks: wire.marks.into_iter().map(mark).collect(),
         }),
-        Wire::LaneCut(wire) => ToExitPoint::LaneCut(LaneCut { lane: LaneId(wire.lane), through: Number(wire.through) }),
+        Wire::LaneCut(wire) => {
+            let reach = |wire: v1::Reach| Reach {
+                slices: Arc::new(SliceSet::from_words(wire.slices)),
+                from: Number(wire.from),
+                to: Number(wire.to),
+            };
+            let lane = LaneId(wire.lane);
+            ToExitPoint::LaneCut(LaneCut { lane, reach: wire.reach.into_iter().map(reach).collect() })
+        }
         Wire::Attach(wire) => ToExitPoint::Attach(Attach {
             connection: ConnectionId(wire.connection),
             tenant: decoder.tenant(wire.tenant)?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::message::ToMatcher;
-use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, MatchesCredit, Replay};
+use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, LaneSettled, LaneTail, MatchesCredit, Replay};
 use gomera_cluster::message::snapshot::{SnapshotCredit, TransferId};
 use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
@@ -18,6 +18,13 @@ pub fn encode(encoder: &mut Encoder, message: &ToMatcher) -> Wire {
     match message {
         ToMatcher::Entries(message) => Wire::Entries(to_entries(encoder, message)),
         ToMatcher::LaneDone(message) => Wire::LaneDone(v1::LaneDone { lane: message.lane.0 }),
+        ToMatcher::LaneSettled(message) => {
+            Wire::LaneSettled(v1::LaneSettled { lane: message.lane.0, through: message.through.0 })
+        }
+        ToMatcher::LaneTail(LaneTail { lane, operations }) => {
+            let operations = operations.iter().map(|one| operation::to_operation(encoder, one)).collect();
+            Wire::LaneTail(v1::LaneTail { lane: lane.0, operations })
+        }
         ToMatcher::Replay(Replay { lane, slices, from, to, entries }) => {
             let entries = Entries { lane: *lane, class: Class::Replay, from: *from, to: *to, entries: entries.clone() };
             Wire::Replay(v1::Replay { entries: Some(to_entries(encoder, &entries)), slices: slices.words().to_vec() })
@@ -37,6 +44,14 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToMatcher, LinkError> {
     Ok(match wire {
         Wire::Entries(wire) => ToMatcher::Entries(entries(decoder, wire)?),
         Wire::LaneDone(wire) => ToMatcher::LaneDone(LaneDone { lane: LaneId(wire.lane) }),
+        Wire::LaneSettled(v1::LaneSettled { lane, through }) => {
+            ToMatcher::LaneSettled(LaneSettled { lane: LaneId(lane), through: Number(through) })
+        }
+        Wire::LaneTail(v1::LaneTail { lane, operations }) => {
+            let operations = operations.into_iter().map(|wire| operation::operation(decoder, wire).map(Arc::new));
+            let operations = operations.collect::<Result<_, _>>()?;
+            ToMatcher::LaneTail(LaneTail { lane: LaneId(lane), operations })
+        }
         Wire::MatchesCredit(wire) => {
             let (lane, class, total) = parts::credit(wire)?;
             ToMatcher::MatchesCredit(MatchesCredit { lane, class, total })

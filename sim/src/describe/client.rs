@@ -109,6 +109,7 @@ fn reply(reply: &ClientReply) -> String {
         ClientReply::Failed { request, failure } => {
             format!("({}) failed {:?}: {}", request.0, failure.kind, failure.message)
         }
+        ClientReply::SubscriptionsLost { number } => format!("subscriptions lost, number {number}"),
         ClientReply::MoveTo { endpoints } => format!("asked to move, {} others", endpoints.len()),
         ClientReply::Notifications(deliveries) => deliveries.iter().map(delivery).collect::<Vec<_>>().join("; "),
     }

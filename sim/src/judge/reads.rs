@@ -65,7 +65,7 @@ impl JudgedLife<'_> {
         self.life
             .subscriptions
             .get(id)
-            .map(|timeline| timeline.before(read.generation, read.ticket, read.requested))
+            .map(|timeline| timeline.before(read.generation, read.ticket, read.requested, self.history.decided()))
             .unwrap_or_default()
     }
 }

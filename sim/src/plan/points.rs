@@ -28,6 +28,17 @@ pub struct Points {
     pub manners: Manners,
     /// Of the clients that are asked to move, those that do not.
     pub stubborn: u64,
+    /// Whether matchers stop though nobody else has all of their slices.
+    pub losses: Losses,
+}
+
+/// Whether slices may be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Losses {
+    /// Matchers stop only if others have what they have.
+    None,
+    /// They stop whoever has what they have.
+    Some,
 }
 
 /// How a connection point that is to leave is treated.
@@ -53,6 +64,7 @@ impl Points {
             deserters: 0,
             manners: Manners::Abrupt,
             stubborn: 0,
+            losses: Losses::None,
         }
     }
 
@@ -78,9 +90,11 @@ impl Points {
             deserters: *random.pick(&[0, 0, 100, 300]),
             manners: if random.chance(700) { Manners::Patient } else { Manners::Abrupt },
             stubborn: *random.pick(&[0, 0, 200, 1000]),
+            losses: Losses::None,
         };
         if scaling::may_change(Layer::Matcher) {
             drawn.joining[2] = u16::try_from(random.between(0, 2)).expect("small");
+            drawn.losses = if random.chance(300) { Losses::Some } else { Losses::None };
         }
         drawn
     }

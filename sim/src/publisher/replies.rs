@@ -46,6 +46,7 @@ impl Publisher {
             ClientReply::PublicationRefused { sequence, failure } => self.refused(stage, sequence.0, failure.kind),
             ClientReply::MoveTo { .. } => self.move_elsewhere(stage, connection),
             other @ (ClientReply::Attached { .. }
+            | ClientReply::SubscriptionsLost { .. }
             | ClientReply::Applied { .. }
             | ClientReply::Found { .. }
             | ClientReply::Failed { .. }

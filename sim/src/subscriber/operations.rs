@@ -7,11 +7,12 @@ use gomera_cluster::identity::Handle;
 use gomera_connection_point::client::{ClientOperation, ClientRequest, ClientSubscription, RequestId};
 use gomera_model::attributes::Attributes;
 
-use super::{Asked, Asking, Contested, Standing, Subscriber};
+use super::{Asked, Asking, Contested, Process, Standing, Subscriber};
 use crate::history::{LifeIndex, ReadOf};
 use crate::random::millis;
 use crate::stage::Stage;
 use crate::subscriptions::{ContextChange, Declaration, Declared, NEVER, Span, SubscriptionChange};
+use crate::tally::Transition;
 use crate::timeline::{Answer, Step};
 use crate::traffic;
 
@@ -172,6 +173,29 @@ impl Subscriber {
             process.ending = true;
             self.end_asked = true;
             stage.send(connection, ClientRequest::EndSession { request });
+        }
+    }
+
+    /// Subscriptions may be lost: declares them again, and its context, but for those about which something is under way.
+    pub(super) fn subscriptions_lost(&mut self, stage: &mut Stage, index: usize, number: u64) {
+        if number <= self.lost || index + 1 != self.processes.len() || self.current().ending {
+            return;
+        }
+        self.lost = number;
+        stage.count(Transition::SubscriptionsLost);
+        let is_under_way = |process: &Process, id: &Arc<str>| {
+            process.asked.values().any(|asked| match &asked.what {
+                Asking::Subscription(other, _) => other == id,
+                Asking::Context(_) | Asking::Read(_) | Asking::End => false,
+            })
+        };
+        let context = traffic::context(&mut self.random);
+        self.set_context(stage, context);
+        for id in self.ids.clone() {
+            if !is_under_way(self.current(), &id) {
+                let declaration = traffic::declaration(&mut self.random);
+                self.subscribe(stage, id, declaration, false, None);
+            }
         }
     }
 

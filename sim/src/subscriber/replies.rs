@@ -71,6 +71,7 @@ impl Subscriber {
                 self.acknowledge_when_due(stage, index);
             }
             ClientReply::MoveTo { .. } => self.move_elsewhere(stage, index),
+            ClientReply::SubscriptionsLost { number } => self.subscriptions_lost(stage, index, number),
             other @ (ClientReply::PublisherOpened { .. }
             | ClientReply::Acknowledged { .. }
             | ClientReply::PublicationRefused { .. }) => {

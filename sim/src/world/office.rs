@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::address::{Address, Incarnation, Layer};
-use gomera_cluster::layout::{Epoch, LaneEnd, Layout, Member, Role};
+use gomera_cluster::layout::{Epoch, LaneEnd, Layout, MatcherSlice, Member, Role};
 use gomera_cluster::report::Report;
 use gomera_coordinator::scaling::{self, Goal, Knowledge, Next};
 
@@ -278,6 +278,13 @@ impl World {
                 self.stage.history.slices_moved.get_or_insert(now);
                 self.stage.count(if by_plan { Transition::SliceActivated } else { Transition::SliceTakenOver });
             }
+        }
+        let lost =
+            before.matcher.iter().zip(&self.latest().matcher).zip(0..).filter(|((was, is), _)| is.lost > was.lost);
+        let lost = lost.map(|(_, slice)| MatcherSlice(slice)).collect::<BTreeSet<_>>();
+        if !lost.is_empty() {
+            self.stage.tally.add(Transition::SliceLost, u64::try_from(lost.len()).expect("few"));
+            self.stage.history.losses.push((lost, now));
         }
         for node in gone {
             let is_well = self.fate(node) == Fate::Well;

@@ -51,6 +51,8 @@ impl World {
                 false
             }
             Phase::Revisiting => {
+                let layout = self.latest().clone();
+                self.stage.history.enter_losses(&layout);
                 match judge::judge(&self.stage.history, self.stage.now, self.plan.troubles.skew) {
                     Ok(account) => self.account = account,
                     Err(violation) => {

@@ -18,7 +18,7 @@ use gomera_coordinator::scaling;
 use super::World;
 use crate::agenda::Due;
 use crate::node::{AnyMachine, Fate, NodeIndex};
-use crate::plan::Shape;
+use crate::plan::{Losses, Shape};
 use crate::random::millis;
 use crate::tally::Transition;
 use crate::verdict::{Promise, Violation};
@@ -114,7 +114,8 @@ impl World {
     /// A node crashes, or is paused and taken for dead, if another one of its layer is left.
     pub(super) fn stop_some(&mut self) {
         let mut spare = self.spare();
-        spare.retain(|&node| self.layer_of(node) != Layer::Matcher || self.others_have_its_slices(node));
+        let may_lose = self.plan.points.losses == Losses::Some;
+        spare.retain(|&node| self.layer_of(node) != Layer::Matcher || may_lose || self.others_have_its_slices(node));
         if spare.is_empty() || !self.stage.is_rough() {
             return;
         }

@@ -12,8 +12,11 @@ impl World {
     /// Compares the replicas of each slice.
     pub(super) fn compare_replicas(&mut self) {
         let latest = self.latest().clone();
-        // A standby may have been believed about what its active replica had no room for and died before it could say so.
-        let mut checked = self.nodes.iter().filter(|_| self.stage.history.matcher_stopped.is_none());
+        // A standby may have been believed about what its active replica had no room for and died before it could say so; or whoever
+        // has others take such a thing back died before. And slices that move bring with them what they have.
+        let history = &self.stage.history;
+        let is_checked = history.matcher_stopped.is_none() && history.slices_moved.is_none() && !self.stage.has_fenced;
+        let mut checked = self.nodes.iter().filter(|_| is_checked);
         if let Some(violation) = checked.find_map(|node| bounds::at_rest(node, &self.plan).err()) {
             self.stage.violation.get_or_insert(violation);
             return;

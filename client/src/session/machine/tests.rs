@@ -82,6 +82,7 @@ impl Bench {
                 Event::Gap(gap) => format!("gap {}", gap.dropped),
                 Event::Resumed => "resumed".into(),
                 Event::Recreated => "recreated".into(),
+                Event::SubscriptionsLost => "subscriptions lost".into(),
                 Event::RedeclarationFailed { subscription, .. } => {
                     format!("failed {}", subscription.unwrap_or_default())
                 }
@@ -365,4 +366,26 @@ fn a_session_that_moves_goes_on_without_a_word_and_asks_again_what_was_not_answe
     bench.credit();
     bench.attach(true, &[]);
     assert_eq!(bench.taken(), ["resumed"]);
+}
+
+#[test]
+fn what_may_be_lost_is_declared_again_once_but_for_what_is_under_way() {
+    let mut bench = Bench::attached(8);
+    for (id, handle) in [("a", 1), ("b", 2)] {
+        let asked = bench.subscribe(id);
+        bench.sent();
+        bench.applied(asked, handle);
+    }
+    let update = bench.machine.ask(Operation::Update(declaration("b")));
+    bench.sent();
+    bench.reply(Reply::SubscriptionsLost(7));
+    bench.reply(Reply::SubscriptionsLost(7));
+    let sent = bench.sent();
+    assert_eq!(operations(&sent), [&Operation::Subscribe(declaration("a"))]);
+    assert_eq!(bench.taken(), ["subscriptions lost"]);
+    // The update met nothing: what was there before is declared again.
+    let error = OperationError::NotFound("b".into());
+    bench.reply(Reply::Failed { request: update, error, not_found: true });
+    let sent = bench.sent();
+    assert_eq!(operations(&sent), [&Operation::Subscribe(declaration("b"))]);
 }

@@ -30,6 +30,7 @@ fn asked(bench: &mut Bench, number: u64) -> bool {
         | ClientReply::Acknowledged { .. }
         | ClientReply::PublicationRefused { .. }
         | ClientReply::Attached { .. }
+        | ClientReply::SubscriptionsLost { .. }
         | ClientReply::Applied { .. }
         | ClientReply::Found { .. }
         | ClientReply::Failed { .. }

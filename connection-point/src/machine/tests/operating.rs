@@ -145,3 +145,35 @@ fn a_bad_operation_fails_and_uses_nothing_up() {
     bench.operate(1, 4, ClientOperation::Get(Arc::from("a")));
     assert_eq!(bench.operated()[0].operations[0].version.counter, 1);
 }
+
+/// Matchers died with what they had.
+fn lost(epoch: u64) -> Layout {
+    let mut lost = layout(epoch);
+    lost.matcher[0].lost = Epoch(epoch);
+    lost
+}
+
+fn losses(bench: &mut Bench, number: u64) -> Vec<u64> {
+    let loss = |reply: &ClientReply| match reply {
+        ClientReply::SubscriptionsLost { number } => Some(*number),
+        _ => None,
+    };
+    bench.replies(number).iter().filter_map(loss).collect()
+}
+
+#[test]
+fn a_loss_is_told_when_what_was_under_way_is_answered() {
+    let mut bench = Bench::new(Config::default());
+    for number in 1..=2 {
+        bench.session(number, &format!("s{number}"), number);
+    }
+    bench.operate(1, 1, ClientOperation::Subscribe(subscription("a")));
+    let before = bench.operated()[0].operations[0].clone();
+    bench.layout(lost(2));
+    assert_eq!((losses(&mut bench, 1), losses(&mut bench, 2)), (vec![], vec![2]));
+    bench.operate(1, 2, ClientOperation::Subscribe(subscription("b")));
+    bench.complete(&before, Outcome::NotFound);
+    assert_eq!(losses(&mut bench, 1), [2], "what came later stands");
+    bench.layout(layout(3));
+    assert_eq!((losses(&mut bench, 1), losses(&mut bench, 2)), (vec![], vec![]));
+}

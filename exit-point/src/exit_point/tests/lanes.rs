@@ -1,8 +1,8 @@
 //! Lanes that end: by plan, or cut because their writer is dead.
 
-use gomera_cluster::layout::LaneEnd;
+use gomera_cluster::layout::{LaneEnd, MatcherSlice};
 use gomera_cluster::message::ToMatcher;
-use gomera_cluster::message::exit_point::{LaneCut, Mark, Matched};
+use gomera_cluster::message::exit_point::{LaneCut, Mark, Matched, Reach};
 use gomera_cluster::position::Number;
 use gomera_model::timestamp::Timestamp;
 
@@ -42,8 +42,11 @@ fn done(rig: &Rig) -> Vec<(Address, LaneId)> {
     told.collect()
 }
 
-fn cut(rig: &mut Rig, matcher: usize, through: u64) {
-    rig.tell(MATCHERS[matcher], ToExitPoint::LaneCut(LaneCut { lane: FENCED, through: Number(through) }));
+/// A matcher will judge the lane up to there by its slices, from where it said last.
+fn cut(rig: &mut Rig, matcher: usize, (from, to): (u64, u64)) {
+    let slices = Arc::new([[0, 2], [1, 3]][matcher].into_iter().map(MatcherSlice).collect());
+    let reach = vec![Reach { slices, from: Number(from), to: Number(to) }];
+    rig.tell(MATCHERS[matcher], ToExitPoint::LaneCut(LaneCut { lane: FENCED, reach }));
 }
 
 #[test]
@@ -55,9 +58,9 @@ fn a_fenced_lane_is_merged_to_the_lowest_copy_and_others_wait_before_the_barrier
     rig.matches(with_mark(3, Mark::Barrier(Epoch(2)), whole(OTHER, (0, 5), one(5, &client))));
     assert_eq!((client.read(&rig), merged(&rig, OTHER)), (0, 2), "up to the barrier");
     assert!(rig.exit.report().acted < Epoch(2));
-    cut(&mut rig, 0, 4);
+    cut(&mut rig, 0, (4, 4));
     assert_eq!(client.read(&rig), 0, "the other matcher has not said where its copy ends");
-    cut(&mut rig, 1, 3);
+    cut(&mut rig, 1, (0, 3));
     assert_eq!(client.read(&rig), 0, "what it has is not here yet");
     rig.tell(MATCHERS[1], ToExitPoint::Matches(frame(FENCED, &[1, 3], (0, 3), Vec::new())));
     assert_eq!((client.read(&rig), client.numbers(FENCED), client.numbers(OTHER)), (2, vec![2], vec![5]));
@@ -77,8 +80,8 @@ fn what_lies_beyond_the_cut_is_discarded_and_a_second_copy_is_passed_over() {
     rig.tell(MATCHERS[0], ToExitPoint::Matches(frame(FENCED, &[0, 2], (2, 3), third)));
     assert_eq!((client.read(&rig), client.numbers(FENCED)), (2, vec![1, 2]));
     rig.event(NodeEvent::Layout(without_first(2, LaneEnd::Fenced)));
-    cut(&mut rig, 0, 3);
-    cut(&mut rig, 1, 2);
+    cut(&mut rig, 0, (3, 3));
+    cut(&mut rig, 1, (2, 2));
     // All three come again on the other lane, by the same publisher.
     let again = (1..=3).map(|number| matched(number, vec![target("s", client.generation(), &[1])]));
     let again = Matches { lane: OTHER, ..whole(FENCED, (0, 3), again.collect()) };
@@ -104,4 +107,37 @@ fn a_lane_leaves_the_vector_when_nothing_of_it_is_in_an_outbox() {
     assert_eq!(rig.exit.statistics().lanes_departing, 0);
     let again = rig.attach("s");
     assert_eq!(again.vector.get(FENCED), Number::ZERO);
+}
+
+#[test]
+fn what_a_dead_matcher_left_unsaid_of_a_lane_whose_writer_is_dead_too_is_cut_off() {
+    let mut rig = Rig::new(Config::default());
+    let mut client = rig.attach("s");
+    rig.tell(MATCHERS[0], ToExitPoint::Matches(frame(FENCED, &[0, 2], (0, 4), one(2, &client))));
+    rig.tell(MATCHERS[1], ToExitPoint::Matches(frame(FENCED, &[1, 3], (0, 2), Vec::new())));
+    rig.event(NodeEvent::Layout(without_first(2, LaneEnd::Fenced)));
+    cut(&mut rig, 0, (4, 6));
+    assert_eq!(rig.exit.statistics().lanes_cut, 0, "the other one may have more to say");
+    let mut alone = Layout::clone(&without_first(3, LaneEnd::Fenced));
+    alone.members.remove(&MATCHERS[1].node);
+    rig.event(NodeEvent::Layout(Arc::new(alone)));
+    assert_eq!((client.read(&rig), client.numbers(FENCED)), (1, vec![2]));
+    assert_eq!(rig.exit.statistics().lanes_cut, 1, "what the other slices cover beyond is nobody's");
+}
+
+#[test]
+fn what_is_to_come_by_way_of_another_matcher_counts() {
+    let mut rig = Rig::new(Config::default());
+    rig.tell(MATCHERS[0], ToExitPoint::Matches(frame(FENCED, &[0, 2], (0, 4), Vec::new())));
+    rig.event(NodeEvent::Layout(without_first(2, LaneEnd::Fenced)));
+    let all = |from, to| Reach { slices: Arc::new((0..4).map(MatcherSlice).collect()), from, to };
+    // It judges once more what the other one owned, and then what comes after.
+    let reach = vec![all(Number(2), Number(5)), all(Number(0), Number(2))];
+    rig.tell(MATCHERS[0], ToExitPoint::LaneCut(LaneCut { lane: FENCED, reach }));
+    cut(&mut rig, 1, (0, 0));
+    assert_eq!(rig.exit.statistics().lanes_cut, 0);
+    for (from, to) in [(0, 2), (2, 5)] {
+        rig.tell(MATCHERS[0], ToExitPoint::Matches(whole(FENCED, (from, to), Vec::new())));
+    }
+    assert_eq!(rig.exit.statistics().lanes_cut, 1);
 }

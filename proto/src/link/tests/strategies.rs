@@ -22,9 +22,10 @@ use gomera_cluster::message::connection_point::{
     Refused, Satisfied,
 };
 use gomera_cluster::message::exit_point::{
-    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneCut, Mark, Matched, Matches, SessionCredit, Target,
+    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneCut, Mark, Matched, Matches, Reach, SessionCredit,
+    Target,
 };
-use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, MatchesCredit, Replay};
+use gomera_cluster::message::matcher::{Entries, Entry, LaneDone, LaneSettled, LaneTail, MatchesCredit, Replay};
 use gomera_cluster::message::snapshot::{Sessions, SnapshotCredit, SnapshotWanted, SubscriptionState, TransferId};
 use gomera_cluster::message::{Message, ToAccessPoint, ToConnectionPoint, ToExitPoint, ToMatcher};
 use gomera_cluster::operation::{
@@ -284,6 +285,10 @@ fn to_matcher() -> impl Strategy<Value = ToMatcher> {
             |(lane, class, from, to, entries)| ToMatcher::Entries(Entries { lane, class, from, to, entries })
         ),
         1 => lane().prop_map(|lane| ToMatcher::LaneDone(LaneDone { lane })),
+        1 => (lane(), number()).prop_map(|(lane, through)| ToMatcher::LaneSettled(LaneSettled { lane, through })),
+        1 => (lane(), prop::collection::vec(operation(), 0..3)).prop_map(
+            |(lane, operations)| ToMatcher::LaneTail(LaneTail { lane, operations })
+        ),
         1 => (lane(), slices(), number(), number(), entries()).prop_map(
             |(lane, slices, from, to, entries)| ToMatcher::Replay(Replay { lane, slices, from, to, entries })
         ),
@@ -339,6 +344,7 @@ fn to_exit_point() -> impl Strategy<Value = ToExitPoint> {
     let mark = prop_oneof![any::<u64>().prop_map(|epoch| Mark::Barrier(Epoch(epoch))), Just(Mark::Close)];
     let slices = prop::collection::vec(0_u16..300, 0..5)
         .prop_map(|slices| Arc::new(slices.into_iter().map(MatcherSlice).collect::<SliceSet>()));
+    let reach = (slices.clone(), number(), number()).prop_map(|(slices, from, to)| Reach { slices, from, to });
     let matches = (
         (lane(), class(), slices, number(), number()),
         prop::collection::vec(matched, 0..4),
@@ -371,7 +377,9 @@ fn to_exit_point() -> impl Strategy<Value = ToExitPoint> {
     prop_oneof![
         3 => matches,
         1 => attach,
-        1 => (lane(), number()).prop_map(|(lane, through)| ToExitPoint::LaneCut(LaneCut { lane, through })),
+        1 => (lane(), prop::collection::vec(reach, 0..3)).prop_map(|(lane, reach)| {
+            ToExitPoint::LaneCut(LaneCut { lane, reach })
+        }),
         1 => (session(), generation()).prop_map(|(session, generation)| {
             ToExitPoint::Detach(Detach { session, generation })
         }),
