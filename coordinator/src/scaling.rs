@@ -30,10 +30,7 @@ pub use knowledge::Knowledge;
 
 /// The layers whose machines can follow layouts that change them. The only place that says so: the coordinator and the simulator
 /// let no other layer change.
-///
-/// Not matchers yet: seed 9000259 of the swarm shows an operation's `in_force_after` that a new owner of a slice cannot keep, and
-/// the loss of a slice without another replica is not told.
-pub const LAYERS: &[Layer] = &[Layer::ConnectionPoint, Layer::AccessPoint];
+pub const LAYERS: &[Layer] = &[Layer::ConnectionPoint, Layer::AccessPoint, Layer::Matcher];
 
 /// Whether layouts may change a layer.
 #[must_use]

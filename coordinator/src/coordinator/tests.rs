@@ -171,10 +171,16 @@ fn the_first_layout_spreads_all_slices_and_opens_lanes() {
     assert_eq!(layout.lane_next, LaneId(5));
     let mut held = BTreeMap::new();
     for placement in &layout.matcher {
-        assert!(placement.replicas.iter().all(|replica| replica.role == Role::Active));
+        let [one, other] = &placement.replicas[..] else { panic!("{placement:?}") };
+        assert!(one.holder.node != other.holder.node && one.role != other.role, "{placement:?}");
         *held.entry(placement.active().expect("active")).or_insert(0) += 1;
     }
     assert_eq!(held.values().copied().collect::<Vec<_>>(), [86, 85, 85]);
+    let ready =
+        layout.matcher.iter().flat_map(|placement| &placement.replicas).filter(|replica| replica.role == Role::Standby);
+    let mut kept = BTreeMap::new();
+    ready.for_each(|replica| *kept.entry(replica.holder).or_insert(0) += 1);
+    assert!(kept.values().all(|&kept| kept >= 80), "{kept:?}");
 }
 
 #[test]
@@ -373,14 +379,14 @@ fn bring_through(world: &mut World, proposal: Option<Action>) -> Arc<Layout> {
 fn a_connection_point_is_let_in_when_more_are_wanted_and_nothing_else_changes() {
     let mut world = World::governed();
     world.register(Layer::ConnectionPoint, "cp-2", 20);
-    world.register(Layer::Matcher, "m-2", 21);
+    world.register(Layer::ExitPoint, "e-2", 21);
     assert_eq!(world.observe(), None, "one is wanted, one is there");
-    world.seen.desired = "2-1-2-1".parse().expect("four numbers");
+    world.seen.desired = "2-1-1-2".parse().expect("four numbers");
     let before = world.seen.layout.clone().expect("one is in force");
     let proposal = world.observe();
     let after = bring_through(&mut world, proposal);
     assert!(after.members.contains_key(&Incarnation(20)));
-    assert!(!after.members.contains_key(&Incarnation(21)), "matchers cannot follow yet");
+    assert!(!after.members.contains_key(&Incarnation(21)), "exit points cannot follow yet");
     assert_eq!((&after.matcher, &after.session, &after.lanes), (&before.matcher, &before.session, &before.lanes));
     assert_eq!(world.observe(), None);
     assert_eq!(world.pass(GRACE * 2), None);
