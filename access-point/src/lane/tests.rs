@@ -44,6 +44,7 @@ impl Bench {
         for Send { to, message } in self.output.actions.drain(..) {
             match message {
                 Message::Matcher(ToMatcher::Entries(entries)) => self.entries.push((to, entries)),
+                Message::Matcher(ToMatcher::LaneSettled(_)) => {}
                 Message::ConnectionPoint(told) => self.told.push((to, told)),
                 Message::ExitPoint(ToExitPoint::Forgotten(forgotten)) => self.forgotten.push((to, forgotten)),
                 other => panic!("{other:?}"),

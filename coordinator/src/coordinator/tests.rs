@@ -341,16 +341,16 @@ fn a_proposal_that_a_dead_node_cannot_acknowledge_is_superseded_by_a_fresh_one()
 #[test]
 fn a_proposal_over_a_layout_in_force_is_never_given_up() {
     let mut world = World::governed();
-    // As a scale operation will leave it: a further matcher, proposed, then dead.
+    // As a scale operation will leave it: a further exit point, proposed, then dead.
     let mut next = (**world.seen.layout.as_ref().expect("governed")).clone();
-    world.register(Layer::Matcher, "m-2", 9);
+    world.register(Layer::ExitPoint, "e-2", 9);
     next.epoch = Epoch(2);
     next.members.insert(Incarnation(9), world.seen.members[&Incarnation(9)].to_member());
     world.seen.proposed = Some(Arc::new(next));
     world.vanish(9);
     assert_eq!(world.observe(), None);
     assert_eq!(world.pass(GRACE * 3), None);
-    assert!(world.phase().ends_with("m-2 to acknowledge layout 2"), "{}", world.phase());
+    assert!(world.phase().ends_with("e-2 to acknowledge layout 2"), "{}", world.phase());
 }
 
 #[test]

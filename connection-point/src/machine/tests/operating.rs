@@ -146,10 +146,11 @@ fn a_bad_operation_fails_and_uses_nothing_up() {
     assert_eq!(bench.operated()[0].operations[0].version.counter, 1);
 }
 
-/// Matchers died with what they had.
+/// The second layout, by which matchers have died with what they had, and others after it.
 fn lost(epoch: u64) -> Layout {
-    let mut lost = layout(epoch);
-    lost.matcher[0].lost = Epoch(epoch);
+    let mut lost = layout(1);
+    lost.epoch = Epoch(epoch);
+    lost.matcher[0].lost = Epoch(2);
     lost
 }
 
@@ -174,6 +175,6 @@ fn a_loss_is_told_when_what_was_under_way_is_answered() {
     bench.operate(1, 2, ClientOperation::Subscribe(subscription("b")));
     bench.complete(&before, Outcome::NotFound);
     assert_eq!(losses(&mut bench, 1), [2], "what came later stands");
-    bench.layout(layout(3));
+    bench.layout(lost(3));
     assert_eq!((losses(&mut bench, 1), losses(&mut bench, 2)), (vec![], vec![]));
 }
