@@ -164,6 +164,9 @@ impl Session {
                 Ok(Some((_, Some(Reply::Goodbye(goodbye))))) => {
                     self.shared.say(&format!("goodbye: {}", goodbye.reason))
                 }
+                Ok(Some((_, Some(Reply::SubscriptionsLost(lost))))) => {
+                    bail!("subscriptions are lost, for the {}. time", lost.number)
+                }
                 Ok(Some((_, Some(Reply::Attached(_) | Reply::Subscriptions(_)) | None))) => {
                     bail!("an answer to nothing that was asked")
                 }

@@ -64,7 +64,9 @@ pub fn is_no_matter_of_order(message: &Message, late: Late) -> bool {
             ToMatcher::Entries(_)
             | ToMatcher::Replay(_)
             | ToMatcher::SnapshotWanted(_)
-            | ToMatcher::SnapshotPart(_) => false,
+            | ToMatcher::SnapshotPart(_)
+            | ToMatcher::LaneSettled(_)
+            | ToMatcher::LaneTail(_) => false,
         },
         Message::ExitPoint(_) => late != Late::ExitPoint,
     }
