@@ -284,36 +284,12 @@ impl Layout {
     }
 }
 
-impl Layout {
-    /// A first layout whose matcher slices have standbys, as far as replication asks for it: nobody has anything yet, so all have everything.
-    #[must_use]
-    pub fn with_standbys(mut self) -> Self {
-        if self.settings.replication > 1 {
-            let matchers = self.machines(Layer::Matcher).collect::<Vec<_>>();
-            double(&mut self.matcher, &matchers);
-        }
-        self
-    }
-}
-
 /// Gives every slice one active replica, round robin. The term is the epoch: it grows across restarts of a whole cluster.
 fn spread(placements: &mut [Placement], machines: &[Address], epoch: Epoch) {
     for (index, placement) in placements.iter_mut().enumerate() {
         placement.term = Term(epoch.0);
         if let Some(&holder) = machines.get(index % machines.len().max(1)) {
             placement.replicas = vec![Replica { holder, role: Role::Active }];
-        }
-    }
-}
-
-/// Gives every slice a standby on another node, if there is one, round robin over those there are for each active replica.
-fn double(placements: &mut [Placement], machines: &[Address]) {
-    for (index, placement) in placements.iter_mut().enumerate() {
-        let Some(active) = placement.active() else { continue };
-        let others = machines.iter().filter(|machine| machine.node != active.node).collect::<Vec<_>>();
-        if let Some(&&holder) = others.get(index / machines.len().max(1) % others.len().max(1)) {
-            placement.replicas.push(Replica { holder, role: Role::Standby });
-            placement.replicas.sort_by_key(|replica| replica.holder);
         }
     }
 }

@@ -230,7 +230,8 @@ impl Planner<'_> {
         let epoch = Epoch(epoch.0 + 1);
         let lane_next = self.observation.layouts().map(|layout| layout.lane_next).max().unwrap_or(LANE_FIRST);
         let lanes = self.config.lanes_per_shard;
-        let layout = Layout::initial(self.settings.clone(), chosen, lanes, epoch, lane_next).with_standbys();
+        let layout = Layout::initial(self.settings.clone(), chosen, lanes, epoch, lane_next);
+        let layout = scaling::with_standbys(layout);
         (Phase::Proposing { epoch }, Some(Action::Propose(Arc::new(layout))))
     }
 

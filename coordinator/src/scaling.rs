@@ -23,7 +23,7 @@ mod target;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gomera_cluster::address::{Address, Incarnation, Layer, Shard};
-use gomera_cluster::layout::{Epoch, Layout, Member, Placement};
+use gomera_cluster::layout::{Epoch, Layout, Member, Placement, Replica, Role};
 use gomera_cluster::position::LaneId;
 
 pub use knowledge::Knowledge;
@@ -142,6 +142,31 @@ pub fn moves(
     }
     let targets = target::targets(placements, &machines, usize::from(layout.settings.replication).max(1));
     placements.iter().zip(targets).filter(|(placement, target)| placement.active() != Some(target.active)).count()
+}
+
+/// A first layout with standbys, in the layers that can follow and as far as replication asks for them: nobody has anything yet, so all
+/// have everything.
+#[must_use]
+pub fn with_standbys(mut first: Layout) -> Layout {
+    let replication = usize::from(first.settings.replication).max(1);
+    for &layer in LAYERS {
+        let machines: Vec<_> = first.machines(layer).collect();
+        let placements = match layer {
+            Layer::Matcher => &mut first.matcher,
+            Layer::ExitPoint => &mut first.session,
+            Layer::ConnectionPoint | Layer::AccessPoint => continue,
+        };
+        if machines.is_empty() {
+            continue;
+        }
+        let targets = target::targets(placements, &machines, replication);
+        for (placement, target) in placements.iter_mut().zip(targets) {
+            for holder in target.standbys {
+                climb::insert(placement, Replica { holder, role: Role::Standby });
+            }
+        }
+    }
+    first
 }
 
 struct Draft {

@@ -104,7 +104,7 @@ impl World {
         let members = machines::members(&plan.shape, &plan.points.joining);
         let first = points::first(&plan.shape, &members);
         let layout = Layout::initial(plan.shape.settings.clone(), first, plan.shape.lanes, Epoch(1), LaneId(1));
-        let layout = layout.with_standbys();
+        let layout = gomera_coordinator::scaling::with_standbys(layout);
         let fates = Random::new(plan.seed ^ 0x6661_7465);
         let mut names = Names::default();
         let nodes = nodes(&plan, &members, &mut random, &mut names);

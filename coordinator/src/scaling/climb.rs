@@ -115,7 +115,7 @@ fn activate(placement: &mut Placement, heir: Address, epoch: Epoch) {
 }
 
 /// In order of address.
-fn insert(placement: &mut Placement, replica: Replica) {
+pub fn insert(placement: &mut Placement, replica: Replica) {
     let at = placement.replicas.partition_point(|other| other.holder < replica.holder);
     placement.replicas.insert(at, replica);
 }

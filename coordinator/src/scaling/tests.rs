@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gomera_cluster::layout::{LaneState, Role, Settings};
+use gomera_cluster::layout::{LaneState, Settings};
 
 use super::*;
 
@@ -376,4 +376,34 @@ fn a_connection_point_is_told_to_leave_and_goes_when_it_then_has_no_clients() {
     assert!(called_back.layout.leaving.is_empty());
     let Next::Propose(after) = next(&told.layout, &fewer, &knowledge) else { panic!("it goes") };
     assert!(!after.layout.members.contains_key(&gone) && after.layout.leaving.is_empty());
+}
+
+#[test]
+fn a_first_layout_has_its_standbys_where_they_should_be() {
+    for matchers in 1..=7 {
+        let mut members = BTreeMap::new();
+        let counts =
+            [(Layer::ConnectionPoint, 1), (Layer::AccessPoint, 1), (Layer::Matcher, matchers), (Layer::ExitPoint, 1)];
+        for (layer, nodes) in counts {
+            for _ in 0..nodes {
+                let node = Incarnation(u64::try_from(members.len()).expect("few") + 1);
+                let nothing: Arc<str> = Arc::from("");
+                let member = Member {
+                    layer,
+                    name: nothing.clone(),
+                    link_address: nothing.clone(),
+                    client_address: nothing,
+                    shards: 1,
+                };
+                members.insert(node, member);
+            }
+        }
+        let settings = Settings { matcher_slices: 64, session_slices: 4, replication: 2 };
+        let layout = with_standbys(Layout::initial(settings, members.clone(), 1, Epoch(1), LaneId(1)));
+        let goal =
+            Goal { layers: LAYERS.iter().copied().collect(), serving: members, lanes_per_shard: 1, joining_max: 32 };
+        let replicas = layout.matcher.iter().map(|placement| placement.replicas.len());
+        assert!(replicas.clone().all(|count| count == matchers.min(2)), "{matchers} matchers");
+        assert_eq!(next(&layout, &goal, &Knowledge::default()), Next::Done, "{matchers} matchers");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gomera_cluster::operation::{Change, Operation, Outcome};
+use gomera_cluster::operation::{Change, Existing, Operation, Outcome};
 use gomera_cluster::position::{Number, Vector};
 use gomera_cluster::time::Instant;
 
@@ -52,6 +52,11 @@ pub fn apply(
             let outcome = subscriptions.apply_to_slice(operation, slice, limits, || in_force_after(saying));
             if let (Change::Put(subscription, _), Outcome::LimitExceeded(_)) = (&operation.change, &outcome) {
                 lane.refuse(number, subscriptions.state(subscription.key));
+            }
+            // What was not there because a put before it had no room is there at replicas that put it.
+            let wants_existing = matches!(operation.change, Change::Put(_, Existing::Required) | Change::SetPaused(..));
+            if wants_existing && matches!(outcome, Outcome::NotFound) && standing == Standing::Judging {
+                lane.refuse(number, None);
             }
             let is_expiry = matches!((&operation.change, &outcome), (Change::Expire(_), Outcome::Applied { .. }));
             statistics.expired += u64::from(is_expiry && standing == Standing::Judging);
