@@ -14,7 +14,7 @@ use gomera_cluster::position::{Number, Position, Vector};
 use gomera_cluster::time::Instant;
 
 /// What a change does to a state.
-pub trait Change {
+pub trait Change: Clone {
     /// What is changed.
     type State: Clone + PartialEq;
 
@@ -103,12 +103,14 @@ pub enum Before {
 pub struct Timeline<C: Change> {
     initial: C::State,
     steps: Vec<Step<C>>,
+    /// What may have happened to everything, and between when.
+    losses: Vec<(C, Instant, Instant)>,
 }
 
 impl<C: Change> Timeline<C> {
     /// Nothing asked for yet.
     pub const fn new(initial: C::State) -> Self {
-        Self { initial, steps: Vec::new() }
+        Self { initial, steps: Vec::new(), losses: Vec::new() }
     }
 
     /// Adds a change; tickets grow.
@@ -123,6 +125,7 @@ impl<C: Change> Timeline<C> {
         let at = self.steps.iter().rposition(|step| step.requested <= until).map_or(0, |last| last + 1);
         let before = at.checked_sub(1).map(|before| &self.steps[before]);
         let (generation, ticket) = before.map_or((0, Ticket(0)), |before| (before.generation, before.ticket));
+        self.losses.push((change.clone(), since, until));
         self.steps.insert(at, Step { ticket, generation, change, requested: since, answer: Answer::Unknown });
     }
 
@@ -176,6 +179,21 @@ impl<C: Change> Timeline<C> {
     /// own, unless it was answered by then. What had no room where it counts may be found elsewhere until the client is answered.
     pub fn before(&self, generation: u64, ticket: Ticket, requested: Instant, decided: Before) -> Vec<C::State> {
         let at = self.steps.partition_point(|other| (other.generation, other.ticket) < (generation, ticket));
+        self.before_at(at, generation, requested, decided)
+    }
+
+    /// The same of what was answered at `answered`, and may have met a loss after it was asked for.
+    pub fn read(&self, asked: (u64, Ticket), requested: Instant, answered: Instant, decided: Before) -> Vec<C::State> {
+        let (generation, ticket) = asked;
+        let mut states = self.before(generation, ticket, requested, decided);
+        let met = self.losses.iter().filter(|&&(_, since, until)| since <= answered && requested <= until);
+        let lost = met.flat_map(|(change, ..)| states.iter().filter_map(|state| change.apply(state)));
+        let lost = lost.collect::<Vec<_>>();
+        states.extend(lost);
+        states
+    }
+
+    fn before_at(&self, at: usize, generation: u64, requested: Instant, decided: Before) -> Vec<C::State> {
         let may_come_late = |step: &Step<C>| {
             let open = match step.answer {
                 Answer::Applied { at, .. } => at > requested,

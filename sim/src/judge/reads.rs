@@ -65,7 +65,10 @@ impl JudgedLife<'_> {
         self.life
             .subscriptions
             .get(id)
-            .map(|timeline| timeline.before(read.generation, read.ticket, read.requested, self.history.decided()))
+            .map(|timeline| {
+                let asked = (read.generation, read.ticket);
+                timeline.read(asked, read.requested, read.answered, self.history.decided())
+            })
             .unwrap_or_default()
     }
 }
