@@ -7,7 +7,8 @@
 //! ```text
 //!            worked off by all it is stamped with, or these are gone
 //!  awaiting ─────┬── somebody who counts has said what came of it ──▶ complete
-//!                └── who could have said it is gone ────────────────▶ to be applied anew, under a number of its own
+//!                ├── who could have said it is gone ────────────────▶ to be applied anew, under a number of its own
+//!                └── the same, of a read ───────────────────────────▶ complete without an answer: it is asked again by who wanted it
 //! ```
 
 use std::collections::VecDeque;
@@ -127,7 +128,7 @@ pub struct Completion {
     pub operation: Arc<Operation>,
     /// Who is told.
     pub asker: Asker,
-    /// What came of it; none: it has to be applied anew.
+    /// What came of it; none: it is a change that has to be applied anew.
     pub outcome: Option<Outcome>,
     /// Whether positions in it count.
     pub hearing: Hearing,
@@ -304,7 +305,19 @@ impl Pending {
                 (decided, other) => decided.or(other),
             },
         };
-        let outcome = self.what.answer.take().or(outcome);
+        let lacks_a_part = match &self.what.operation.change {
+            Change::Get(_) => outcome.is_none(),
+            // Everybody gives a part.
+            Change::List { .. } => self.standing == Standing::Bereaved,
+            Change::Put(..)
+            | Change::Remove(_)
+            | Change::SetPaused(..)
+            | Change::SetContext(_)
+            | Change::Forget
+            | Change::Expire(_)
+            | Change::Restore(..) => false,
+        };
+        let outcome = if lacks_a_part { Some(Outcome::Unanswered) } else { self.what.answer.take().or(outcome) };
         self.phase = Phase::Complete;
         let is_alone = self.what.stamp.len() == 1;
         completed.push(Completion {
@@ -369,6 +382,7 @@ fn severity(outcome: &Outcome) -> u8 {
         Outcome::NotFound => 1,
         Outcome::Superseded => 2,
         Outcome::LimitExceeded(_) => 3,
+        Outcome::Unanswered => 4,
     }
 }
 

@@ -217,6 +217,9 @@ pub enum Outcome {
     LimitExceeded(Excess),
     /// A version that a later one has overtaken; nothing changed.
     Superseded,
+    /// A read whose answer went with a machine that had to give it; nothing changed. Asked anew at a later place it could see
+    /// what was asked for behind it.
+    Unanswered,
     /// The answer to [`Change::Get`] and [`Change::List`], in order of handle.
     Found(Vec<Description>),
 }
@@ -231,7 +234,7 @@ impl Outcome {
             Self::Found(all) => {
                 all.iter().map(|description| FIXED_BYTES + description.id.len() + description.filter.bytes()).sum()
             }
-            Self::Applied { .. } | Self::NotFound | Self::LimitExceeded(_) | Self::Superseded => 0,
+            Self::Applied { .. } | Self::NotFound | Self::LimitExceeded(_) | Self::Superseded | Self::Unanswered => 0,
         };
         u64::try_from(FIXED_BYTES + found).unwrap_or(u64::MAX)
     }

@@ -370,6 +370,10 @@ pub(crate) fn operation_overtaken() -> Failure {
     )
 }
 
+pub(crate) fn read_unanswered() -> Failure {
+    failure(FailureKind::Unavailable, "a matcher died that had a part of the answer: nothing changed, ask again")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -402,7 +402,9 @@ impl Subscriptions {
 fn unless_limited(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::LimitExceeded(_) => Outcome::NotFound,
-        Outcome::Applied { .. } | Outcome::NotFound | Outcome::Superseded | Outcome::Found(_) => outcome,
+        Outcome::Applied { .. } | Outcome::NotFound | Outcome::Superseded | Outcome::Unanswered | Outcome::Found(_) => {
+            outcome
+        }
     }
 }
 

@@ -105,6 +105,7 @@ fn outcome(outcome: &Outcome) -> String {
             format!("limit {limited:?} {limit} exceeded: {used} and {asked}")
         }
         Outcome::Superseded => "superseded".to_owned(),
+        Outcome::Unanswered => "unanswered".to_owned(),
         Outcome::Found(found) => format!("found {}", list(found, description)),
     }
 }

@@ -230,7 +230,7 @@ pub struct History {
     pub deliveries: u64,
     /// Whether more than one matcher applies each change of a subscription.
     pub replicated: bool,
-    /// When a slice first got another matcher.
+    /// When a slice first got another matcher, be it one that follows or joins.
     pub slices_moved: Option<Instant>,
     /// When a matcher first stopped.
     pub matcher_stopped: Option<Instant>,

@@ -74,6 +74,27 @@ pub(crate) struct Asked {
     pub(crate) operation: Operation,
     pub(crate) origin: Origin,
     pub(crate) copies: Copies,
+    /// How often it was answered that nobody could answer.
+    pub(crate) unanswered: u32,
+}
+
+impl Asked {
+    fn new(operation: Operation, origin: Origin) -> Self {
+        Self { operation, origin, copies: Copies::First, unanswered: 0 }
+    }
+
+    /// Whether it changes nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        match self.operation {
+            Operation::Get(_) | Operation::List { .. } => true,
+            Operation::Subscribe(_)
+            | Operation::Update(_)
+            | Operation::Unsubscribe(_)
+            | Operation::SetPaused(..)
+            | Operation::SetContext(_)
+            | Operation::End => false,
+        }
+    }
 }
 
 /// Requests that wait to be sent, and those that wait for an answer.
@@ -101,7 +122,7 @@ impl Requests {
     /// Takes a request that goes after all others.
     pub(crate) fn ask(&mut self, operation: Operation, origin: Origin) -> RequestId {
         self.last = RequestId(self.last.0 + 1);
-        self.waiting.push_back((self.last, Asked { operation, origin, copies: Copies::First }));
+        self.waiting.push_back((self.last, Asked::new(operation, origin)));
         self.last
     }
 
@@ -109,7 +130,7 @@ impl Requests {
     pub(crate) fn ask_first(&mut self, operations: Vec<Operation>, origin: Origin) {
         for operation in operations.into_iter().rev() {
             self.last = RequestId(self.last.0 + 1);
-            self.waiting.push_front((self.last, Asked { operation, origin, copies: Copies::First }));
+            self.waiting.push_front((self.last, Asked::new(operation, origin)));
         }
     }
 
@@ -136,6 +157,12 @@ impl Requests {
     pub(crate) fn answered(&mut self, id: RequestId) -> Option<Asked> {
         self.bringing.remove(&id);
         self.sent.remove(&id)
+    }
+
+    /// Nobody could answer a read: it goes again, before what waits.
+    pub(crate) fn again(&mut self, id: RequestId, asked: Asked) {
+        let unanswered = asked.unanswered + 1;
+        self.waiting.push_front((id, Asked { unanswered, ..asked }));
     }
 
     /// The connection broke: what was sent goes again, before what waits.

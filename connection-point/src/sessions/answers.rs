@@ -145,6 +145,7 @@ fn answer(around: &mut Surroundings, connection: ConnectionId, outstanding: Outs
         }
         Outcome::Superseded if outstanding.is_again => failure::operation_overtaken(),
         Outcome::Superseded => failure::operation_superseded(),
+        Outcome::Unanswered => failure::read_unanswered(),
     };
     around.output.fail(connection, request, failure);
 }

@@ -109,6 +109,7 @@ pub fn to_outcome(outcome: &Outcome) -> v1::Outcome {
         Outcome::NotFound => Wire::NotFound(v1::Nothing {}),
         Outcome::LimitExceeded(excess) => Wire::LimitExceeded(to_excess(*excess)),
         Outcome::Superseded => Wire::Superseded(v1::Nothing {}),
+        Outcome::Unanswered => Wire::Unanswered(v1::Nothing {}),
         Outcome::Found(descriptions) => {
             Wire::Found(v1::Found { subscriptions: descriptions.iter().map(to_description).collect() })
         }
@@ -125,6 +126,7 @@ pub fn outcome(wire: Option<v1::Outcome>) -> Result<Outcome, LinkError> {
         Wire::NotFound(v1::Nothing {}) => Outcome::NotFound,
         Wire::LimitExceeded(wire) => Outcome::LimitExceeded(excess(wire)?),
         Wire::Superseded(v1::Nothing {}) => Outcome::Superseded,
+        Wire::Unanswered(v1::Nothing {}) => Outcome::Unanswered,
         Wire::Found(found) => {
             Outcome::Found(found.subscriptions.into_iter().map(description).collect::<Result<_, _>>()?)
         }

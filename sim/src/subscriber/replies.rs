@@ -304,7 +304,12 @@ impl Subscriber {
                 stage.count(Transition::OperationSuperseded);
                 true
             }
-            FailureKind::Unavailable => false,
+            FailureKind::Unavailable => {
+                if failure.message.starts_with("a matcher died") {
+                    stage.count(Transition::ReadUnanswered);
+                }
+                false
+            }
             FailureKind::Precondition
             | FailureKind::Invalid
             | FailureKind::AlreadyExists

@@ -80,7 +80,7 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
             let (statistics, config) = (machine.statistics(), &plan.configurations.matcher);
             // Those that follow another one in some slices hold more than their own limit.
             if matchers == 1 || !may_change {
-                limits(node, statistics, config, 1)?;
+                limits(node, statistics, config, 1, 0)?;
             }
             within(node, "tombstones", statistics.tombstones, u64::from(config.tombstones_max))?;
             let window = config.lane_window_bytes.saturating_add(LARGEST);
@@ -110,21 +110,24 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
 }
 
 /// Limits are held by who judges; others follow, each of them, and take back what had no room there.
-fn limits(node: &Node, statistics: &Statistics, config: &Config, matchers: u64) -> Result<(), Violation> {
+fn limits(node: &Node, statistics: &Statistics, config: &Config, matchers: u64, refused: u64) -> Result<(), Violation> {
     let by_all = |limit: u64| limit.saturating_mul(matchers);
     within(node, "subscriptions", statistics.subscriptions, by_all(u64::from(config.subscriptions_max)))?;
     let bytes = by_all(config.subscription_bytes_max);
     within(node, "bytes of subscriptions", statistics.subscription_bytes, bytes)?;
     let cost = u64::try_from(config.filter_cost_per_tenant_max.as_nanos()).unwrap_or(u64::MAX);
     within(node, "nanoseconds of filters", statistics.filter_cost_nanoseconds, by_all(cost))?;
-    within(node, "sessions", statistics.sessions, by_all(u64::from(config.sessions_max)))
+    within(node, "sessions", statistics.sessions, by_all(u64::from(config.sessions_max)) + refused)
 }
 
 /// When nothing is under way, each matcher holds no more than all of them may judge by.
 pub(super) fn at_rest(node: &Node, plan: &Plan) -> Result<(), Violation> {
     let AnyMachine::Matcher(machine) = &node.machine else { return Ok(()) };
     let matchers = u64::from((plan.shape.nodes[2] + plan.points.joining[2]) * plan.shape.shards[2]);
-    limits(node, machine.statistics(), &plan.configurations.matcher, matchers)
+    // Of a session that had no room where it counts, those that follow keep the floor of its versions until it ends: exit points bound those.
+    let refused =
+        plan.configurations.exit_point.node_sessions_max * u64::from(plan.shape.nodes[3] * plan.shape.shards[3]);
+    limits(node, machine.statistics(), &plan.configurations.matcher, matchers, refused)
 }
 
 /// Whether more is on its way to one client than its connection point lets be.

@@ -264,7 +264,11 @@ impl World {
                 self.stage.leaving.extend(shards);
             }
         }
-        for (before, after) in before.matcher.iter().zip(&self.latest().matcher.clone()) {
+        let matcher = self.latest().matcher.clone();
+        if matcher.iter().any(|slice| slice.replicas.len() > 1) {
+            self.stage.history.slices_moved.get_or_insert(now);
+        }
+        for (before, after) in before.matcher.iter().zip(&matcher) {
             let installed = after
                 .replicas
                 .iter()

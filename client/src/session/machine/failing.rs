@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use gomera_cluster::position::Vector;
+use tonic::Code;
 
 use super::{Answer, Applied, Completion, Event, Inbound, Machine};
 use crate::error::OperationError;
 use crate::session::operation::{Asked, Copies, Declaration, Operation, Origin, RequestId};
+
+/// A read that a matcher's death left without an answer is asked again so often.
+const ASKED_AGAIN_MAX: u32 = 3;
 
 impl Machine {
     /// What was answered before may be lost; what is answered from now on stands.
@@ -32,6 +36,10 @@ impl Machine {
         completions: &mut Vec<Completion>,
     ) {
         let Some(asked) = self.requests.answered(request) else { return };
+        let is_unanswered = matches!(error, OperationError::Refused { code: Code::Unavailable, .. });
+        if is_unanswered && asked.is_read() && asked.unanswered < ASKED_AGAIN_MAX {
+            return self.requests.again(request, asked);
+        }
         if not_found && self.met_a_loss(request, &asked, now) {
             if asked.origin == Origin::Application {
                 completions.push((request, Err(error)));

@@ -250,6 +250,30 @@ fn an_unsubscribe_that_was_never_sent_before_and_finds_nothing_fails() {
 }
 
 #[test]
+fn a_read_that_nobody_could_answer_is_asked_again_a_few_times() {
+    let mut bench = Bench::attached(10);
+    let unanswered = |request| {
+        let error = OperationError::Refused { code: tonic::Code::Unavailable, message: "a matcher died".into() };
+        Reply::Failed { request, error, not_found: false }
+    };
+    let request = bench.machine.ask(Operation::List { after: 0, limit: 5 });
+    for _ in 0..3 {
+        let sent = bench.sent();
+        assert!(sent.contains(&Request::Operation(request, Operation::List { after: 0, limit: 5 })), "{sent:?}");
+        bench.reply(unanswered(request));
+        assert!(bench.completions.is_empty());
+    }
+    bench.sent();
+    bench.reply(unanswered(request));
+    assert!(matches!(bench.completions.as_slice(), [(id, Err(OperationError::Refused { .. }))] if *id == request));
+    // A change may have been made: the program decides.
+    let request = bench.subscribe("a");
+    bench.sent();
+    bench.reply(unanswered(request));
+    assert_eq!(bench.completions.len(), 2);
+}
+
+#[test]
 fn credit_follows_what_the_program_has_finished() {
     let mut bench = Bench::attached(8);
     for number in 1..=8 {
