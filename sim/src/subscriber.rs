@@ -3,6 +3,7 @@
 //! after the other, or two at once: the older one is superseded and stays away.
 
 mod connections;
+mod failures;
 mod operations;
 mod replies;
 

@@ -8,15 +8,15 @@ use gomera_cluster::operation::Description;
 use gomera_cluster::position::{Position, Vector};
 use gomera_cluster::publication::Envelope;
 use gomera_cluster::session::SlowPolicy;
-use gomera_connection_point::client::{ClientReply, CloseReason, Delivery, Failure, FailureKind, RequestId};
+use gomera_connection_point::client::{ClientReply, CloseReason, Delivery, FailureKind, RequestId};
 
-use super::operations::{UNASKED, enter};
+use super::operations::enter;
 use super::{Acknowledging, Asked, Asking, Attachment, End, Standing, Subscriber};
 use crate::history::{Passage, PublicationIndex, Read, ReadOf, Reception, Standing as LifeStanding};
 use crate::stage::{Phase, Stage};
 use crate::subscriptions::{ContextChange, SubscriptionChange};
 use crate::tally::Transition;
-use crate::timeline::{Answer, Precision, Step, Ticket};
+use crate::timeline::{Answer, Precision, Step};
 use crate::verdict::Promise;
 
 /// What was told with an attachment.
@@ -38,7 +38,7 @@ struct Received {
 }
 
 impl Subscriber {
-    fn wrong(&self, stage: &mut Stage, promise: Promise, publication: Option<PublicationIndex>, what: &str) {
+    pub(super) fn wrong(&self, stage: &mut Stage, promise: Promise, publication: Option<PublicationIndex>, what: &str) {
         let name = self.plan.name.to_string();
         let subjects = match publication {
             Some(publication) => vec![name, publication.name()],
@@ -166,7 +166,7 @@ impl Subscriber {
         life.context.add(Step { ticket, generation, change, requested, answer: Answer::Unknown });
     }
 
-    fn take_asked(&mut self, stage: &mut Stage, index: usize, request: RequestId) -> Option<Asked> {
+    pub(super) fn take_asked(&mut self, stage: &mut Stage, index: usize, request: RequestId) -> Option<Asked> {
         let asked = self.processes[index].asked.remove(&request);
         self.processes[index].grant_known = true;
         if asked.is_none() {
@@ -176,7 +176,7 @@ impl Subscriber {
         asked
     }
 
-    fn attachment(&self, index: usize) -> Option<&Attachment> {
+    pub(super) fn attachment(&self, index: usize) -> Option<&Attachment> {
         match &self.processes[index].standing {
             Standing::Attached(attachment) => Some(attachment),
             Standing::Away | Standing::Attaching { .. } => None,
@@ -270,60 +270,6 @@ impl Subscriber {
         }
     }
 
-    fn failed(&mut self, stage: &mut Stage, index: usize, request: RequestId, failure: &Failure) {
-        if let Standing::Attaching { request: attach, .. } = self.processes[index].standing
-            && request == attach
-        {
-            if failure.kind == FailureKind::Exhausted {
-                self.turn_away(stage);
-            }
-            // It did not come to anything; the client tries again on a new connection.
-            if let Some(connection) = self.processes[index].connection {
-                stage.leave(connection);
-            }
-            return self.away(stage, index, End::Left);
-        }
-        if request == UNASKED {
-            return self.wrong(stage, Promise::Surface, None, &format!("was told of a failure: {failure:?}"));
-        }
-        let Some(asked) = self.take_asked(stage, index, request) else {
-            return;
-        };
-        let life = self.attachment(index).map(|attachment| attachment.life);
-        let without_effect = match failure.kind {
-            FailureKind::NotFound => {
-                stage.count(Transition::OperationNotFound);
-                true
-            }
-            FailureKind::Exhausted => {
-                stage.count(Transition::OperationLimit);
-                // A context goes to every matcher, and some may have had room for it.
-                !matches!(asked.what, Asking::Context(_))
-            }
-            FailureKind::Aborted => {
-                stage.count(Transition::OperationSuperseded);
-                true
-            }
-            FailureKind::Unavailable => {
-                if failure.message.starts_with("a matcher died") {
-                    stage.count(Transition::ReadUnanswered);
-                }
-                false
-            }
-            FailureKind::Precondition
-            | FailureKind::Invalid
-            | FailureKind::AlreadyExists
-            | FailureKind::OutOfRange
-            | FailureKind::Unimplemented => {
-                let what = format!("asked for {:?} and was told {failure:?}", asked.what);
-                return self.wrong(stage, Promise::Surface, None, &what);
-            }
-        };
-        if let (true, Some(life)) = (without_effect, life) {
-            without(stage, life, asked.ticket, &asked.what);
-        }
-    }
-
     fn notified(&mut self, stage: &mut Stage, index: usize, received: Received) {
         let Received { envelope, position, satisfied, merged, redelivered } = received;
         let Some(publication) = PublicationIndex::of(&envelope.content) else {
@@ -398,7 +344,7 @@ impl Subscriber {
     }
 
     /// The limit of sessions was met: so the session does not exist.
-    fn turn_away(&mut self, stage: &mut Stage) {
+    pub(super) fn turn_away(&mut self, stage: &mut Stage) {
         stage.count(Transition::AttachRefusedLimit);
         self.turned_away = true;
         if let Some(life) = stage.history.going(self.session) {
@@ -482,23 +428,5 @@ impl Subscriber {
         if index + 1 < self.processes.len() {
             self.processes.remove(index);
         }
-    }
-}
-
-fn without(stage: &mut Stage, life: crate::history::LifeIndex, ticket: Ticket, what: &Asking) {
-    let at = stage.now;
-    let life = stage.history.life(life);
-    match what {
-        Asking::Subscription(id, _) => {
-            if let Some(step) = life.subscription(id).step_mut(ticket) {
-                step.answer = Answer::Without { at };
-            }
-        }
-        Asking::Context(_) => {
-            if let Some(step) = life.context.step_mut(ticket) {
-                step.answer = Answer::Without { at };
-            }
-        }
-        Asking::Read(_) | Asking::End => {}
     }
 }
