@@ -43,7 +43,7 @@ impl Client {
         Endpoints::Item: Into<String>,
     {
         let endpoints = endpoints.into_iter().map(Into::into).collect();
-        let connector = Arc::new(Connector::new(endpoints, rand::random::<u32>() as usize)?);
+        let connector = Arc::new(Connector::new(endpoints, rand::random::<u32>() as usize, &reconnect)?);
         connector.link(None).await?;
         Ok(Self { connector, reconnect })
     }

@@ -7,13 +7,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tonic::transport::{Channel, Endpoint};
 
+use crate::backoff::Reconnect;
 use crate::error::ConnectError;
 
 /// A TCP connection to a live host is made within this; a dead one should not hold up trying the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A silent connection is probed after this and given up after the next; half-open connections are found within both.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/2 windows: a stream's covers the bandwidth-delay product of 1 Gbit/s at 8 ms; a connection's that of several streams,
 /// so that one session that does not read leaves room for the others.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -54,10 +52,18 @@ struct State {
     attempts: u64,
 }
 
+/// How a connection is looked after.
+#[derive(Clone, Copy, Debug)]
+struct KeepAlive {
+    interval: Duration,
+    timeout: Duration,
+}
+
 /// See the top of this file.
 #[derive(Debug)]
 pub(crate) struct Connector {
     endpoints: Vec<(Arc<str>, Endpoint)>,
+    keep_alive: KeepAlive,
     attempts: std::sync::atomic::AtomicU64,
     state: Mutex<State>,
     trouble: Arc<watch::Sender<Trouble>>,
@@ -65,14 +71,16 @@ pub(crate) struct Connector {
 
 impl Connector {
     /// Connections to any of `endpoints`; begins with the one at `first` modulo their number.
-    pub(crate) fn new(endpoints: Vec<String>, first: usize) -> Result<Self, ConnectError> {
+    pub(crate) fn new(endpoints: Vec<String>, first: usize, reconnect: &Reconnect) -> Result<Self, ConnectError> {
         if endpoints.is_empty() {
             return Err(ConnectError::NoEndpoint);
         }
         let next = first % endpoints.len();
-        let endpoints = endpoints.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let keep_alive = KeepAlive { interval: reconnect.keep_alive_interval, timeout: reconnect.keep_alive_timeout };
+        let endpoints = endpoints.into_iter().map(|text| parse(text, keep_alive)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             endpoints,
+            keep_alive,
             attempts: std::sync::atomic::AtomicU64::new(0),
             state: Mutex::new(State { current: None, next, serial: 0, learned: Vec::new(), failed: None, attempts: 0 }),
             trouble: Arc::new(watch::Sender::new(None)),
@@ -119,7 +127,11 @@ impl Connector {
         if let Some(link) = state.current.as_ref().filter(|link| link.serial > left) {
             return Some(link.clone());
         }
-        state.learned = endpoints.into_iter().filter_map(|endpoint| parse(endpoint).ok()).take(LEARNED_MAX).collect();
+        state.learned = endpoints
+            .into_iter()
+            .filter_map(|endpoint| parse(endpoint, self.keep_alive).ok())
+            .take(LEARNED_MAX)
+            .collect();
         // Not all to the same one.
         let first = rand::random::<u32>() as usize % state.learned.len().max(1);
         state.learned.rotate_left(first);
@@ -179,7 +191,7 @@ impl Connector {
 }
 
 /// An endpoint is a URI; a bare `HOST:PORT` is taken as well.
-fn parse(text: String) -> Result<(Arc<str>, Endpoint), ConnectError> {
+fn parse(text: String, keep_alive: KeepAlive) -> Result<(Arc<str>, Endpoint), ConnectError> {
     let uri = if text.contains("://") { text.clone() } else { format!("http://{text}") };
     let invalid = |reason: String| ConnectError::InvalidEndpoint { endpoint: text.clone(), reason };
     let endpoint = Endpoint::from_shared(uri.clone()).map_err(|error| invalid(chain(&error)))?;
@@ -192,8 +204,8 @@ fn parse(text: String) -> Result<(Arc<str>, Endpoint), ConnectError> {
     let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .http2_keep_alive_interval(keep_alive.interval)
+        .keep_alive_timeout(keep_alive.timeout)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
@@ -223,16 +235,24 @@ mod tests {
 
     #[test]
     fn a_bare_address_is_an_endpoint_and_nonsense_is_refused_with_what_would_be_right() {
-        assert_eq!(&*parse("127.0.0.1:7411".into()).expect("an address").0, "http://127.0.0.1:7411");
+        assert_eq!(
+            &*parse(
+                "127.0.0.1:7411".into(),
+                KeepAlive { interval: Duration::from_secs(1), timeout: Duration::from_secs(1) }
+            )
+            .expect("an address")
+            .0,
+            "http://127.0.0.1:7411"
+        );
         for (text, expected) in [
             ("https://127.0.0.1:7411", "scheme must be http"),
             ("http://localhost", "port is missing"),
             ("not an address", "not an address"),
         ] {
-            let error = Connector::new(vec![text.into()], 0).expect_err(text).to_string();
+            let error = Connector::new(vec![text.into()], 0, &Reconnect::default()).expect_err(text).to_string();
             assert!(error.contains(expected), "{error}");
         }
-        assert!(matches!(Connector::new(vec![], 0), Err(ConnectError::NoEndpoint)));
+        assert!(matches!(Connector::new(vec![], 0, &Reconnect::default()), Err(ConnectError::NoEndpoint)));
     }
 
     #[tokio::test]
@@ -240,7 +260,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         drop(listener);
-        let connector = Connector::new(vec![address.clone()], 0).expect("an address");
+        let connector = Connector::new(vec![address.clone()], 0, &Reconnect::default()).expect("an address");
         let error = connector.link(None).await.expect_err("nobody listens").to_string();
         assert!(error.contains(&address), "{error}");
     }

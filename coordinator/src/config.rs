@@ -48,7 +48,7 @@ impl Default for Config {
         Self {
             lanes_per_shard: 1,
             grace: Duration::from_secs(5),
-            silence: Duration::from_millis(800),
+            silence: Duration::from_millis(500),
             node_wait: Duration::from_secs(60),
             provisioner: Provisioner::default(),
             nodes_max: 8,

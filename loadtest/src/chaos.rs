@@ -23,7 +23,7 @@ use crate::fleet::{Fleet, Shape};
 use crate::judge::Phase;
 use crate::report::Latency;
 use crate::scale::{LoadFlags, layer};
-use crate::trial::{self, Trial};
+use crate::trial::{self, Load, Trial};
 use crate::verdict::{Outcome, Verdict};
 use network::Network;
 
@@ -33,9 +33,13 @@ const WARM_UP: Duration = Duration::from_secs(3);
 const CONTROL: Duration = Duration::from_secs(5);
 /// A cluster that is not complete by then is given up.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
+/// Clients find a connection point that hangs as soon as nodes find each other.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Bounds on a kill: from it until delivery is whole, and from its being known.
 const WHOLE_MS_MAX: u64 = 1_000;
 const WHOLE_AFTER_DETECTION_MS_MAX: u64 = 300;
+/// The same for a node that is paused or cut off: two seconds until that is known.
+const WHOLE_AWAY_MS_MAX: u64 = 2_300;
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -208,7 +212,7 @@ impl Chaos {
         fleet.serves().await?;
         eprintln!("loadtest: a cluster of {shape} serves, ZooKeeper servers: {servers}");
         let doors = fleet.doors();
-        let trial = Trial::start(self.load.load(), &doors, &doors).await?;
+        let trial = Trial::start(Load { keep_alive: KEEP_ALIVE, ..self.load.load() }, &doors, &doors).await?;
         let random = SmallRng::seed_from_u64(self.seed);
         Ok(Run { fleet, trial, random, network, shape, victims, replaced: 0 })
     }
@@ -250,6 +254,13 @@ impl Chaos {
             outcome.add(Verdict::Broken, format!("{}: delivery is not whole again", event.what));
             return;
         };
+        if event.what.contains(" paused for ") || event.what.contains(" cut off for ") {
+            if whole >= WHOLE_AWAY_MS_MAX {
+                let late = format!("{}: whole after {whole} ms, must be below {WHOLE_AWAY_MS_MAX}", event.what);
+                outcome.add(Verdict::Late, late);
+            }
+            return;
+        }
         if !event.what.starts_with("kill -9 of a node") || !event.counts {
             return;
         }

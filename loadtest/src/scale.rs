@@ -29,6 +29,8 @@ const AFTERWARDS: Duration = Duration::from_secs(1);
 /// A change that has not ended by then has failed.
 const CHANGES_WITHIN: Duration = Duration::from_secs(180);
 
+/// Clients have as much time on a busy machine as servers have.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Bounds on time: silence beyond the schedule, acknowledgement of operations, and how busy the machine may be without a change.
 const SILENT_MAX: Duration = Duration::from_millis(20);
 const ACKNOWLEDGED_US_MAX: u64 = 150_000;
@@ -115,6 +117,7 @@ impl LoadFlags {
             sessions: self.sessions,
             publishers: self.publishers,
             payload: self.payload,
+            keep_alive: KEEP_ALIVE,
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Load {
     pub publishers: u64,
     /// Payload bytes.
     pub payload: usize,
+    /// Clients ask a silent connection after so long whether it lives, and give it up after as long again.
+    pub keep_alive: Duration,
 }
 
 /// The load while it is on.

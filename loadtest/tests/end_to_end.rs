@@ -132,9 +132,28 @@ fn connection_points_come_and_go_under_load_and_nobody_is_disconnected() {
 
 #[test]
 #[ignore = "end to end: run by cargo xtask test"]
-fn an_access_point_that_is_killed_under_load_costs_nothing() {
+fn slices_go_to_another_matcher_and_back_under_load() {
     let arguments =
-        ["chaos", "--layer", "access-point", "--fault", "kill", "--events", "1", "--rate", "2000", "--json"];
+        ["scale", "--layer", "matcher", "--from", "1", "--to", "2", "--back", "--rate", "2000", "--seconds", "1"];
+    let report = assert_kept(&loadtest(&[&arguments[..], &["--json"]].concat()));
+    assert_eq!(report["disconnects"], 0, "{report:#}");
+    assert!(report["bytes_moved"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{report:#}");
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn an_access_point_that_is_killed_under_load_costs_nothing() {
+    assert_a_kill_costs_nothing("access-point");
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn a_matcher_that_is_killed_under_load_costs_nothing() {
+    assert_a_kill_costs_nothing("matcher");
+}
+
+fn assert_a_kill_costs_nothing(layer: &str) {
+    let arguments = ["chaos", "--layer", layer, "--fault", "kill", "--events", "1", "--rate", "2000", "--json"];
     let report = assert_kept(&loadtest(&arguments));
     let event = &report["events"][0];
     assert_eq!(event["counts"], true, "{report:#}");

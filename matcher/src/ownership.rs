@@ -78,6 +78,11 @@ impl Ownership {
         if self.epoch == Epoch(0) { None } else { self.layout.matcher_placement(slice).role(self.address) }
     }
 
+    /// The layout by which all of a slice was lost the last time; 0 if it never was.
+    pub fn lost(&self, slice: MatcherSlice) -> Epoch {
+        self.layout.matcher_placement(slice).lost
+    }
+
     /// The layout.
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout

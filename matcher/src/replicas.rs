@@ -134,6 +134,11 @@ impl Replicas {
                 (Copy::Joining(_) | Copy::Whole, None) => *copy = Copy::Leaving,
                 (Copy::Absent, Some(Role::Joining)) => *copy = Copy::joining(Phase::Waiting, judged, at),
                 (Copy::Leaving, Some(Role::Joining)) => *copy = Copy::joining(Phase::Clearing, judged, at),
+                // Whoever it was copied from is dead, and who judges by it now began with nothing: what has come here so far goes.
+                (Copy::Joining(_) | Copy::Whole, Some(Role::Joining)) if after.lost(slice) > *since => {
+                    *copy = Copy::joining(Phase::Clearing, judged, at);
+                    *since = after.epoch();
+                }
                 (Copy::Joining(join), Some(Role::Joining)) => {
                     join.after.raise(at.lane, at.number);
                 }

@@ -34,7 +34,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// How often a silent connection is asked whether it lives, and how long it may take to answer. Who does not is looked for again, and the
 /// coordinator told, which asks directly: a mistake costs a new connection.
-const KEEPALIVE: Duration = Duration::from_millis(700);
+const KEEPALIVE: Duration = Duration::from_millis(600);
 
 /// Sends frames to one incarnation for as long as the link exists.
 pub async fn run(identity: Identity, reached: Reached, address: Arc<str>, line: Arc<Mutex<Line>>) {

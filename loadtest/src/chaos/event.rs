@@ -58,14 +58,26 @@ impl Run {
         let mut event = self.event(format!("{name} {how} for {} ms", away.as_millis()), self.trial.shared.in_flight());
         let begun = Instant::now();
         self.set_away(victim, fault, true)?;
-        tokio::time::sleep(away).await;
-        self.set_away(victim, fault, false)?;
-        event.whole_after_ms = self.whole(begun).await;
+        let this = &*self;
+        let back = async {
+            tokio::time::sleep(away).await;
+            this.set_away(victim, fault, false)?;
+            anyhow::Ok(Instant::now())
+        };
+        // Others take over while it is away, if it is away for long enough.
+        let (whole, back) = tokio::join!(this.whole(begun), back);
+        let back = back?;
+        event.whole_after_ms = whole;
+        if whole.is_some_and(|whole| begun + Duration::from_millis(whole) < back) {
+            // Nor does its coming back disturb anybody.
+            let again = self.whole(back).await;
+            event.whole_after_ms = whole.zip(again).map(|(whole, again)| whole.max(again));
+        }
         self.complete().await?;
         Ok(event)
     }
 
-    fn set_away(&mut self, victim: usize, fault: Fault, is_away: bool) -> Result<()> {
+    fn set_away(&self, victim: usize, fault: Fault, is_away: bool) -> Result<()> {
         let node = &self.fleet.nodes[victim];
         match (fault, &self.network, &node.place) {
             (Fault::Partition, Some(network), Some(place)) => network.cut(place, is_away),

@@ -13,18 +13,16 @@ use super::shared::Shared;
 pub(super) const RETRY: Duration = Duration::from_millis(20);
 /// A connection point that has not accepted a stream by then is not the right one.
 pub(super) const ACCEPTS_WITHIN: Duration = Duration::from_secs(2);
-/// A silent connection is asked whether it lives, and given up when it does not answer for as long.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const WINDOW_BYTES: u32 = 8 << 20;
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// A connection to the connection point at `door`.
-pub(super) async fn connect(door: &str) -> Result<PubSubClient<Channel>> {
+pub(super) async fn connect(door: &str, keep_alive: Duration) -> Result<PubSubClient<Channel>> {
     let channel = Endpoint::from_shared(format!("http://{door}"))?
         .tcp_nodelay(true)
         .connect_timeout(ACCEPTS_WITHIN)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
+        .http2_keep_alive_interval(keep_alive)
+        .keep_alive_timeout(keep_alive)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use gomera_client::{
-    Applied, Attributes, Client, Deliveries, Event, OperationError, Publication, Publisher, Session, Value,
-};
+use gomera_client::{Applied, Attributes, Deliveries, Event, OperationError, Publication, Publisher, Session, Value};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -70,7 +68,7 @@ enum Comes {
 
 impl Prober {
     async fn attach(shared: Arc<Shared>, ordinal: u64, doors: Vec<String>) -> Result<Self> {
-        let client = Client::connect(doors).await.context("connect a prober")?;
+        let client = shared.connect(doors).await.context("connect a prober")?;
         let name = format!("prober-{ordinal}-{}", shared.now_ns());
         let (session, deliveries) = client.session(name.as_str()).attach().await.context("attach a prober")?;
         let publisher = client.publisher(name).open().await.context("open the publisher of a prober")?;

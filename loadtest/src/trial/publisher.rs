@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use gomera_client::Client;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use tokio::task::JoinHandle;
@@ -22,7 +21,7 @@ pub(super) async fn open(
     doors: Vec<String>,
     schedule: Arc<Schedule>,
 ) -> Result<JoinHandle<Result<()>>> {
-    let client = Client::connect(doors).await.context("connect a publisher")?;
+    let client = shared.connect(doors).await.context("connect a publisher")?;
     let publisher = client.publisher(format!("load-{ordinal}")).open().await.context("open a publisher")?;
     let mut progress = publisher.progress();
     let noting = shared.clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use gomera_client::{Client, Event};
+use gomera_client::Event;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -23,7 +23,7 @@ pub(super) async fn attach(
     doors: Vec<String>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<Result<()>>> {
-    let client = Client::connect(doors).await?;
+    let client = shared.connect(doors).await?;
     let (session, mut deliveries) = client.session(name).window(65_536).attach().await?;
     let filters = (ordinal..shared.load.subscriptions).step_by(usize::try_from(shared.load.sessions)?);
     futures_util::stream::iter(filters.map(|index| {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
+use gomera_client::{Client, ConnectError, Reconnect};
 use hdrhistogram::Histogram;
 use rand::rngs::SmallRng;
 use tokio::sync::watch;
@@ -66,6 +67,16 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// A client of the client crate.
+    pub(super) async fn connect(&self, doors: Vec<String>) -> Result<Client, ConnectError> {
+        let reconnect = Reconnect {
+            keep_alive_interval: self.load.keep_alive,
+            keep_alive_timeout: self.load.keep_alive,
+            ..Reconnect::default()
+        };
+        Client::connect_with(doors, reconnect).await
+    }
+
     pub(super) fn new(content: Content, load: Load, doors: Vec<String>) -> Result<Self> {
         let publishers = usize::try_from(load.publishers)?;
         let counters = || (0..publishers).map(|_| AtomicU64::new(0)).collect();

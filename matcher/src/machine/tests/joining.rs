@@ -257,6 +257,29 @@ fn too_many_operations_meanwhile_begin_a_snapshot_anew() {
 }
 
 #[test]
+fn what_came_from_a_slice_that_is_lost_goes_before_it_comes_from_who_began_with_nothing() {
+    let config = Config { snapshot_window_bytes: 1, frame_bytes_max: 1, ..Config::default() };
+    let mut pair = Pair::new(&config, 3);
+    (0..LANES).for_each(|lane| pair.barrier(lane));
+    (0..200).for_each(|_| pair.operate());
+    pair.govern(shared(2, Some(Role::Joining)));
+    (0..LANES).for_each(|lane| pair.barrier(lane));
+    pair.rest();
+    assert_eq!(pair.machines[1].installed().len(), usize::from(SLICES), "nobody knows yet that it has all");
+    // A dies and somebody else takes its place.
+    pair.machines[0] = Matcher::new(A, config);
+    (pair.waiting, pair.told[0], pair.links) = (Default::default(), [0; LANES], Default::default());
+    let mut lost = (*shared(3, Some(Role::Joining))).clone();
+    lost.matcher.iter_mut().for_each(|placement| placement.lost = Epoch(3));
+    pair.govern(Arc::new(lost));
+    (0..LANES).for_each(|lane| pair.barrier(lane));
+    (0..60).for_each(|_| pair.operate());
+    pair.rest();
+    assert_eq!(pair.machines[1].installed().len(), usize::from(SLICES));
+    assert!(pair.agree() > 5);
+}
+
+#[test]
 fn what_a_dead_matcher_left_unsaid_is_judged_by_who_has_its_slices_now() {
     let mut pair = Pair::new(&Config::default(), 3);
     pair.govern(shared(2, Some(Role::Joining)));
