@@ -62,6 +62,7 @@ struct NodeReport {
     shards: u32,
     slices_active: u32,
     slices_other: u32,
+    slices_joining: u32,
     /// Whether it accepts connections of nodes, asked from here; absent if it needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     answers: Option<bool>,
@@ -184,6 +185,7 @@ fn cluster(topology: Topology) -> ClusterReport {
         shards: node.shards,
         slices_active: node.slices_active,
         slices_other: node.slices_other,
+        slices_joining: node.slices_joining,
     });
     let mut nodes: Vec<_> = nodes.collect();
     nodes.sort_by(|one, other| (one.place, &one.name).cmp(&(other.place, &other.name)));
@@ -209,11 +211,14 @@ fn print(report: &Report) -> Outcome {
     ))?;
     for node in &cluster.nodes {
         let mut line = format!("  {:<17} {:<24} {}", node.layer, node.name, output::count(node.shards, "shard"));
-        if node.slices_active + node.slices_other > 0 {
+        if node.slices_active + node.slices_other + node.slices_joining > 0 {
             line.push_str(&format!(", active for {}", output::count(node.slices_active, "slice")));
         }
         if node.slices_other > 0 {
-            line.push_str(&format!(", holds {} more", node.slices_other));
+            line.push_str(&format!(", could take over {}", node.slices_other));
+        }
+        if node.slices_joining > 0 {
+            line.push_str(&format!(", {} on their way to it", node.slices_joining));
         }
         for (what, address) in [("clients", &node.client_address), ("links", &node.link_address)] {
             if !address.is_empty() {

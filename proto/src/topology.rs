@@ -1,6 +1,6 @@
 //! The layout as clients may see it.
 
-use gomera_cluster::address::{Address, Incarnation, Layer};
+use gomera_cluster::address::{Incarnation, Layer};
 use gomera_cluster::layout::{LaneState, Layout, Placement, Role};
 
 use crate::v1;
@@ -14,7 +14,7 @@ pub fn to_topology(cluster: &str, layout: &Layout) -> v1::Topology {
             Layer::ExitPoint => &layout.session[..],
             Layer::ConnectionPoint | Layer::AccessPoint => &[],
         };
-        let (slices_active, slices_other) = slices(placements, incarnation);
+        let held = |is: fn(Role) -> bool| slices(placements, incarnation, is);
         v1::Node {
             layer: to_layer(member.layer).into(),
             name: member.name.as_ref().to_owned(),
@@ -22,8 +22,9 @@ pub fn to_topology(cluster: &str, layout: &Layout) -> v1::Topology {
             link_address: member.link_address.as_ref().to_owned(),
             client_address: member.client_address.as_ref().to_owned(),
             shards: u32::from(member.shards),
-            slices_active,
-            slices_other,
+            slices_active: held(|role| role == Role::Active),
+            slices_other: held(|role| matches!(role, Role::Standby | Role::Retiring)),
+            slices_joining: held(|role| role == Role::Joining),
             leaving: layout.leaving.contains(&incarnation),
         }
     });
@@ -67,14 +68,11 @@ pub fn layer(wire: v1::Layer) -> Option<Layer> {
     }
 }
 
-/// How many replicas a node holds as active, and in other roles.
-fn slices(placements: &[Placement], node: Incarnation) -> (u32, u32) {
-    let here = |holder: Address| holder.node == node;
-    let replicas =
-        || placements.iter().flat_map(|placement| &placement.replicas).filter(|replica| here(replica.holder));
-    let count = |active: bool| replicas().filter(|replica| (replica.role == Role::Active) == active).count();
-    let small = |count| u32::try_from(count).expect("at most 4096 slices, each once a machine");
-    (small(count(true)), small(count(false)))
+/// How many replicas a node holds in such a role.
+fn slices(placements: &[Placement], node: Incarnation, is: fn(Role) -> bool) -> u32 {
+    let replicas = placements.iter().flat_map(|placement| &placement.replicas);
+    let count = replicas.filter(|replica| replica.holder.node == node && is(replica.role)).count();
+    u32::try_from(count).expect("at most 4096 slices, each once a machine")
 }
 
 #[cfg(test)]

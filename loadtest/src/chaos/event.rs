@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use gomera_cluster::address::Layer;
+use gomera_coordinator::scaling;
 use gomera_proto::topology::to_layer;
+use gomera_proto::v1::{Node, Topology};
 use rand::RngExt as _;
 
 use super::{COMPLETE_WITHIN, Fault, Run};
@@ -166,7 +168,8 @@ impl Run {
         None
     }
 
-    /// Starts a node for each that has gone, and waits until the layout names as many of each layer as there should be.
+    /// Starts a node for each that has gone, and waits until the layout names as many of each layer as there should be, and any of them
+    /// may die.
     async fn complete(&mut self) -> Result<()> {
         let begun = Instant::now();
         loop {
@@ -174,10 +177,10 @@ impl Run {
             let missing = match self.fleet.topology().await {
                 Ok(topology) => Layer::ALL.into_iter().find(|&layer| {
                     let of_layer =
-                        topology.nodes.iter().filter(|node| node.layer() == to_layer(layer) && !node.leaving);
-                    let ours =
-                        of_layer.filter(|node| self.fleet.nodes.iter().any(|own| own.runs() && own.name == node.name));
-                    ours.count() != usize::from(self.shape.of(layer))
+                        || topology.nodes.iter().filter(|node| node.layer() == to_layer(layer) && !node.leaving);
+                    let is_ours = |node: &Node| self.fleet.nodes.iter().any(|own| own.runs() && own.name == node.name);
+                    of_layer().filter(|node| is_ours(node)).count() != usize::from(self.shape.of(layer))
+                        || of_layer().map(|node| node.slices_other).sum::<u32>() < kept_twice(&topology, layer)
                 }),
                 Err(_) => Some(Layer::ConnectionPoint),
             };
@@ -207,4 +210,17 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// How many slices of a layer somebody else could take over once all is well.
+fn kept_twice(topology: &Topology, layer: Layer) -> u32 {
+    let nodes = topology.nodes.iter().filter(|node| node.layer() == to_layer(layer)).count();
+    let others = topology.replication.min(u32::try_from(nodes).unwrap_or(u32::MAX)).saturating_sub(1);
+    let slices = match layer {
+        Layer::Matcher => topology.matcher_slices,
+        // Sessions of a layer that cannot change are kept once.
+        Layer::ExitPoint if scaling::may_change(layer) => topology.session_slices,
+        Layer::ConnectionPoint | Layer::AccessPoint | Layer::ExitPoint => 0,
+    };
+    slices * others
 }

@@ -35,18 +35,27 @@ pub(super) async fn connect(door: &str, keep_alive: Duration) -> Result<PubSubCl
 /// Where to go when the connection to one connection point broke: the others in turn.
 pub(super) struct Elsewhere {
     next: usize,
+    last: String,
 }
 
 impl Elsewhere {
     /// Beginning at a place of its own.
     pub(super) fn new(ordinal: u64) -> Self {
-        Self { next: usize::try_from(ordinal).unwrap_or(0) }
+        Self { next: usize::try_from(ordinal).unwrap_or(0), last: String::new() }
     }
 
-    /// The next one.
+    /// This one is tried.
+    pub(super) fn tries(&mut self, door: &str) {
+        door.clone_into(&mut self.last);
+    }
+
+    /// The next one; not the one tried last, if there is another.
     pub(super) fn next(&mut self, shared: &Shared) -> String {
         let doors = shared.doors();
         self.next += 1;
+        if doors[self.next % doors.len()] == self.last {
+            self.next += 1;
+        }
         doors[self.next % doors.len()].clone()
     }
 }

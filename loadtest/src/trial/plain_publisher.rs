@@ -65,6 +65,7 @@ pub(super) async fn open(
 
 impl Publisher {
     async fn open(&mut self, door: &str) -> Result<Stream> {
+        self.elsewhere.tries(door);
         let mut client = plain::connect(door, self.shared.load.keep_alive).await?;
         let (frames, stream) = mpsc::channel(16);
         let open = OpenPublisher { publisher: format!("load-{}", self.ordinal), instance: 0x10ad_0001 + self.ordinal };

@@ -72,6 +72,7 @@ pub(super) async fn attach(
 
 impl Session {
     async fn attach(&mut self, door: &str) -> Result<Stream> {
+        self.elsewhere.tries(door);
         let mut client = plain::connect(door, self.shared.load.keep_alive).await?;
         let (requests, stream) = mpsc::channel(1_024);
         self.attempt += 1;
