@@ -118,14 +118,15 @@ impl Lane {
         lane
     }
 
-    /// From here on this layout governs the lane. Matchers that it names newly read from its barrier on; those that it does not name
-    /// any more are not waited for, and what they may have left unsaid is sent again to whoever owns their slices now.
-    ///
-    /// # Panics
-    /// If it names other exit points than the lane began with: that is not decided here, so no coordinator commits it.
+    /// From here on this layout governs the lane. Matchers that it names newly read from its barrier on, exit points merge from there
+    /// on; those that it does not name any more are not waited for, and what matchers may have left unsaid is sent again to whoever
+    /// owns their slices now.
     pub fn govern(&mut self, routes: &Arc<Routes>, output: &mut Output) {
-        let same = self.merged.keys().eq(&routes.exit_points);
-        assert!(same, "layout {} has other exit points than lane {} began with", routes.epoch().0, self.id);
+        let last = self.log.last();
+        self.merged.retain(|exit_point, _| routes.exit_points.binary_search(exit_point).is_ok());
+        for &exit_point in &routes.exit_points {
+            self.merged.entry(exit_point).or_insert(last);
+        }
         let Config { retained_bytes_max, operation_bytes_max, .. } = self.config;
         self.sources.serve(&routes.connection_points, retained_bytes_max, operation_bytes_max);
         self.whole_at = self.whole_at();

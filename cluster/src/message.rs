@@ -11,12 +11,13 @@
 //!      │  └── Attach, Acknowledge, credit ───────────────────────────────────────────────────┘ │
 //!      └───── Attached, Notifications, Ended ───────────────────────────────────────────────────┘
 //! ```
-//! Matcher shards send each other snapshots of slices.
+//! Matcher shards send each other snapshots of slices, exit-point shards copies of sessions and what they decide about them.
 //!
 //! Links are first-in first-out and exactly-once between two incarnations (the host re-sends across a broken connection).
 
 pub mod access_point;
 pub mod connection_point;
+pub mod copies;
 pub mod exit_point;
 pub mod matcher;
 pub mod snapshot;
@@ -63,6 +64,7 @@ impl Message {
                 | ToConnectionPoint::LaneCredit(_)
                 | ToConnectionPoint::Attached(_)
                 | ToConnectionPoint::AttachRefused(_)
+                | ToConnectionPoint::AttachTerm(_)
                 | ToConnectionPoint::Ended(_) => 0,
             },
             Self::AccessPoint(message) => match message {
@@ -95,7 +97,16 @@ impl Message {
                 | ToExitPoint::Acknowledge(_)
                 | ToExitPoint::SessionCredit(_)
                 | ToExitPoint::EndSession(_)
-                | ToExitPoint::Forgotten(_) => 0,
+                | ToExitPoint::Forgotten(_)
+                | ToExitPoint::LaneBegins(_)
+                | ToExitPoint::CopiesWanted(_)
+                | ToExitPoint::CopiesCredit(_)
+                | ToExitPoint::CopiesPart(_)
+                | ToExitPoint::Changes(_)
+                | ToExitPoint::ChangesTaken(_)
+                | ToExitPoint::HandoverWanted(_)
+                | ToExitPoint::HandedOver(_)
+                | ToExitPoint::TermAttached(_) => 0,
             },
             Self::Layout(_) | Self::LayoutWanted(_) => 0,
         }

@@ -265,6 +265,16 @@ pub(crate) fn session_moved(session: &str) -> Failure {
     )
 }
 
+pub(crate) fn session_lost(session: &str) -> Failure {
+    failure(
+        FailureKind::Unavailable,
+        format!(
+            "session {} died with the last exit point that had it: attach again and subscribe anew",
+            shown(session)
+        ),
+    )
+}
+
 pub(crate) fn session_ending(session: &str) -> Failure {
     failure(FailureKind::Precondition, format!("session {} is being ended: attach anew for more", shown(session)))
 }

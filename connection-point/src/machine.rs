@@ -215,6 +215,7 @@ impl ConnectionPoint {
             ToConnectionPoint::Attached(attached) => sessions.attached(around, lanes, from, attached),
             ToConnectionPoint::AttachRefused(refused) => sessions.refused(around, lanes, from, refused),
             ToConnectionPoint::Notifications(notifications) => sessions.notifications(around, from, notifications),
+            ToConnectionPoint::AttachTerm(begins) => sessions.begin_reign(around, from, &begins),
             ToConnectionPoint::Ended(ended) => sessions.ended(around, lanes, from, ended),
         }
     }

@@ -29,7 +29,7 @@ use gomera_cluster::session::{Attempt, SessionOptions};
 use self::answers::tell_loss;
 use self::attaching::Again;
 use self::sending::{join_lane, queue, send_acknowledgement};
-use self::session::{Attachment, Session};
+use self::session::{Attachment, Reign, Session};
 use self::terms::Terms;
 use crate::client::{Failure, RequestId};
 use crate::failure;
@@ -97,8 +97,8 @@ impl Sessions {
         self.held
     }
 
-    /// Follows a layout: attaches go where the sessions are now; sessions that have moved are closed, to be attached anew;
-    /// operations of lanes that have gone are sent again.
+    /// Follows a layout: attaches go where the sessions are now, and so do sessions that are attached; those of which nobody is in charge
+    /// are closed, to be attached anew; operations of lanes that have gone are sent again.
     pub fn follow(&mut self, around: &mut Surroundings, lanes: &mut Lanes) {
         let Some(layout) = around.layout.clone() else { return };
         self.terms.follow(&layout);
@@ -112,9 +112,13 @@ impl Sessions {
                 continue;
             };
             let placement = layout.session_placement(attachment.slice);
-            if placement.active() != Some(attachment.exit_point) || placement.term != attachment.term {
+            let Some(active) = placement.active() else {
                 moved.push(connection);
                 continue;
+            };
+            if active != attachment.exit_point || placement.term != attachment.term {
+                // It asks who is attached; until then nothing comes of this session, and nothing is sent.
+                (attachment.exit_point, attachment.term, attachment.reign) = (active, placement.term, Reign::Begins);
             }
             let lane = layout.lane_of_session(session.key);
             join_lane(around, lanes, session, lane);
@@ -154,11 +158,12 @@ impl Sessions {
             // What it has processed is not to be delivered again.
             send_acknowledgement(around, &mut session);
         }
-        if let Some(Attachment { exit_point, generation, operations, .. }) = session.attachment() {
+        if let Some(Attachment { exit_point, generation, operations, reign, .. }) = session.attachment() {
             if let (Some(lane), Some(turn)) = (operations.lane, operations.turn) {
                 lanes.leave_operations(lane, turn);
             }
-            if farewell == Farewell::Told {
+            // Who takes over and has not asked yet will not hear of it.
+            if farewell == Farewell::Told && *reign == Reign::Known {
                 let detach = Detach { session: session.key, generation: *generation };
                 around.output.tell_exit_point(*exit_point, ToExitPoint::Detach(detach));
             }

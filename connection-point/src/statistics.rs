@@ -7,6 +7,8 @@ pub struct Statistics {
     pub publishers_moved: u64,
     /// Counter: publishers that went on on another lane because theirs had ended.
     pub publishers_fenced: u64,
+    /// Counter: attachments whose exit point another one took over from.
+    pub sessions_taken_over: u64,
     /// Counter: sessions whose operations went on on another lane because the layout gave them one.
     pub sessions_moved: u64,
     /// Counter: sessions whose operations were asked again because their lane had ended.

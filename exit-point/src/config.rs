@@ -11,6 +11,10 @@ pub struct Config {
     /// What a matcher shard may have under way on one lane, in bytes: received, but not merged on all slices. Bounds held
     /// frames and incomplete positions. Each (matcher shard, lane) has its own, so that a hole can always be filled.
     pub matches_window_bytes: u64,
+    /// Copies of sessions under way from one exit point that this one joins, in bytes.
+    pub copies_window_bytes: u64,
+    /// What may be kept for slices that join until copies of their sessions are here, in bytes; beyond it they begin to join anew.
+    pub joining_bytes_max: u64,
     /// Outboxes of one session, in bytes; sessions may ask for less. May be overdrawn by one notification.
     pub session_outbox_bytes_max: u64,
     /// Outbox of one session, in notifications; sessions may ask for less.
@@ -56,6 +60,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             matches_window_bytes: 4 << 20,
+            copies_window_bytes: 4 << 20,
+            joining_bytes_max: 256 << 20,
             session_outbox_bytes_max: 64 << 20,
             session_outbox_notifications_max: 1_000_000,
             tenant_outbox_bytes_max: 512 << 20,
@@ -97,6 +103,8 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let at_least_one = [
             ("matches_window_bytes", self.matches_window_bytes),
+            ("copies_window_bytes", self.copies_window_bytes),
+            ("joining_bytes_max", self.joining_bytes_max),
             ("session_outbox_bytes_max", self.session_outbox_bytes_max),
             ("session_outbox_notifications_max", self.session_outbox_notifications_max),
             ("tenant_outbox_bytes_max", self.tenant_outbox_bytes_max),

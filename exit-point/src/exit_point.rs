@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::gate::{Gate, Passage};
-use gomera_cluster::layout::{LaneEnd, Layout};
+use gomera_cluster::identity::{Generation, SessionKey};
+use gomera_cluster::layout::{Epoch, LaneEnd, Layout, SessionSlice};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::access_point::Merged;
-use gomera_cluster::message::exit_point::Matches;
+use gomera_cluster::message::copies::Change;
+use gomera_cluster::message::exit_point::{LaneBegins, Matches};
 use gomera_cluster::message::matcher::{LaneDone, MatchesCredit};
 use gomera_cluster::message::{Message, ToAccessPoint, ToExitPoint, ToMatcher};
-use gomera_cluster::position::LaneId;
+use gomera_cluster::position::{LaneId, Position, Vector};
 use gomera_cluster::report::Report;
 use gomera_cluster::table::Seeded;
 use gomera_cluster::time::{Instant, WallClock};
@@ -32,6 +34,7 @@ pub type Action = Send;
 /// One exit-point shard.
 #[derive(Debug)]
 pub struct ExitPoint {
+    address: Address,
     config: Config,
     gate: Gate<ToExitPoint>,
     clock: Clock,
@@ -61,6 +64,7 @@ impl ExitPoint {
         config.validate().expect("whoever starts a machine has validated its configuration");
         let hashing = Seeded::new(config.hash_seed);
         Self {
+            address,
             sessions: Sessions::new(address, config.clone()),
             config,
             gate: Gate::default(),
@@ -83,6 +87,13 @@ impl ExitPoint {
         self.sessions.remembers(connection_point)
     }
 
+    /// The sessions of a slice with their latest attachments, in order, if it has all of them: what replicas agree on when nothing is
+    /// under way.
+    #[must_use]
+    pub fn copies(&self, slice: SessionSlice) -> Option<Vec<(SessionKey, Generation, Generation)>> {
+        self.sessions.copies(slice)
+    }
+
     /// How far it has come with layouts.
     #[must_use]
     pub fn report(&self) -> Report {
@@ -91,6 +102,7 @@ impl ExitPoint {
             proposed: self.gate.proposed(),
             epoch,
             acted: self.lanes.values().map(Lane::governed).min().unwrap_or(epoch).min(epoch),
+            installed: self.sessions.installed(),
             drained: self.lanes.iter().filter(|(_, lane)| lane.is_closed()).map(|(&id, _)| id).collect(),
             ..Report::default()
         }
@@ -105,7 +117,13 @@ impl ExitPoint {
 
     /// Lanes that the layout adds are matched from their first entry on. Those that it no longer names have ended, if by plan; if their
     /// writer is dead, they end where matchers say.
-    fn install(&mut self, now: Instant, layout: &Arc<Layout>) {
+    fn install(&mut self, now: Instant, layout: &Arc<Layout>, before: Epoch) {
+        if !layout.names(self.address) {
+            // It has left, or was taken for dead: nothing here is anybody's business any more.
+            self.lanes.clear();
+            self.sessions.install(now, layout);
+            return;
+        }
         let matchers = layout.machines(Layer::Matcher).collect::<Vec<_>>();
         for (&id, opened) in &layout.lanes {
             let lane = self.lanes.entry(id).or_insert_with(|| {
@@ -113,6 +131,14 @@ impl ExitPoint {
                 Lane::new(layout.settings.matcher_slices, window, opened.since)
             });
             lane.hear(&matchers);
+        }
+        for (&id, &(end, at)) in &layout.ended {
+            // Opened and fenced by layouts of which only this one came here: others merge it to its cut.
+            if end == LaneEnd::Fenced && before > Epoch(0) && at > before {
+                let window = self.config.matches_window_bytes;
+                let open = || Lane::new(layout.settings.matcher_slices, window, at);
+                self.lanes.entry(id).or_insert_with(open).hear(&matchers);
+            }
         }
         for (&id, lane) in self.lanes.iter_mut().filter(|(id, _)| !layout.lanes.contains_key(id)) {
             match layout.ended.get(&id) {
@@ -124,6 +150,32 @@ impl ExitPoint {
             }
         }
         self.sessions.install(now, layout);
+    }
+
+    /// Lanes that copies from another replica name and that have ended here, or were never here, stay known as long as something of theirs
+    /// is in an outbox.
+    fn inherit(&mut self, merged: &Vector) {
+        for position in merged.iter().filter(|position| !self.lanes.contains_key(&position.lane)) {
+            let step = self.merger.inherit(position.lane, position.number);
+            self.sessions.end_lane(position.lane, step);
+        }
+    }
+
+    /// Asks for what is to join here, and sends a part of what others asked for.
+    fn exchange(&mut self, now: Instant) {
+        let Self { lanes, merger, sessions, gate, .. } = self;
+        let is_ready = |epoch| lanes.values().all(|lane| lane.fenced_at().is_none() && lane.governed() >= epoch);
+        let after = || lanes.iter().map(|(&lane, of)| Position { lane, number: of.merged() }).collect();
+        sessions.ask_for_copies(now, is_ready, after);
+        let has_merged = |after: &Vector| {
+            lanes.iter().all(|(&id, lane)| {
+                let is_asked = after.iter().any(|position| position.lane == id);
+                let goes_on = gate.layout().is_some_and(|layout| layout.lanes.contains_key(&id));
+                // What the other one does not merge itself has to be here; a lane that ends, to its end.
+                lane.merged() >= after.get(id) && (is_asked || goes_on)
+            })
+        };
+        sessions.copy(has_merged, merger.merged(), merger.settled());
     }
 
     /// Merges what is complete; lanes that end let others go on.
@@ -166,8 +218,10 @@ impl ExitPoint {
         match received.message {
             ToExitPoint::Matches(frame) => self.receive_matches(from, frame),
             ToExitPoint::LaneCut(cut) => {
-                if let Some(lane) = self.lanes.get_mut(&cut.lane) {
-                    lane.hear_cut(from, cut.reach);
+                match self.lanes.get_mut(&cut.lane) {
+                    Some(lane) => lane.hear_cut(from, cut.reach),
+                    // It ended before this shard came: nobody has to keep anything of it for this one.
+                    None => self.done.push(cut.lane),
                 }
             }
             ToExitPoint::Attach(attach) => self.sessions.attach(now, from, attach, self.merger.merged()),
@@ -176,6 +230,41 @@ impl ExitPoint {
             ToExitPoint::SessionCredit(credit) => self.sessions.grant(credit),
             ToExitPoint::EndSession(end) => self.sessions.end(end),
             ToExitPoint::Forgotten(forgotten) => self.sessions.forgotten(now, forgotten, self.merger.merged()),
+            ToExitPoint::LaneBegins(begins) => self.begin(begins),
+            ToExitPoint::CopiesWanted(wanted) => self.sessions.want_copies(from, wanted),
+            ToExitPoint::CopiesCredit(credit) => self.sessions.grant_copies(from, credit),
+            ToExitPoint::CopiesPart(part) => {
+                for head in part.sessions.iter().filter_map(|copy| copy.head.as_ref()) {
+                    self.inherit(&head.record.merged);
+                }
+                self.sessions.take_copies(from, part, self.merger.merged());
+            }
+            ToExitPoint::Changes(changes) => {
+                for change in &changes.changes {
+                    match change {
+                        Change::Attached(record) => self.inherit(&record.merged),
+                        Change::Dropped { .. } | Change::Ended(_) | Change::Forgotten(_) => {}
+                    }
+                }
+                self.sessions.change(from, changes, self.merger.merged());
+            }
+            ToExitPoint::ChangesTaken(taken) => self.sessions.changes_taken(now, from, taken),
+            ToExitPoint::HandoverWanted(asked) => self.sessions.asked_to_hand_over(from, asked),
+            ToExitPoint::HandedOver(handed) => self.sessions.handed_over(now, from, handed),
+            ToExitPoint::TermAttached(attached) => {
+                self.sessions.adopt(now, from, attached, self.merger.merged());
+            }
+        }
+    }
+
+    /// A lane that was there before this shard begins for it.
+    fn begin(&mut self, begins: LaneBegins) {
+        if let Some(lane) = self.lanes.get_mut(&begins.lane) {
+            let before = lane.merged();
+            if lane.begin(begins.after, begins.governed) {
+                self.merger.begin(begins.lane, begins.after);
+                self.sessions.statistics.positions_merged += begins.after.0 - before.0;
+            }
         }
     }
 
@@ -213,8 +302,9 @@ impl Machine for ExitPoint {
                 self.gate.propose(proposal);
             }
             NodeEvent::Layout(layout) => {
+                let before = self.gate.epoch();
                 if self.gate.install(Arc::clone(&layout)) {
-                    self.install(now, &layout);
+                    self.install(now, &layout, before);
                     for received in self.gate.release() {
                         self.receive(now, received);
                     }
@@ -223,10 +313,12 @@ impl Machine for ExitPoint {
             NodeEvent::Clock(clock) => {
                 self.clock = Clock::Known(clock);
                 self.tell_time(now);
+                self.sessions.forget_inherited(now);
                 self.depart();
             }
         }
         self.merge(now);
+        self.exchange(now);
         self.sessions.discard();
     }
 
@@ -234,6 +326,7 @@ impl Machine for ExitPoint {
         self.tell_time(now);
         self.sessions.pass(now);
         self.merge(now);
+        self.exchange(now);
         self.sessions.discard();
     }
 

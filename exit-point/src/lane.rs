@@ -22,7 +22,7 @@ use std::sync::Arc;
 use gomera_cluster::address::Address;
 use gomera_cluster::coverage::{Extension, LaneCoverage, SliceSet};
 use gomera_cluster::credit::{Class, ReceiveCredit, Total};
-use gomera_cluster::layout::Epoch;
+use gomera_cluster::layout::{Epoch, MatcherSlice};
 use gomera_cluster::message::exit_point::{Mark, Matched, Matches, Reach, Target};
 use gomera_cluster::position::Number;
 use gomera_cluster::publication::{Envelope, PublicationKey};
@@ -136,6 +136,28 @@ impl Lane {
         for (_, source) in self.sources.extract_if(.., |(matcher, _), _| matchers.binary_search(matcher).is_err()) {
             self.unmerged_bytes -= source.unmerged.values().sum::<u64>();
         }
+    }
+
+    /// It was there before this shard: what lies up to `after` is none of its business. Whether this is news.
+    pub(crate) fn begin(&mut self, after: Number, governed: Option<Epoch>) -> bool {
+        let all = (0..self.slices).map(MatcherSlice).collect();
+        self.coverage.extend(&all, after);
+        self.complete = self.coverage.complete();
+        self.furthest = self.furthest.max(after);
+        let risen = after > self.merged;
+        if risen {
+            self.marks.retain(|&number, _| number > after);
+            self.settle_sources(after);
+            self.merged = after;
+        }
+        self.standing = match (self.standing, governed) {
+            (Standing::Governed(before), Some(epoch)) => Standing::Governed(before.max(epoch)),
+            (_, None) | (Standing::Closed, Some(_)) => Standing::Closed,
+        };
+        self.retry_held();
+        self.complete = self.coverage.complete();
+        self.settle_cut();
+        risen
     }
 
     /// Takes a frame in.
@@ -269,9 +291,9 @@ impl Lane {
         self.merged
     }
 
-    /// The last position that every slice has judged and that may be merged.
+    /// The last position that every slice has judged and that may be merged. (A lane may have ended before it began here.)
     pub(crate) fn complete(&self) -> Number {
-        self.complete.min(self.ceiling)
+        self.complete.min(self.ceiling).max(self.merged)
     }
 
     /// The next complete position at which something was found.
@@ -306,6 +328,11 @@ impl Lane {
                 (_, Mark::Close) | (Standing::Closed, Mark::Barrier(_)) => Standing::Closed,
             };
         }
+        self.settle_sources(through);
+    }
+
+    /// Frees what everything up to `through` took of the senders' windows.
+    fn settle_sources(&mut self, through: Number) {
         for source in self.sources.values_mut() {
             while let Some(entry) = source.unmerged.first_entry().filter(|entry| *entry.key() <= through) {
                 let cost = entry.remove();

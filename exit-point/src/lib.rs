@@ -18,6 +18,8 @@ mod limits;
 mod merge;
 mod notify;
 mod outbox;
+mod relay;
+mod replicas;
 mod schedule;
 mod session;
 mod sessions;

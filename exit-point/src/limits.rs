@@ -33,6 +33,8 @@ pub(crate) struct Account {
     notifications: u64,
     /// Sessions, and those that matchers have yet to forget.
     sessions: u64,
+    /// Those of them that are decided about elsewhere.
+    followed: u64,
     by_size: BTreeSet<(Class, SessionId)>,
 }
 
@@ -106,8 +108,9 @@ impl Account {
         self.notifications
     }
 
+    /// Sessions that are decided about here.
     pub(crate) const fn sessions(&self) -> u64 {
-        self.sessions
+        self.sessions - self.followed
     }
 
     /// The session that stands highest in the order; the caller knows its true size.
@@ -144,7 +147,7 @@ impl Accounts {
 
     /// How many sessions a tenant has.
     pub(crate) fn sessions_of(&self, tenant: &Tenant) -> u64 {
-        self.by_name.get(tenant).map_or(0, |&id| self.tenant(id).sessions)
+        self.by_name.get(tenant).map_or(0, |&id| self.tenant(id).sessions())
     }
 
     /// Counts a session, or one that is being forgotten.
@@ -160,6 +163,21 @@ impl Accounts {
         self.tenants[id.0].1.sessions += 1;
         self.node.sessions += 1;
         id
+    }
+
+    /// A session that is counted is decided about elsewhere, or is not any more. What it holds counts against no limit meanwhile.
+    pub(crate) fn follow(&mut self, tenant: TenantId, follows: bool) {
+        for account in [&mut self.node, &mut self.tenants[tenant.0].1] {
+            account.followed = if follows { account.followed + 1 } else { account.followed - 1 };
+        }
+    }
+
+    /// Counts everything that a session holds.
+    pub(crate) fn take(&mut self, tenant: TenantId, held: Freed) {
+        for account in [&mut self.node, &mut self.tenants[tenant.0].1] {
+            account.bytes += held.bytes;
+            account.notifications += held.notifications;
+        }
     }
 
     /// Counts it no more.

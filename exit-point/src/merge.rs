@@ -65,6 +65,23 @@ impl Merger {
         self.merged.remove(lane);
     }
 
+    /// A lane begins in the middle.
+    pub(crate) fn begin(&mut self, lane: LaneId, after: Number) {
+        self.merged.raise(lane, after);
+        self.living.raise(lane, after);
+    }
+
+    /// Something of a lane that has ended is in an outbox that comes from another replica. Says which step was the last that knew it.
+    pub(crate) fn inherit(&mut self, lane: LaneId, through: Number) -> u64 {
+        self.merged.raise(lane, through);
+        self.steps
+    }
+
+    /// How far publishers have come.
+    pub(crate) const fn settled(&self) -> &Settled {
+        &self.settled
+    }
+
     /// Everything at or below is in outboxes.
     pub(crate) const fn merged(&self) -> &Vector {
         &self.merged

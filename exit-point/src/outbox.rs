@@ -269,6 +269,53 @@ impl Outbox {
         }
     }
 
+    /// Everything in it may have been delivered, by another replica.
+    pub(crate) fn suspect(&mut self) {
+        self.marks.sent_last = self.entries.len();
+    }
+
+    /// The present attachment has been sent everything up to `told`, by another replica: that comes first, each part in its order. The
+    /// order of lanes among each other is another one there, so nothing is said by it of lanes any more.
+    pub(crate) fn adopt(&mut self, told: &Vector) {
+        // The earliest of all: lanes that end stay known as long as something of theirs may be here.
+        let step = Arc::new(Step { number: 0, vector: Vector::default() });
+        let all = std::mem::take(&mut self.entries);
+        let (mut sent, unsent): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(|entry| told.covers(entry.position));
+        self.marks.sent = sent.len();
+        sent.extend(unsent);
+        sent.iter_mut().for_each(|entry| entry.step = Arc::clone(&step));
+        self.entries = sent;
+        self.suspect();
+        if self.marks.doubtful > 0 {
+            self.marks.doubtful = self.entries.len();
+        }
+    }
+
+    /// Adds what another replica has sent on the present attachment.
+    pub(crate) fn push_sent(&mut self, mut entry: Entry) {
+        let index = self.marks.sent;
+        if let Some(beside) = self.entries.get(index.saturating_sub(1)) {
+            entry.step = Arc::clone(&beside.step);
+        }
+        self.bytes += entry.cost;
+        self.leaning += usize::from(entry.lean == Lean::Frame);
+        self.entries.insert(index, entry);
+        self.marks.sent += 1;
+        self.marks.sent_last = self.marks.sent_last.max(index) + 1;
+        self.marks.doubtful += usize::from(index < self.marks.doubtful);
+    }
+
+    /// Everything in it, in order.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.entries.into_iter()
+    }
+
+    /// What it holds, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// Makes everything in it keepable. Returns how many bytes of content were copied.
     pub(crate) fn keep(&mut self, buffers: ContentBuffers) -> u64 {
         let mut copied = 0;

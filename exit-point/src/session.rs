@@ -18,10 +18,12 @@ use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{SendCredit, Total};
-use gomera_cluster::identity::{ConnectionId, Generation, Handle, SessionKey};
-use gomera_cluster::layout::SessionSlice;
+use gomera_cluster::identity::{ConnectionId, Generation, Handle, SessionKey, Tenant};
+use gomera_cluster::layout::{Layout, SessionSlice};
+use gomera_cluster::message::copies::SessionRecord;
+use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::position::{LaneId, Position, Vector};
-use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, SlowPolicy};
+use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, Sharing, SlowPolicy};
 use gomera_cluster::time::Instant;
 use gomera_model::timestamp::Timestamp;
 
@@ -62,6 +64,41 @@ pub(crate) struct Session {
     pub(crate) sweep: Sweep,
     pub(crate) rank: Rank,
     pub(crate) flush: Flush,
+    /// Where it is decided about.
+    pub(crate) decided: Decided,
+    /// What is merged at or below this is not for its outbox: it was there before, at another replica.
+    pub(crate) passed: Vector,
+    /// The transfer that brought it, if one did.
+    pub(crate) transfer: TransferId,
+    /// Whether an attach waits for other replicas to know of it.
+    pub(crate) answering: Answering,
+}
+
+/// Where a session is decided about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decided {
+    /// Here.
+    Here,
+    /// By another replica of its slice: this one follows.
+    Elsewhere,
+}
+
+/// Whether an attach of a session waits for other replicas to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answering {
+    /// None does.
+    No,
+    /// The latest one does.
+    Yes,
+}
+
+/// How far a client is believed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Belief<'layout> {
+    /// What is merged here: nothing else can have been sent to it.
+    Merged,
+    /// What a lane may hold: another replica, which had merged more, may have sent it.
+    Lanes(&'layout Layout),
 }
 
 /// Whether somebody is attached.
@@ -138,12 +175,31 @@ impl Terms {
     }
 }
 
+impl Terms {
+    /// The options that would be granted as these.
+    fn options(&self) -> SessionOptions {
+        SessionOptions {
+            outbox_bytes_max: self.limits.bytes_max,
+            outbox_notifications_max: self.limits.notifications_max,
+            slow: self.slow,
+            expires_after: self.expires_after,
+            detail: self.detail,
+            sharing: Sharing::Exclusive,
+        }
+    }
+}
+
 impl Attached {
     /// An attachment whose client stands at `told`.
     pub(crate) fn new(connection_point: Address, connection: ConnectionId, total: Total, told: Vector) -> Self {
         let mut credit = SendCredit::default();
         credit.grant(total);
         Self { connection_point, connection, credit, told, told_step: 0 }
+    }
+
+    /// Whether another replica has sent this on the present attachment.
+    pub(crate) fn was_told(&self, position: Position) -> bool {
+        self.told.covers(position)
     }
 
     /// A lane has left `W`.
@@ -187,18 +243,54 @@ impl Session {
         }
     }
 
+    /// Whether what is merged at this position was in its outbox before, at another replica.
+    pub(crate) fn has_passed(&mut self, position: Position) -> bool {
+        if self.passed.is_empty() {
+            return false;
+        }
+        let passed = self.passed.get(position.lane);
+        if passed < position.number {
+            self.passed.remove(position.lane);
+        }
+        passed >= position.number
+    }
+
+    /// What it is, for another replica.
+    pub(crate) fn record(&self, tenant: Tenant, merged: &Vector) -> SessionRecord {
+        SessionRecord {
+            session: self.key,
+            slice: self.slice,
+            tenant,
+            birth: self.birth,
+            generation: self.generation,
+            attempt: self.attempt,
+            handle_blocks: self.handle_blocks,
+            options: self.terms.options(),
+            acknowledged: self.acknowledged.clone(),
+            merged: merged.clone(),
+        }
+    }
+
     /// Whether what it gets will stay: nobody is attached, or too much is under way already.
     pub(crate) fn is_behind(&self, behind_bytes: u64) -> bool {
         match self.attachment {
             Attachment::Detached(_) => true,
+            // (A session that is decided about elsewhere has nobody attached here.)
             Attachment::Attached(_) => self.outbox.bytes() > behind_bytes,
         }
     }
 
     /// Raises what is settled, as far as it is merged; a client cannot settle what it was not sent.
-    pub(crate) fn settle(&mut self, through: &Vector, merged: &Vector) {
+    pub(crate) fn settle(&mut self, through: &Vector, merged: &Vector, belief: Belief<'_>) {
         for position in through.iter() {
-            let number = position.number.min(merged.get(position.lane));
+            let merged = merged.get(position.lane);
+            let number = match belief {
+                Belief::Lanes(layout) if layout.lanes.contains_key(&position.lane) => position.number,
+                Belief::Lanes(_) | Belief::Merged => position.number.min(merged),
+            };
+            if number > merged {
+                self.passed.raise(position.lane, number);
+            }
             if number > self.acknowledged.get(position.lane) {
                 self.acknowledged.raise(position.lane, number);
             }

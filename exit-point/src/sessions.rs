@@ -6,36 +6,48 @@
 
 mod acknowledge;
 mod attach;
+mod copying;
 mod deliver;
 mod depart;
 mod discard;
 mod end;
 mod flush;
+mod following;
 mod give_up;
+mod receiving;
+mod reign;
 mod timers;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::identity::{Generation, SessionKey, Term};
-use gomera_cluster::layout::Layout;
+use gomera_cluster::layout::{Layout, Role, SessionSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::connection_point::{EndReason, Ended};
+use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::message::{Message, ToConnectionPoint};
+use gomera_cluster::position::Vector;
 use gomera_cluster::time::Instant;
 use gomera_model::timestamp::Timestamp;
 use slab::Slab;
 
+use self::copying::Copying;
 pub(crate) use self::deliver::Admission;
 use self::depart::Departing;
 use self::discard::Discarded;
 use self::end::Forgets;
+use self::receiving::{Earlies, Receiving};
 use crate::config::Config;
 use crate::limits::Accounts;
 use crate::notify::{FrameSize, Notifier};
 use crate::outbox::Freed;
+use crate::relay::Relay;
+use crate::replicas::{Replicas, Stance};
 use crate::schedule::Schedule;
-use crate::session::{Attached, Attachment, Flush, Session, SessionId};
+use crate::session::{Attached, Attachment, Decided, Flush, Session, SessionId};
+use crate::settled::Inherited;
 use crate::statistics::Statistics;
 use gomera_cluster::table::{Seeded, Table};
 
@@ -68,8 +80,31 @@ pub(crate) struct Sessions {
     is_draining: bool,
     notifier: Notifier,
     outgoing: Vec<Send>,
+    replicas: Replicas,
+    /// Of slices that are decided about here: replicas that have all of it.
+    followers: BTreeMap<SessionSlice, BTreeSet<Address>>,
+    relay: Relay,
+    /// Copies on their way to other replicas.
+    copying: BTreeMap<Address, Copying>,
+    /// Copies on their way here.
+    receiving: BTreeMap<Address, Receiving>,
+    transfers: u64,
+    early: Earlies,
+    inherited: BTreeMap<TransferId, Inherited>,
+    /// What was given up since the last drain, for other replicas.
+    dropped: BTreeMap<SessionKey, Vector>,
+    /// What sessions hold that are decided about elsewhere, and how many there are.
+    followed: Freed,
+    sessions_followed: u64,
+    /// Of slices that are decided about here: those of which not every connection point has said who is attached.
+    unsettled: BTreeSet<SessionSlice>,
+    /// Reigns that begin, to be told to connection points.
+    reigns: Vec<(SessionSlice, Term)>,
     pub(crate) statistics: Statistics,
 }
+
+/// Attachments in a term.
+const COUNTER_BITS: u32 = 40;
 
 impl Sessions {
     pub(crate) fn new(address: Address, config: Config) -> Self {
@@ -99,6 +134,19 @@ impl Sessions {
             is_draining: false,
             notifier: Notifier::new(size, hash),
             outgoing: Vec::new(),
+            replicas: Replicas::default(),
+            followers: BTreeMap::new(),
+            relay: Relay::default(),
+            copying: BTreeMap::new(),
+            receiving: BTreeMap::new(),
+            transfers: 0,
+            early: Earlies::default(),
+            inherited: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            followed: Freed::default(),
+            sessions_followed: 0,
+            unsettled: BTreeSet::new(),
+            reigns: Vec::new(),
             statistics: Statistics::default(),
         }
     }
@@ -111,6 +159,7 @@ impl Sessions {
     /// Acts on a layout from now on.
     pub(crate) fn install(&mut self, now: Instant, layout: &Arc<Layout>) {
         let before = self.layout.replace(Arc::clone(layout));
+        let first = before.is_none();
         let gone = before.is_some_and(|before| {
             before.machines(Layer::ConnectionPoint).any(|connection_point| !layout.names(connection_point))
         });
@@ -119,7 +168,30 @@ impl Sessions {
             self.forgets.values_mut().for_each(|forgetting| forgetting.abandon(layout));
         }
         self.notifier.keep(|connection_point| layout.names(connection_point));
+        self.follow_layout(now, layout, first);
         self.carry_forgets();
+    }
+
+    /// The sessions of a slice with the attachments that created them and their latest ones, in order, if all of them are here.
+    pub(crate) fn copies(&self, slice: SessionSlice) -> Option<Vec<(SessionKey, Generation, Generation)>> {
+        match self.replicas.stance(slice) {
+            Stance::Absent | Stance::Waiting(_) | Stance::Loading { .. } => return None,
+            Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => {}
+        }
+        let of_slice = self.table.iter().filter(|(_, session)| session.slice == slice);
+        let mut all: Vec<_> = of_slice.map(|(_, session)| (session.key, session.birth, session.generation)).collect();
+        all.sort_unstable();
+        Some(all)
+    }
+
+    /// Slices that join by the layout in force and of which everything is here.
+    pub(crate) fn installed(&self) -> BTreeSet<u16> {
+        let Some(layout) = &self.layout else { return BTreeSet::new() };
+        let is_here = |&(slice, stance): &(SessionSlice, &Stance)| {
+            matches!(stance, Stance::Following(_))
+                && layout.session_placement(slice).role(self.address) == Some(Role::Joining)
+        };
+        self.replicas.iter().filter(is_here).map(|(slice, _)| slice.0).collect()
     }
 
     /// Whether something is kept here for this connection point.
@@ -149,13 +221,18 @@ impl Sessions {
 
     /// Whether something is left for [`Sessions::discard`] or [`Sessions::drain`].
     pub(crate) fn has_backlog(&self) -> bool {
-        self.is_draining || !self.discarded.is_empty()
+        self.is_draining || !self.discarded.is_empty() || self.is_copying()
     }
 
     /// Brings the gauges up to date.
     pub(crate) fn gauge(&mut self) {
         let count = |length: usize| u64::try_from(length).expect("a length fits 64 bits");
-        self.statistics.sessions = count(self.table.len());
+        self.statistics.sessions = count(self.table.len()) - self.sessions_followed;
+        self.statistics.sessions_followed = self.sessions_followed;
+        self.statistics.followed_bytes = self.followed.bytes;
+        self.statistics.followed_notifications = self.followed.notifications;
+        self.statistics.joining_bytes = self.early.bytes();
+        self.statistics.slices_joining = self.replicas.joining();
         self.statistics.sessions_attached = self.attached;
         self.statistics.lanes_departing = count(self.departing.len());
         self.statistics.sessions_forgetting = count(self.forgets.len());
@@ -165,8 +242,6 @@ impl Sessions {
 
     /// A generation above all that were ever given for the slice: terms grow, and the counter within one.
     fn next_generation(&mut self, term: Term) -> Generation {
-        /// Attachments in a term.
-        const COUNTER_BITS: u32 = 40;
         self.counter += 1;
         Generation(term.0.wrapping_shl(COUNTER_BITS).wrapping_add(self.counter))
     }
@@ -175,6 +250,11 @@ impl Sessions {
     fn present(&self, session: SessionKey, generation: Generation) -> Option<SessionId> {
         let id = *self.by_key.get(&session)?;
         (self.table[id.0].generation == generation).then_some(id)
+    }
+
+    /// Whether a session is decided about here.
+    fn decides(&self, id: SessionId) -> bool {
+        self.table[id.0].decided == Decided::Here
     }
 
     fn send(&mut self, to: Address, message: ToConnectionPoint) {
@@ -208,7 +288,13 @@ impl Sessions {
             return;
         }
         let session = &self.table[id.0];
-        self.accounts.free(session.tenant, freed);
+        match session.decided {
+            Decided::Here => self.accounts.free(session.tenant, freed),
+            Decided::Elsewhere => {
+                self.followed.bytes -= freed.bytes;
+                self.followed.notifications -= freed.notifications;
+            }
+        }
         // Merging looks again, and ends the wait if there is room now.
         self.stirred |= session.patience.is_waiting();
     }

@@ -11,9 +11,11 @@
 //! Invariant: both halves hold at most [`INSTANCES_MAX`] instances. What is forgotten would be delivered again if it were handed in
 //! again on another lane so much later.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gomera_cluster::identity::{Instance, PublisherKey, Sequence};
+use gomera_cluster::layout::SessionSlice;
 use gomera_cluster::publication::PublicationKey;
 use gomera_cluster::table::{Seeded, Table};
 use gomera_cluster::time::Instant;
@@ -29,6 +31,9 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 pub(crate) struct Settled {
     young: Table<(PublisherKey, Instance), Sequence>,
     old: Table<(PublisherKey, Instance), Sequence>,
+    /// Who stands in each half, in the order in which they came.
+    young_order: Vec<(PublisherKey, Instance)>,
+    old_order: Vec<(PublisherKey, Instance)>,
     since: Instant,
     limit: usize,
 }
@@ -38,6 +43,8 @@ impl Settled {
         Self {
             young: Table::with_hasher(hashing),
             old: Table::with_hasher(hashing),
+            young_order: Vec::new(),
+            old_order: Vec::new(),
             since: Instant::ZERO,
             limit: INSTANCES_MAX,
         }
@@ -55,9 +62,73 @@ impl Settled {
         if self.young.len() >= self.limit || now.since(self.since) >= REMEMBERED_FOR {
             let hashing = *self.young.hasher();
             self.old = std::mem::replace(&mut self.young, Table::with_hasher(hashing));
+            self.old_order = std::mem::take(&mut self.young_order);
             self.since = now;
         }
-        self.young.insert((key.publisher, key.instance), key.sequence);
+        let instance = (key.publisher, key.instance);
+        if self.young.insert(instance, key.sequence).is_none() {
+            self.young_order.push(instance);
+        }
+    }
+}
+
+impl Settled {
+    /// All of it, to be sent to another replica.
+    pub(crate) fn list(&self) -> Vec<(PublisherKey, Instance, Sequence)> {
+        let settled = |(half, order): (&Table<_, Sequence>, &[_])| {
+            order
+                .iter()
+                .map(|&(publisher, instance)| (publisher, instance, half[&(publisher, instance)]))
+                .collect::<Vec<_>>()
+        };
+        // Who stands in both is listed twice, the later time with the later sequence.
+        [(&self.old, &self.old_order[..]), (&self.young, &self.young_order[..])].into_iter().flat_map(settled).collect()
+    }
+}
+
+/// How far publishers had come elsewhere before this shard had some slices: for targets in these only, and as long as a second copy of
+/// what was settled there may still come.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    slices: BTreeSet<SessionSlice>,
+    settled: Table<(PublisherKey, Instance), Sequence>,
+    /// The same, to be handed on.
+    all: Vec<(PublisherKey, Instance, Sequence)>,
+    until: Instant,
+}
+
+impl Inherited {
+    pub(crate) fn new(now: Instant, slices: BTreeSet<SessionSlice>, hashing: Seeded) -> Self {
+        Self { slices, settled: Table::with_hasher(hashing), all: Vec::new(), until: now + REMEMBERED_FOR }
+    }
+
+    pub(crate) fn add(&mut self, all: Vec<(PublisherKey, Instance, Sequence)>) {
+        for &(publisher, instance, sequence) in &all {
+            let settled = self.settled.entry((publisher, instance)).or_insert(sequence);
+            *settled = (*settled).max(sequence);
+        }
+        self.all.extend(all);
+    }
+
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        now >= self.until
+    }
+
+    /// All of it, if it is about one of these slices.
+    pub(crate) fn list(&self, slices: &[SessionSlice]) -> &[(PublisherKey, Instance, Sequence)] {
+        if slices.iter().any(|slice| self.slices.contains(slice)) { &self.all } else { &[] }
+    }
+
+    /// Slices come here anew, or go; whether none is left.
+    pub(crate) fn leave(&mut self, gone: impl Fn(SessionSlice) -> bool) -> bool {
+        self.slices.retain(|&slice| !gone(slice));
+        self.slices.is_empty()
+    }
+
+    /// Whether a publication was settled before for a slice.
+    pub(crate) fn is_repeat(&self, slice: SessionSlice, key: PublicationKey) -> bool {
+        self.slices.contains(&slice)
+            && self.settled.get(&(key.publisher, key.instance)).is_some_and(|&settled| key.sequence <= settled)
     }
 }
 

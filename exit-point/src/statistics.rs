@@ -39,6 +39,24 @@ pub struct Statistics {
     pub targets_outlived: u64,
     /// Counter: bytes of content copied out of frames because a notification stays.
     pub copied_bytes: u64,
+    /// Gauge: sessions decided about elsewhere, of which this shard has a copy.
+    pub sessions_followed: u64,
+    /// Gauge: bytes in their outboxes.
+    pub followed_bytes: u64,
+    /// Gauge: notifications in their outboxes.
+    pub followed_notifications: u64,
+    /// Gauge: bytes kept for slices whose sessions are on their way here.
+    pub joining_bytes: u64,
+    /// Gauge: slices whose sessions are to come here and are not all here.
+    pub slices_joining: u64,
+    /// Counter: slices that this shard began to decide about, from another replica.
+    pub slices_taken_over: u64,
+    /// Counter: slices that began to join anew, because too much had to be kept for them.
+    pub slices_overrun: u64,
+    /// Counter: attachments that went on here, of sessions taken over.
+    pub sessions_adopted: u64,
+    /// Counter: attachments to sessions that died with their last replica.
+    pub sessions_lost: u64,
     /// Counter: sessions created.
     pub sessions_created: u64,
     /// Counter: attachments to sessions that existed.

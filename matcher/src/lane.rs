@@ -21,7 +21,7 @@ use gomera_cluster::layout::{Epoch, LaneEnd, Layout};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{EntriesCredit, Progress, ToAccessPoint};
-use gomera_cluster::message::exit_point::{LaneCut, Mark, Reach, Target, ToExitPoint};
+use gomera_cluster::message::exit_point::{LaneBegins, LaneCut, Mark, Reach, Target, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::message::snapshot::SubscriptionState;
 use gomera_cluster::operation::{Operation, Outcome};
@@ -29,6 +29,7 @@ use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::publication::Envelope;
 
 use crate::config::Config;
+use crate::exits::Exits;
 use crate::output::Output;
 use crate::ownership::Ownership;
 use crate::replaying::Replaying;
@@ -66,7 +67,9 @@ pub struct Lane {
     refused: Vec<(Number, Option<Box<SubscriptionState>>)>,
     /// What it takes to tell them.
     outcome_bytes: u64,
+    /// In the order of the exit points of `governed`.
     outputs: Vec<Output>,
+    exits: Exits,
     output_bytes_max: u64,
     /// What is judged once more, for others that died.
     pub again: Replaying,
@@ -108,6 +111,7 @@ impl Lane {
             refused: Vec::new(),
             outcome_bytes: 0,
             outputs: ownership.exit_points.iter().map(output).collect(),
+            exits: Exits::new(config.frame_bytes_max, &ownership.exit_points),
             output_bytes_max: config.output_bytes_max,
             again: Replaying::new(id, config, ownership),
             ending: Ending::Open,
@@ -124,9 +128,27 @@ impl Lane {
         &self.governed
     }
 
-    /// The lane has passed the barrier of a later layout.
-    pub fn govern(&mut self, ownership: Arc<Ownership>) {
+    /// The lane has passed the barrier of a later layout, at `number`: exit points that it names newly are told from there on.
+    pub fn govern(&mut self, ownership: Arc<Ownership>, number: Number) {
+        let was_governed = self.governed.epoch() > Epoch(0);
+        let newly = self.exits.change(self.id, &mut self.outputs, &ownership, number);
+        // Who reads the lane from this barrier on itself does not know who else does.
+        if was_governed && number > Number::ZERO.next() {
+            let begins = LaneBegins { lane: self.id, after: number, governed: Some(ownership.epoch()) };
+            self.exits.tell(newly, begins);
+        }
         self.governed = ownership;
+    }
+
+    /// A layout is in force with these exit points. Who is gone is told nothing more; who will come is listened to.
+    pub fn follow(&mut self, latest: &Ownership) {
+        self.exits.retain(&latest.exit_points);
+        for output in &mut self.outputs {
+            if latest.exit_points.binary_search(&output.address()).is_err() {
+                output.finish();
+            }
+        }
+        self.again.follow(latest);
     }
 
     /// The last layout whose barrier is worked off, or that needs none here.
@@ -169,10 +191,18 @@ impl Lane {
         })
     }
 
-    /// Tells exit points what is to come of a fenced lane, once. `by` reads a layout that stands in it.
-    pub fn tell_cut(&mut self, by: impl Fn(&Arc<Layout>) -> Arc<Ownership>, actions: &mut Vec<Send>) {
+    /// Tells exit points of the `latest` layout what is to come of a fenced lane, once; those too for which it has not begun. `by` reads a
+    /// layout that stands in it.
+    pub fn tell_cut(
+        &mut self,
+        latest: &Ownership,
+        by: impl Fn(&Arc<Layout>) -> Arc<Ownership>,
+        actions: &mut Vec<Send>,
+    ) {
         let Ending::Fenced(at) = self.ending else { return };
         self.ending = Ending::Told(at);
+        // Where it begins for somebody is not to come any more.
+        actions.append(&mut self.exits.actions);
         let barriers = self.queue.iter().flat_map(|run| run.entries.as_slice());
         let barriers = barriers.filter_map(|(number, entry)| match entry {
             Entry::Barrier(layout) => Some((*number, layout)),
@@ -187,9 +217,19 @@ impl Lane {
                 governed.push((from, by(layout)));
             }
         }
-        for output in &self.outputs {
-            let (pending, reached) = output.to_come();
-            let mut reach = pending.collect::<Vec<_>>();
+        for &to in &latest.exit_points {
+            let (mut reach, reached) = match self.outputs.iter().find(|output| output.address() == to) {
+                Some(output) => {
+                    let (pending, reached) = output.to_come();
+                    (pending.collect::<Vec<_>>(), reached)
+                }
+                // It will be told that the lane begins where the barrier stands that lets it in, or that it ends before it begins.
+                None => {
+                    let lets_in = |(_, by): &&(Number, Arc<Ownership>)| by.exit_points.binary_search(&to).is_ok();
+                    let begins = governed.iter().skip(1).find(lets_in).map_or(self.received, |&(from, _)| from);
+                    (vec![Reach { slices: latest.all_slices(), from: Number::ZERO, to: begins }], begins)
+                }
+            };
             let ends = governed.iter().skip(1).map(|&(from, _)| from).chain([self.received]);
             for ((from, by), to) in governed.iter().zip(ends) {
                 let from = reached.max(*from);
@@ -197,9 +237,18 @@ impl Lane {
                     reach.push(Reach { slices: by.active.clone(), from, to });
                 }
             }
-            reach.extend(self.again.to_come(output.address()));
+            reach.extend(self.again.to_come(to));
             let cut = ToExitPoint::LaneCut(LaneCut { lane: self.id, reach });
-            actions.push(Send { to: output.address(), message: Message::ExitPoint(cut) });
+            actions.push(Send { to, message: Message::ExitPoint(cut) });
+        }
+    }
+
+    /// The lane is worked off to its end, and some exit points were let in by a barrier that never came here: it ends before it begins
+    /// for them.
+    fn tell_unbegun(&mut self, governed: Option<Epoch>) {
+        if self.queue.is_empty() {
+            let unbegun = self.exits.unbegun(&self.outputs);
+            self.exits.tell(unbegun, LaneBegins { lane: self.id, after: self.processed, governed });
         }
     }
 
@@ -281,6 +330,7 @@ impl Lane {
     pub fn grant(&mut self, from: Address, credit: MatchesCredit) {
         match credit.class {
             Class::Live => {
+                self.exits.grant(from, credit.total);
                 if let Some(output) = self.outputs.iter_mut().find(|output| output.address() == from) {
                     output.grant(credit.total);
                 }
@@ -380,6 +430,12 @@ impl Lane {
             frames += output.flush(actions);
         }
         frames += self.again.flush(actions);
+        match self.ending {
+            Ending::Told(_) => self.tell_unbegun(Some(self.governed.epoch())),
+            Ending::Closed => self.tell_unbegun(None),
+            Ending::Open | Ending::Dropped(_) | Ending::Fenced(_) => {}
+        }
+        actions.append(&mut self.exits.actions);
         match self.ending {
             Ending::Open | Ending::Closed => {}
             // Nobody is there to be told.

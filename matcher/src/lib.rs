@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
 pub mod config;
+mod exits;
 #[allow(clippy::wildcard_enum_match_arm, reason = "of kinds of conditions, where most places treat a few apart")]
 pub mod index;
 mod kernel;

@@ -107,6 +107,11 @@ impl Output {
         self.reached = self.reached.max(through);
     }
 
+    /// The last number that is told or passed.
+    pub fn reached(&self) -> Number {
+        self.reached
+    }
+
     /// What comes next begins after `from`, wherever that is.
     pub fn begin_at(&mut self, from: Number) {
         self.reached = from;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::identity::{SessionKey, SubscriptionKey};
-use gomera_cluster::layout::{Epoch, Layout, MatcherSlice, Placement, Role};
+use gomera_cluster::layout::{Epoch, Layout, MatcherSlice, Role};
 
 /// An exit-point shard, by its place in [`Ownership::exit_points`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,11 @@ impl Ownership {
         self.layout.ended.is_empty() && self.layout.lanes.values().all(|lane| lane.since == self.layout.epoch)
     }
 
+    /// Every matcher slice there is.
+    pub fn all_slices(&self) -> Arc<SliceSet> {
+        Arc::new((0..self.layout.settings.matcher_slices).map(MatcherSlice).collect())
+    }
+
     /// The number of the layout; 0 before the first barrier of a lane.
     pub fn epoch(&self) -> Epoch {
         self.epoch
@@ -104,15 +109,6 @@ impl Ownership {
     /// Who judges by a slice.
     pub fn active_of(&self, slice: MatcherSlice) -> Option<Address> {
         self.layout.matcher_placement(slice).active()
-    }
-
-    /// Whether the other says the same of exit points and their replicas. Terms may differ: they are between exit points and
-    /// connection points.
-    pub fn same_exits_as(&self, other: &Self) -> bool {
-        let same = |ours: &[Placement], others: &[Placement]| {
-            ours.iter().map(|placement| &placement.replicas).eq(others.iter().map(|placement| &placement.replicas))
-        };
-        self.exit_points == other.exit_points && same(&self.layout.session, &other.layout.session)
     }
 
     /// The slice of a subscription and what is to be done with its operations here; `None` if they are none of ours.

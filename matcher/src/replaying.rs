@@ -35,8 +35,11 @@ struct Run {
 #[derive(Debug)]
 pub struct Replaying {
     queue: VecDeque<Run>,
+    lane: LaneId,
     credit: ReceiveCredit,
+    /// In the order of the exit points of the latest layout.
     outputs: Vec<Output>,
+    frame_bytes_max: u64,
     output_bytes_max: u64,
 }
 
@@ -46,9 +49,28 @@ impl Replaying {
         let output = |&to| Output::new(to, lane, Class::Replay, config.frame_bytes_max);
         Self {
             queue: VecDeque::new(),
+            lane,
+            frame_bytes_max: config.frame_bytes_max,
             credit: ReceiveCredit::new(config.lane_window_bytes),
             outputs: ownership.exit_points.iter().map(output).collect(),
             output_bytes_max: config.output_bytes_max,
+        }
+    }
+
+    /// A layout is in force. An exit point that comes now has begun beyond everything that is judged once more already.
+    pub fn follow(&mut self, latest: &Ownership) {
+        let mut before = std::mem::take(&mut self.outputs);
+        let reached = before.first().map_or(Number::ZERO, Output::reached);
+        for &to in &latest.exit_points {
+            let known = before.iter().position(|output| output.address() == to);
+            self.outputs.push(known.map_or_else(
+                || {
+                    let mut output = Output::new(to, self.lane, Class::Replay, self.frame_bytes_max);
+                    output.begin_at(reached);
+                    output
+                },
+                |index| before.swap_remove(index),
+            ));
         }
     }
 

@@ -94,19 +94,12 @@ impl Serving {
     }
 
     /// Takes a newer layout over. What it says of slices counts in each lane from its barrier on.
-    ///
-    /// # Panics
-    /// If it gives sessions to others: that is not decided here yet, so no coordinator commits it.
     pub fn govern(&mut self, layout: Arc<Layout>, address: Address) {
         let epoch = layout.epoch;
         let ownership = Arc::new(Ownership::new(layout, address));
-        assert!(
-            ownership.same_exits_as(&self.ownership),
-            "layout {} has other exit points than the one before",
-            epoch.0
-        );
         let Self { lanes, tails, .. } = self;
         for (id, lane) in lanes {
+            lane.follow(&ownership);
             if !ownership.layout().lanes.contains_key(id) {
                 lane.end(ownership.layout());
             }
@@ -176,7 +169,7 @@ impl Serving {
                 // It begins with the barrier of this layout.
                 let at = Position { lane: id, number: Number::ZERO };
                 replicas.pass(at, &before, ownership, judged.through(), subscriptions);
-                begun.govern(ownership.clone());
+                begun.govern(ownership.clone(), Number::ZERO);
             }
             judged.govern(id, begun.governed().epoch());
             lanes.insert(id, begun);
@@ -328,7 +321,7 @@ impl Serving {
                             let at = Position { lane: id, number };
                             replicas.pass(at, lane.governed(), &after, judged.through(), subscriptions);
                             judged.govern(id, after.epoch());
-                            lane.govern(after);
+                            lane.govern(after, number);
                             if begins {
                                 lane.mark(number, mark);
                             }
@@ -350,7 +343,7 @@ impl Serving {
 
     /// Judges a step of what has to be judged once more; whether all of a lane is done.
     fn judge_again(&mut self, statistics: &mut Statistics) -> bool {
-        let Self { config, lanes, judged, subscriptions, hits, .. } = self;
+        let Self { config, lanes, judged, subscriptions, hits, ownership, .. } = self;
         let mut is_done = false;
         for (&id, lane) in lanes {
             let waited = lane.again.is_waiting();
@@ -365,9 +358,8 @@ impl Serving {
                     Entry::Publication(envelope) => {
                         subscriptions.judge(std::slice::from_ref(&envelope), &by, EFFORT_MAX);
                         subscriptions.hits(0, &envelope, hits);
-                        let to = lane.governed().clone();
                         for target in targets(hits) {
-                            lane.again.push(number, &envelope, &target, &to, &by);
+                            lane.again.push(number, &envelope, &target, ownership, &by);
                         }
                         effort += subscriptions.evaluated() + hits.len();
                         statistics.replayed += 1;

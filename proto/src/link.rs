@@ -7,6 +7,7 @@
 mod access_point;
 mod columns;
 mod connection_point;
+mod copies;
 mod exit_point;
 mod matcher;
 mod notifications;
@@ -115,6 +116,7 @@ impl Decoder {
             | Wire::Attached(_)
             | Wire::AttachRefused(_)
             | Wire::Notifications(_)
+            | Wire::AttachTerm(_)
             | Wire::Ended(_) => Message::ConnectionPoint(connection_point::decode(self, message)?),
             Wire::Entries(_)
             | Wire::Replay(_)
@@ -132,6 +134,15 @@ impl Decoder {
             | Wire::Acknowledge(_)
             | Wire::SessionCredit(_)
             | Wire::EndSession(_)
+            | Wire::LaneBegins(_)
+            | Wire::CopiesWanted(_)
+            | Wire::CopiesPart(_)
+            | Wire::CopiesCredit(_)
+            | Wire::Changes(_)
+            | Wire::ChangesTaken(_)
+            | Wire::HandoverWanted(_)
+            | Wire::HandedOver(_)
+            | Wire::TermAttached(_)
             | Wire::Forgotten(_) => Message::ExitPoint(exit_point::decode(self, message)?),
         })
     }

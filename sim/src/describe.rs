@@ -8,6 +8,7 @@ use gomera_cluster::message::access_point::ToAccessPoint;
 use gomera_cluster::message::connection_point::{
     Batch, Gap, Item, Notification, Notifications, Satisfied, ToConnectionPoint,
 };
+use gomera_cluster::message::copies::Change as SessionChange;
 use gomera_cluster::message::exit_point::{Handles, Mark, Matches, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, Entry, Replay, ToMatcher};
 use gomera_cluster::message::snapshot::Extent;
@@ -278,6 +279,64 @@ fn to_exit_point(names: &Names, message: &ToExitPoint) -> String {
         ToExitPoint::Forgotten(forgotten) => {
             format!("forgotten {} g{}", names.of_session(forgotten.session), forgotten.generation.0 & 0xff_ffff_ffff)
         }
+        ToExitPoint::LaneBegins(begins) => {
+            let governed = begins.governed.map_or_else(|| "closed".to_owned(), |epoch| format!("in {}", epoch.0));
+            format!("lane-begins {} after {} {governed}", begins.lane, begins.after.0)
+        }
+        ToExitPoint::CopiesWanted(wanted) => format!(
+            "copies-wanted {} slices {} after {}",
+            wanted.transfer.0,
+            list(&wanted.slices, |slice| slice.0.to_string()),
+            vector(&wanted.after)
+        ),
+        ToExitPoint::CopiesCredit(credit) => format!("copies-credit {} {}", credit.transfer.0, credit.total.0),
+        ToExitPoint::CopiesPart(part) => {
+            let last = match part.extent {
+                Extent::More => "",
+                Extent::Last => ", the last",
+            };
+            let sessions = list(&part.sessions, |copy| {
+                let head = copy.head.as_ref().map(|head| format!(" merged {}", vector(&head.record.merged)));
+                let entries = list(&copy.entries, |entry| position(entry.position));
+                format!("{}{} {entries}", names.of_session(copy.session), head.unwrap_or_default())
+            });
+            format!("copies-part {}: {sessions}{last}", part.transfer.0)
+        }
+        ToExitPoint::Changes(changes) => {
+            format!("changes {} {}", changes.through, list(&changes.changes, |one| session_change(names, one)))
+        }
+        ToExitPoint::ChangesTaken(taken) => format!("changes-taken {}", taken.through),
+        ToExitPoint::HandoverWanted(asked) => format!("handover-wanted {} term {}", asked.slice.0, asked.term.0),
+        ToExitPoint::HandedOver(handed) => {
+            format!("handed-over {} term {} follows {}", handed.slice.0, handed.term.0, handed.follows)
+        }
+        ToExitPoint::TermAttached(attached) => format!(
+            "term-attached {} term {} {}",
+            attached.slice.0,
+            attached.term.0,
+            list(&attached.sessions, |here| {
+                let generation = here.generation.0 & 0xff_ffff_ffff;
+                format!("{} g{generation} told {}", names.of_session(here.session), vector(&here.told))
+            })
+        ),
+    }
+}
+
+fn session_change(names: &Names, change: &SessionChange) -> String {
+    let session = |session| names.of_session(session);
+    match change {
+        SessionChange::Attached(record) => {
+            let generation = record.generation.0 & 0xff_ffff_ffff;
+            let (acknowledged, merged) = (vector(&record.acknowledged), vector(&record.merged));
+            format!("attached {} g{generation} acknowledged {acknowledged} merged {merged}", session(record.session))
+        }
+        SessionChange::Dropped { session: of, through, .. } => format!("dropped {} {}", session(*of), vector(through)),
+        SessionChange::Ended(ending) => {
+            format!("ended {} g{}", session(ending.session), ending.generation.0 & 0xff_ffff_ffff)
+        }
+        SessionChange::Forgotten(ending) => {
+            format!("forgotten {} g{}", session(ending.session), ending.generation.0 & 0xff_ffff_ffff)
+        }
     }
 }
 
@@ -328,6 +387,9 @@ fn to_connection_point(names: &Names, message: &ToConnectionPoint) -> String {
         }
         ToConnectionPoint::Notifications(notifications) => {
             list(&notifications.batches, |batch| notification_batch(names, notifications, batch))
+        }
+        ToConnectionPoint::AttachTerm(begins) => {
+            format!("attach-term {}", list(&begins.slices, |(slice, term)| format!("{} term {}", slice.0, term.0)))
         }
         ToConnectionPoint::Ended(ended) => format!(
             "ended {} g{} {:?}",

@@ -129,6 +129,21 @@ pub enum Transition {
     Replayed,
     ReplayedMatches,
     ReplicasCompared,
+    ExitAdded,
+    ExitLeft,
+    ExitCrashed,
+    ExitPaused,
+    ExitBuried,
+    LaneBegun,
+    ReignByPlan,
+    ReignTakenOver,
+    SessionsInstalled,
+    SessionAdopted,
+    CopiesWanted,
+    CopiesPart,
+    CopySplit,
+    CopiesOverrun,
+    SessionsCompared,
 }
 
 /// Every transition with its name, in order.
@@ -254,6 +269,21 @@ const NAMES: &[(Transition, &str)] = &[
     (Transition::Replayed, "retained entries sent again for a dead matcher"),
     (Transition::ReplayedMatches, "matches of what was sent again"),
     (Transition::ReplicasCompared, "replicas of a slice compared"),
+    (Transition::ExitAdded, "exit point added by a layout"),
+    (Transition::ExitLeft, "exit point left by plan"),
+    (Transition::ExitCrashed, "exit point crashed"),
+    (Transition::ExitPaused, "exit point paused and taken for dead"),
+    (Transition::ExitBuried, "stopped exit point dropped by a layout"),
+    (Transition::LaneBegun, "lane begun at an exit point in the middle"),
+    (Transition::ReignByPlan, "sessions of a slice given to another exit point by plan"),
+    (Transition::ReignTakenOver, "sessions of a dead exit point taken over"),
+    (Transition::SessionsInstalled, "joining sessions of a slice installed"),
+    (Transition::SessionAdopted, "attachment that went on at another exit point"),
+    (Transition::CopiesWanted, "copies of sessions asked for"),
+    (Transition::CopiesPart, "part of copies of sessions sent"),
+    (Transition::CopySplit, "copy of one session sent in several parts"),
+    (Transition::CopiesOverrun, "copies begun anew because too much was merged meanwhile"),
+    (Transition::SessionsCompared, "replicas of sessions compared"),
 ];
 
 impl Transition {
@@ -283,7 +313,25 @@ impl Transition {
             Transition::ReplayedMatches,
             Transition::ReplicasCompared,
         ];
-        scaling::may_change(Layer::Matcher) || !OF_MATCHERS.contains(&self)
+        const OF_EXITS: [Transition; 15] = [
+            Transition::ExitAdded,
+            Transition::ExitLeft,
+            Transition::ExitCrashed,
+            Transition::ExitPaused,
+            Transition::ExitBuried,
+            Transition::LaneBegun,
+            Transition::ReignByPlan,
+            Transition::ReignTakenOver,
+            Transition::SessionsInstalled,
+            Transition::SessionAdopted,
+            Transition::CopiesWanted,
+            Transition::CopiesPart,
+            Transition::CopySplit,
+            Transition::CopiesOverrun,
+            Transition::SessionsCompared,
+        ];
+        (scaling::may_change(Layer::Matcher) || !OF_MATCHERS.contains(&self))
+            && (scaling::may_change(Layer::ExitPoint) || !OF_EXITS.contains(&self))
     }
 
     /// Its name.

@@ -1,12 +1,13 @@
 //! Watches what passes between machines: that nobody sends without credit, that nothing is acknowledged before every exit point
 //! has it, where each publication stands, and which transitions of the protocol run. It decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::Class;
 use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence, SessionKey};
+use gomera_cluster::layout::Layout;
 use gomera_cluster::message::access_point::ToAccessPoint;
 use gomera_cluster::message::connection_point::{Item, ToConnectionPoint};
 use gomera_cluster::message::exit_point::ToExitPoint;
@@ -57,6 +58,8 @@ struct Merging {
 #[derive(Debug)]
 pub struct Watch {
     exit_points: Vec<Address>,
+    /// Exit points that have left.
+    gone: BTreeSet<Address>,
     merging: Merging,
     lanes: BTreeMap<LaneKey, Mirror>,
     sessions: BTreeMap<SessionAttachment, Mirror>,
@@ -71,12 +74,22 @@ impl Watch {
     pub fn new(exit_points: impl Iterator<Item = Address>) -> Self {
         Self {
             exit_points: exit_points.collect(),
+            gone: BTreeSet::new(),
             merging: Merging::default(),
             lanes: BTreeMap::new(),
             sessions: BTreeMap::new(),
             attaching: BTreeMap::new(),
             snapshots: BTreeMap::new(),
         }
+    }
+
+    /// A layout is in force: who is gone has to have nothing any more. Who came has to have what lies beyond where lanes begin for it.
+    pub fn follow(&mut self, layout: &Layout) {
+        let known = self.exit_points.iter().chain(self.merging.merged.keys().map(|(_, exit_point)| exit_point));
+        let gone: Vec<_> = known.copied().filter(|&exit_point| !layout.names(exit_point)).collect();
+        self.gone.extend(gone);
+        self.exit_points.retain(|&exit_point| layout.names(exit_point));
+        self.merging.merged.retain(|&(_, exit_point), _| layout.names(exit_point));
     }
 
     /// A machine sends a frame.
@@ -142,9 +155,30 @@ impl Watch {
                 tally.count(Transition::Forgotten);
                 Ok(())
             }
+            Message::ExitPoint(ToExitPoint::LaneBegins(_)) => {
+                tally.count(Transition::LaneBegun);
+                Ok(())
+            }
+            Message::ExitPoint(ToExitPoint::CopiesWanted(wanted)) => {
+                tally.count(Transition::CopiesWanted);
+                let key = (frame.to, frame.from);
+                self.snapshots.insert(key, (wanted.transfer, Mirror { sent: 0, granted: 0 }));
+                Ok(())
+            }
+            Message::ExitPoint(ToExitPoint::CopiesPart(part)) => {
+                tally.count(Transition::CopiesPart);
+                let split = part.sessions.iter().any(|copy| copy.head.is_none());
+                tally.add(Transition::CopySplit, u64::from(split));
+                let known = self.snapshots.get_mut(&(frame.from, frame.to));
+                let Some((_, mirror)) = known.filter(|(transfer, _)| *transfer == part.transfer) else { return Ok(()) };
+                spend(mirror, [part.cost()].into_iter())
+                    .map_err(|what| without_credit(frame, format!("copies of sessions {what}")))
+            }
             Message::ConnectionPoint(message) => self.sent_to_connection_point(frame, wall, message),
             Message::AccessPoint(ToAccessPoint::Merged(merged)) => {
-                self.merging.merged.insert((merged.lane, frame.from), merged.through);
+                if !self.gone.contains(&frame.from) {
+                    self.merging.merged.insert((merged.lane, frame.from), merged.through);
+                }
                 Ok(())
             }
             Message::AccessPoint(
@@ -168,7 +202,13 @@ impl Watch {
                 | ToExitPoint::Detach(_)
                 | ToExitPoint::Acknowledge(_)
                 | ToExitPoint::SessionCredit(_)
-                | ToExitPoint::EndSession(_),
+                | ToExitPoint::EndSession(_)
+                | ToExitPoint::CopiesCredit(_)
+                | ToExitPoint::Changes(_)
+                | ToExitPoint::ChangesTaken(_)
+                | ToExitPoint::HandoverWanted(_)
+                | ToExitPoint::HandedOver(_)
+                | ToExitPoint::TermAttached(_),
             )
             | Message::Layout(_)
             | Message::LayoutWanted(_) => Ok(()),
@@ -232,6 +272,7 @@ impl Watch {
             | ToConnectionPoint::Completed(_)
             | ToConnectionPoint::LaneCredit(_)
             | ToConnectionPoint::AttachRefused(_)
+            | ToConnectionPoint::AttachTerm(_)
             | ToConnectionPoint::Ended(_) => Ok(()),
         }
     }
@@ -279,6 +320,20 @@ impl Watch {
                 tally.count(Transition::PublisherSuperseded);
             }
             Message::ExitPoint(ToExitPoint::Detach(_)) => tally.count(Transition::DetachedByLoss),
+            Message::ExitPoint(ToExitPoint::CopiesWanted(wanted)) => {
+                self.grant_snapshot(frame, wanted.transfer, wanted.credit.0);
+            }
+            Message::ExitPoint(ToExitPoint::CopiesCredit(credit)) => {
+                self.grant_snapshot(frame, credit.transfer, credit.total.0);
+            }
+            Message::ExitPoint(ToExitPoint::TermAttached(attached)) => {
+                for here in &attached.sessions {
+                    let (session, generation) = (here.session, here.generation);
+                    let key = SessionAttachment { exit_point: frame.to, session, generation };
+                    let mirror = Mirror { sent: here.received.0, granted: here.granted.0 };
+                    self.sessions.entry(key).or_insert(mirror);
+                }
+            }
             Message::ConnectionPoint(
                 ToConnectionPoint::PublisherOpened(_)
                 | ToConnectionPoint::Acknowledged(_)
@@ -287,6 +342,7 @@ impl Watch {
                 | ToConnectionPoint::Attached(_)
                 | ToConnectionPoint::AttachRefused(_)
                 | ToConnectionPoint::Notifications(_)
+                | ToConnectionPoint::AttachTerm(_)
                 | ToConnectionPoint::Ended(_),
             )
             | Message::AccessPoint(
@@ -312,7 +368,13 @@ impl Watch {
                 | ToExitPoint::LaneCut(_)
                 | ToExitPoint::Acknowledge(_)
                 | ToExitPoint::EndSession(_)
-                | ToExitPoint::Forgotten(_),
+                | ToExitPoint::Forgotten(_)
+                | ToExitPoint::LaneBegins(_)
+                | ToExitPoint::CopiesPart(_)
+                | ToExitPoint::Changes(_)
+                | ToExitPoint::ChangesTaken(_)
+                | ToExitPoint::HandoverWanted(_)
+                | ToExitPoint::HandedOver(_),
             )
             | Message::Layout(_)
             | Message::LayoutWanted(_) => {}
@@ -365,7 +427,8 @@ impl Merging {
         while let Some(first) = known.first_entry().filter(|first| *first.key() <= through) {
             let number = first.remove();
             let has = |exit: &&Address| self.merged.get(&(publisher.0, **exit)).is_some_and(|&merged| merged >= number);
-            if let Some(without) = exit_points.iter().find(|exit| !has(exit)) {
+            let later = self.merged.keys().filter(|&&(lane, _)| lane == publisher.0).map(|(_, exit)| exit);
+            if let Some(without) = exit_points.iter().chain(later).find(|exit| !has(exit)) {
                 return Err(Violation {
                     promise: Promise::Delivery,
                     what: format!(

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::copies::AttachTerm;
 use crate::credit::{Class, Total};
 use crate::identity::{ConnectionId, Generation, Handle, Instance, PublisherKey, Sequence, SessionKey, Term};
 use crate::layout::SessionSlice;
@@ -31,6 +32,8 @@ pub enum ToConnectionPoint {
     AttachRefused(AttachRefused),
     /// From an exit point: notifications of any number of sessions.
     Notifications(Notifications),
+    /// From an exit point: its reign over some session slices begins. Answered by [`super::copies::TermAttached`], slice by slice.
+    AttachTerm(AttachTerm),
     /// From an exit point: an attachment is over.
     Ended(Ended),
 }
@@ -289,6 +292,8 @@ pub enum EndReason {
     Slow,
     /// The client ended the session, and all matchers forgot it.
     EndedByClient,
+    /// The session died with the last exit point that had it.
+    Lost,
 }
 
 /// An attachment is over; nothing follows for it.

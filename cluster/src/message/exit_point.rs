@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::copies::{Changes, ChangesTaken, CopiesCredit, CopiesPart, CopiesWanted, Handover, TermAttached};
 use crate::coverage::SliceSet;
 use crate::credit::{Class, Total};
 use crate::identity::{ConnectionId, Generation, Handle, SessionKey, Tenant, Term};
@@ -30,6 +31,24 @@ pub enum ToExitPoint {
     EndSession(EndSession),
     /// From an access point: all matchers have forgotten a session.
     Forgotten(Forgotten),
+    /// From a matcher: a lane that was there before begins for this shard.
+    LaneBegins(LaneBegins),
+    /// From an exit point: it joins session slices and asks for what this one has of them.
+    CopiesWanted(CopiesWanted),
+    /// From an exit point: it may be sent more of what it asked for.
+    CopiesCredit(CopiesCredit),
+    /// From an exit point: a part of what was asked for.
+    CopiesPart(CopiesPart),
+    /// From the active replica of slices: what it decided.
+    Changes(Changes),
+    /// From another replica: what was decided is taken in.
+    ChangesTaken(ChangesTaken),
+    /// From the replica whose reign over a slice begins.
+    HandoverWanted(Handover),
+    /// From another replica: it decides no more.
+    HandedOver(Handover),
+    /// From a connection point: who is attached there, for a reign that begins.
+    TermAttached(TermAttached),
 }
 
 /// A range of a lane, judged against some matcher slices, with the matches that concern one exit-point shard.
@@ -87,6 +106,17 @@ pub struct Reach {
     pub from: Number,
     /// Up to this one.
     pub to: Number,
+}
+
+/// A lane that was there before the receiver came begins for it.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneBegins {
+    /// The lane.
+    pub lane: LaneId,
+    /// After this number, where the barrier of the layout stands that let it in. What lies before is none of its business.
+    pub after: Number,
+    /// The layout whose barrier that is; of a lane that ended before it, the one that governed it last. None: nothing follows.
+    pub governed: Option<Epoch>,
 }
 
 /// What stands in a lane beside publications and operations.

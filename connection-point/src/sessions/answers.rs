@@ -6,8 +6,12 @@
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
+use gomera_cluster::credit::Total;
 use gomera_cluster::identity::{ConnectionId, Handle};
+use gomera_cluster::message::ToExitPoint;
 use gomera_cluster::message::connection_point::{Batch, Completed, EndReason, Ended, Notifications};
+use gomera_cluster::message::copies::{AttachTerm, AttachedHere, TermAttached};
+use gomera_cluster::message::exit_point::EndSession;
 use gomera_cluster::operation::{Change, Outcome};
 use gomera_cluster::position::Vector;
 use gomera_cluster::publication::Envelope;
@@ -15,7 +19,7 @@ use gomera_cluster::publication::Envelope;
 use super::operations::Outstanding;
 use super::requests::OPERATIONS_COST_MAX;
 use super::sending::queue;
-use super::session::{Ending, Session};
+use super::session::{Ending, Reign, Session};
 use super::{Farewell, Sessions};
 use crate::brake::Reason;
 use crate::client::{ClientReply, RequestId};
@@ -76,10 +80,45 @@ impl Sessions {
             around.statistics.messages_stale += 1;
             return;
         };
+        session.note(&items);
         let held_before = session.deliveries.held();
         let ready = session.deliveries.receive(items, publications);
         self.held += session.deliveries.held() - held_before;
         around.deliver(connection, ready);
+    }
+
+    /// An exit point takes over: says who is attached here, and how far each client is. Nothing of an earlier reign is heard any more.
+    pub fn begin_reign(&mut self, around: &mut Surroundings, from: Address, begins: &AttachTerm) {
+        for &(slice, term) in &begins.slices {
+            if !self.admit(slice, term) {
+                around.statistics.messages_stale += 1;
+                continue;
+            }
+            let mut sessions = Vec::new();
+            let mut ending = Vec::new();
+            for (&connection, session) in &mut self.by_connection {
+                let (key, tenant, granted) = (session.key, session.tenant.clone(), session.deliveries.granted());
+                let is_ending = session.ending != Ending::NotAsked;
+                let Some(attachment) = session.attachment_mut() else { continue };
+                if attachment.slice != slice || attachment.exit_point != from || attachment.reign == Reign::Known {
+                    continue;
+                }
+                attachment.reign = Reign::Known;
+                attachment.term = term;
+                let (generation, told) = (attachment.generation, attachment.told.clone());
+                let received = Total(attachment.received);
+                sessions.push(AttachedHere { session: key, tenant, connection, generation, told, granted, received });
+                if is_ending {
+                    ending.push(EndSession { session: key, generation });
+                }
+            }
+            around.statistics.sessions_taken_over += u64::try_from(sessions.len()).unwrap_or(u64::MAX);
+            let attached = TermAttached { slice, term, sessions };
+            around.output.tell_exit_point(from, ToExitPoint::TermAttached(attached));
+            for end in ending {
+                around.output.tell_exit_point(from, ToExitPoint::EndSession(end));
+            }
+        }
     }
 
     /// An attachment is over.
@@ -93,6 +132,7 @@ impl Sessions {
         let failure = match reason {
             EndReason::Superseded => Some(failure::session_superseded(&session.name)),
             EndReason::Slow => Some(failure::session_slow(&session.name)),
+            EndReason::Lost => Some(failure::session_lost(&session.name)),
             EndReason::EndedByClient => {
                 if let Ending::Asked(request) = session.ending {
                     applied(around, connection, request, None, Vector::default());

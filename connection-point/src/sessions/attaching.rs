@@ -16,7 +16,7 @@ use gomera_cluster::session::Sharing;
 use super::deliveries::Deliveries;
 use super::operations::Operations;
 use super::sending::{join_lane, queue, send_acknowledgement};
-use super::session::{Asked, Attaching, Attachment, Ending, Phase, Session};
+use super::session::{Asked, Attaching, Attachment, Ending, Phase, Reign, Session};
 use super::{Attachable, Farewell, Sessions};
 use crate::brake::Brake;
 use crate::client::{ClientReply, Failure};
@@ -177,7 +177,7 @@ impl Sessions {
             request,
             session: session.name.clone(),
             resumed: presence == Presence::Resumed,
-            merged,
+            merged: merged.clone(),
             generation,
         };
         around.output.reply(connection, reply);
@@ -190,7 +190,17 @@ impl Sessions {
             // Drafts are fewer than an attachment has handles, so none of them fails.
             operations.issue(draft).expect("a new attachment has 2^32 handles");
         }
-        session.phase = Phase::Attached(Attachment { exit_point: from, slice, term, generation, operations });
+        let (reign, told, received) = (Reign::Known, merged, 0);
+        session.phase = Phase::Attached(Attachment {
+            exit_point: from,
+            slice,
+            term,
+            generation,
+            reign,
+            told,
+            received,
+            operations,
+        });
         let lane = around.layout.as_deref().and_then(|layout| layout.lane_of_session(key));
         join_lane(around, lanes, session, lane);
         queue(around, lanes, connection, session);

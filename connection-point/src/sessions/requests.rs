@@ -101,7 +101,7 @@ impl Sessions {
     pub fn taken(&mut self, around: &mut Surroundings, connection: ConnectionId, cost: u64) {
         let Some(session) = self.by_connection.get_mut(&connection) else { return };
         let grant = session.deliveries.taken(cost);
-        if let (Some(total), Some(attachment)) = (grant, session.attachment()) {
+        if let (Some(total), Some(attachment)) = (grant, session.known()) {
             let credit = SessionCredit { session: session.key, generation: attachment.generation, total };
             around.output.tell_exit_point(attachment.exit_point, ToExitPoint::SessionCredit(credit));
         }
@@ -120,7 +120,7 @@ impl Sessions {
             return Err(failure::session_ending(&session.name));
         }
         session.ending = Ending::Asked(request);
-        if let Some(attachment) = session.attachment() {
+        if let Some(attachment) = session.known() {
             let end = EndSession { session: session.key, generation: attachment.generation };
             around.output.tell_exit_point(attachment.exit_point, ToExitPoint::EndSession(end));
         }

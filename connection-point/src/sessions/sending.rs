@@ -107,7 +107,11 @@ pub(super) fn send_acknowledgement(around: &mut Surroundings, session: &mut Sess
     match session.attachment() {
         Some(attachment) if !through.is_empty() => {
             let acknowledge = Acknowledge { session: key, generation: attachment.generation, through };
-            around.output.tell_exit_point(attachment.exit_point, ToExitPoint::Acknowledge(acknowledge));
+            // Whoever may decide about it next has to know as well.
+            let Some(layout) = around.layout.clone() else { return };
+            for replica in &layout.session_placement(attachment.slice).replicas {
+                around.output.tell_exit_point(replica.holder, ToExitPoint::Acknowledge(acknowledge.clone()));
+            }
         }
         Some(_) => {}
         // Kept for when it is attached.

@@ -1,7 +1,7 @@
 //! One session's connection.
 //!
 //! ```text
-//!   Attaching ──Attached──▶ Attached ──Ended (superseded, slow, ended by the client)──▶ closed
+//!   Attaching ──Attached──▶ Attached ──Ended (superseded, slow, ended by the client, lost)──▶ closed
 //!    │  ▲  │                   │
 //!    │  └──┘ NotActive: again after 100 ms or with the next layout
 //!    ▼ layout_wait, answer_wait, attach_attempts_max, Sessions
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::{Generation, SessionKey, Tenant, Term};
 use gomera_cluster::layout::SessionSlice;
+use gomera_cluster::message::connection_point::Item;
 use gomera_cluster::position::{LaneId, Vector};
 use gomera_cluster::session::{Attempt, SessionOptions};
 
@@ -65,8 +66,23 @@ pub(crate) struct Attachment {
     pub term: Term,
     /// Counts attachments.
     pub generation: Generation,
+    /// Whether that reign has asked who is attached.
+    pub reign: Reign,
+    /// The client's `W` once it has everything that came here.
+    pub told: Vector,
+    /// What that counts in session credit.
+    pub received: u64,
     /// Operations under way.
     pub operations: Operations,
+}
+
+/// Whether the exit point in charge knows of an attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reign {
+    /// It does.
+    Known,
+    /// It took over and has not asked yet: it is told then.
+    Begins,
 }
 
 /// How far it is.
@@ -129,9 +145,36 @@ impl Session {
         }
     }
 
+    /// The attachment, if the exit point in charge knows of it: who does not is told everything when it asks.
+    pub fn known(&self) -> Option<&Attachment> {
+        self.attachment().filter(|attachment| attachment.reign == Reign::Known)
+    }
+
     /// Whether its operations go to this lane.
     pub fn stands_on(&self, lane: LaneId) -> bool {
         self.attachment().is_some_and(|attachment| attachment.operations.lane == Some(lane))
+    }
+
+    /// Takes note of what comes for the client: nobody has to send it again on this attachment.
+    pub fn note(&mut self, items: &[Item]) {
+        let Some(attachment) = self.attachment_mut() else { return };
+        for item in items {
+            match item {
+                Item::Notification(notification) => {
+                    let at = notification.position;
+                    attachment.told.raise(at.lane, at.number);
+                    for risen in &notification.merged {
+                        attachment.told.raise(risen.lane, risen.number);
+                    }
+                    attachment.received = attachment.received.saturating_add(notification.cost);
+                }
+                Item::Gap(gap) => {
+                    for range in &gap.ranges {
+                        attachment.told.raise(range.lane, range.last);
+                    }
+                }
+            }
+        }
     }
 
     /// Operations unanswered.

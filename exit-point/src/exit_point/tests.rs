@@ -4,6 +4,7 @@ mod forget;
 mod lanes;
 mod limits;
 mod oracle;
+mod replicas;
 mod sessions;
 
 use gomera_cluster::layout::Epoch;

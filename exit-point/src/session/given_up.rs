@@ -71,6 +71,40 @@ impl GivenUp {
         Some(gap)
     }
 
+    /// All that the client may not have been told, for another replica.
+    pub(crate) fn all(&self) -> Gap {
+        let mut all = Lost::default();
+        all.absorb_from(&self.untold);
+        all.absorb_from(&self.told);
+        let ranges = all.ranges.iter().map(|(&lane, &(first, last))| GapRange { lane, first, last }).collect();
+        Gap { ranges, dropped: all.dropped }
+    }
+
+    /// As another replica has it: whether it was told is not known.
+    pub(crate) fn copied(gap: &Gap) -> Self {
+        let ranges = gap.ranges.iter().map(|range| (range.lane, (range.first, range.last))).collect();
+        Self { untold: Lost::default(), told: Lost { ranges, dropped: gap.dropped } }
+    }
+
+    /// The present attachment has been sent everything up to `told`, by another replica: what lies beyond is to be told.
+    pub(crate) fn adopt(&mut self, told: &Vector) {
+        let untold = std::mem::take(&mut self.untold);
+        self.told.absorb(untold);
+        let is_told = |lane: LaneId, last: Number| told.get(lane) >= last;
+        if self.told.ranges.iter().all(|(&lane, &(_, last))| is_told(lane, last)) {
+            return;
+        }
+        let beyond = self.told.ranges.extract_if(.., |&lane, &mut (_, last)| !is_told(lane, last));
+        for (lane, (first, last)) in beyond {
+            self.untold.widen(lane, (first.max(told.get(lane).next()), last));
+        }
+        // How many lie beyond is not known: all of them, as an upper bound.
+        self.untold.dropped = self.told.dropped;
+        if self.told.ranges.is_empty() {
+            self.told.dropped = 0;
+        }
+    }
+
     /// Forgets what was told and lies at or below `settled`.
     pub(crate) fn settle(&mut self, settled: &Vector) {
         self.told.settle(settled);
@@ -88,6 +122,13 @@ impl Lost {
     fn widen(&mut self, lane: LaneId, (first, last): (Number, Number)) {
         let range = self.ranges.entry(lane).or_insert((first, last));
         *range = (range.0.min(first), range.1.max(last));
+    }
+
+    fn absorb_from(&mut self, other: &Self) {
+        for (&lane, &range) in &other.ranges {
+            self.widen(lane, range);
+        }
+        self.dropped += other.dropped;
     }
 
     fn absorb(&mut self, other: Self) {

@@ -4,16 +4,19 @@ use gomera_cluster::message::exit_point::{Acknowledge, SessionCredit};
 use gomera_cluster::position::Vector;
 
 use super::Sessions;
+use super::reign::belief;
 use crate::session::Attachment;
 
 impl Sessions {
     /// The client has processed everything up to a vector. Counts also when the attachment is just over: nothing newer is.
     pub(crate) fn acknowledge(&mut self, acknowledge: &Acknowledge, merged: &Vector) {
         let Some(id) = self.present(acknowledge.session, acknowledge.generation) else {
-            return;
+            return self.acknowledge_early(acknowledge);
         };
-        let session = &mut self.table[id.0];
-        session.settle(&acknowledge.through, merged);
+        let Self { table, layout, replicas, .. } = self;
+        let session = &mut table[id.0];
+        let belief = belief(session.slice, session.birth, replicas, layout.as_deref());
+        session.settle(&acknowledge.through, merged, belief);
         let freed = session.outbox.acknowledge(&session.acknowledged);
         self.statistics.notifications_acknowledged += freed.notifications;
         self.freed(id, freed);

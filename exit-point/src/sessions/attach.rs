@@ -1,21 +1,27 @@
 //! Attaching to a session and leaving it.
 
 use gomera_cluster::address::Address;
-use gomera_cluster::identity::{Generation, SessionKey};
+use gomera_cluster::identity::{Generation, Handle, SessionKey};
 use gomera_cluster::layout::Layout;
 use gomera_cluster::message::ToConnectionPoint;
-use gomera_cluster::message::connection_point::{self as answer, AttachRefusal, AttachRefused, EndReason, Presence};
+use gomera_cluster::message::connection_point::{
+    AttachRefusal, AttachRefused, Attached as ConnectionAttached, EndReason, Ended, Presence,
+};
+use gomera_cluster::message::copies::{Change, Ending};
 use gomera_cluster::message::exit_point::{Attach, Detach};
+use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::position::Vector;
 use gomera_cluster::time::Instant;
 
-use super::Sessions;
-use super::end::Wait;
+use super::end::{NEVER, Wait};
+use super::reign::belief;
+use super::{COUNTER_BITS, Sessions};
 use crate::limits::Rank;
 use crate::outbox::{Outbox, Start};
+use crate::relay::{Answer, Then};
 use crate::session::given_up::GivenUp;
 use crate::session::patience::Patience;
-use crate::session::{Attached, Attachment, Detached, Flush, Session, SessionId, Sweep, Terms};
+use crate::session::{Answering, Attached, Attachment, Decided, Detached, Flush, Session, SessionId, Sweep, Terms};
 
 impl Sessions {
     /// A client attaches; the session is created if it does not exist, once its earlier life is forgotten.
@@ -25,6 +31,18 @@ impl Sessions {
             Wait::No(attach) => attach,
             Wait::Full(attach) => return self.refuse(from, &attach, AttachRefusal::NotActive),
         };
+        if self.is_lost(attach.slice, attach.session) {
+            // Matchers may have subscriptions of a life that nobody knows of any more.
+            let generation = Generation(attach.term.0.wrapping_shl(COUNTER_BITS));
+            let (session, slice, tenant) = (attach.session, attach.slice, attach.tenant.clone());
+            let ending = Ending { session, slice, tenant, generation };
+            return self.forget_lost(&ending, Some((from, attach)));
+        }
+        self.attach_now(now, from, attach, merged);
+    }
+
+    /// Nothing of an earlier life is left, but for what was lost.
+    pub(super) fn attach_now(&mut self, now: Instant, from: Address, attach: Attach, merged: &Vector) {
         let existing = self.by_key.get(&attach.session).copied();
         if let Some(reason) = self.refusal(&attach, existing) {
             return self.refuse(from, &attach, reason);
@@ -32,52 +50,80 @@ impl Sessions {
         let generation = self.next_generation(attach.term);
         let (id, presence) = match existing {
             Some(id) => (id, Presence::Resumed),
-            None => (self.create(now, &attach, generation, merged), Presence::Created),
+            None => (self.create(&attach, generation, merged), Presence::Created),
         };
         match presence {
             Presence::Created => self.statistics.sessions_created += 1,
-            Presence::Resumed => self.resume(now, id, attach.resume.as_ref(), merged),
+            Presence::Resumed => self.resume(id, attach.resume.as_ref(), merged),
         }
-        let terms = Terms::granted(&attach.options, &self.config);
-        self.change_attachment(id, |session| {
-            session.generation = generation;
-            session.attempt = attach.attempt;
-            session.handle_blocks += 1;
-            session.terms = terms;
-            let told = session.acknowledged.clone();
-            Attachment::Attached(Attached::new(from, attach.connection, attach.credit, told))
-        });
         let session = &mut self.table[id.0];
-        if session.outbox.is_relieved(terms.limits) {
-            session.patience.calm();
+        session.generation = generation;
+        session.attempt = attach.attempt;
+        session.handle_blocks += 1;
+        session.terms = Terms::granted(&attach.options, &self.config);
+        session.answering = Answering::Yes;
+        let record = session.record(attach.tenant, merged);
+        let needs = self.tell_followers(attach.slice, attach.session, &Change::Attached(Box::new(record)));
+        let Attach { connection, session, slice, term, credit, .. } = attach;
+        let answer = Answer { from, connection, session, slice, term, generation, presence, credit };
+        if needs.is_empty() {
+            self.answer(now, answer);
+        } else {
+            self.relay.wait(slice, needs, Then::Answer(answer));
         }
-        let attached = answer::Attached {
-            connection: attach.connection,
-            session: attach.session,
-            slice: attach.slice,
-            term: attach.term,
-            generation,
-            handle_first: session.handle_first(),
-            presence,
-            merged: session.acknowledged.clone(),
-        };
-        self.send(from, ToConnectionPoint::Attached(attached));
-        self.queue(id);
     }
 
-    fn refuse(&mut self, from: Address, attach: &Attach, reason: AttachRefusal) {
+    /// Every replica knows of an attach: the client is told.
+    pub(super) fn answer(&mut self, now: Instant, answer: Answer) {
+        let Answer { from, connection, session: key, slice, term, generation, presence, credit } = answer;
+        let is_there = self.layout.as_ref().is_some_and(|layout| layout.names(from));
+        let id = self.present(key, generation).filter(|id| self.table[id.0].answering == Answering::Yes);
+        let (handle_first, merged) = match id {
+            Some(id) => {
+                let session = &mut self.table[id.0];
+                session.answering = Answering::No;
+                if !is_there {
+                    self.leave(now, id);
+                    return;
+                }
+                let told = session.acknowledged.clone();
+                self.change_attachment(id, |_| Attachment::Attached(Attached::new(from, connection, credit, told)));
+                let session = &mut self.table[id.0];
+                if session.outbox.is_relieved(session.terms.limits) {
+                    session.patience.calm();
+                }
+                (session.handle_first(), session.acknowledged.clone())
+            }
+            // Another one came in between.
+            None if is_there => (Handle(0), Vector::default()),
+            None => return,
+        };
+        let attached =
+            ConnectionAttached { connection, session: key, slice, term, generation, handle_first, presence, merged };
+        self.send(from, ToConnectionPoint::Attached(attached));
+        match id {
+            Some(id) => self.queue(id),
+            None => {
+                let ended = Ended { connection, session: key, generation, reason: EndReason::Superseded };
+                self.send(from, ToConnectionPoint::Ended(ended));
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, from: Address, attach: &Attach, reason: AttachRefusal) {
         self.statistics.attaches_refused += 1;
         self.statistics.attaches_overtaken += u64::from(reason == AttachRefusal::Overtaken);
-        let refused = AttachRefused { connection: attach.connection, session: attach.session, reason };
-        self.send(from, ToConnectionPoint::AttachRefused(refused));
+        self.send_refused(from, AttachRefused { connection: attach.connection, session: attach.session, reason });
+    }
+
+    pub(super) fn send_refused(&mut self, to: Address, refused: AttachRefused) {
+        self.send(to, ToConnectionPoint::AttachRefused(refused));
     }
 
     fn refusal(&self, attach: &Attach, existing: Option<SessionId>) -> Option<AttachRefusal> {
         let is_active = self.layout.as_ref().is_some_and(|layout| {
-            layout.slice_of_session(attach.session) == attach.slice && {
-                let placement = layout.session_placement(attach.slice);
-                placement.active() == Some(self.address) && placement.term == attach.term
-            }
+            layout.slice_of_session(attach.session) == attach.slice
+                && self.replicas.reign(attach.slice).is_some_and(|reign| reign.term == attach.term)
         });
         if !is_active {
             return Some(AttachRefusal::NotActive);
@@ -94,7 +140,7 @@ impl Sessions {
     }
 
     /// A session that begins with this attachment. What was merged before is not for it.
-    fn create(&mut self, now: Instant, attach: &Attach, birth: Generation, merged: &Vector) -> SessionId {
+    fn create(&mut self, attach: &Attach, birth: Generation, merged: &Vector) -> SessionId {
         let tenant = self.accounts.open(&attach.tenant);
         let session = Session {
             key: attach.session,
@@ -109,11 +155,15 @@ impl Sessions {
             outbox: Outbox::default(),
             given_up: GivenUp::default(),
             patience: Patience::CALM,
-            // Replaced before anybody sees it.
-            attachment: Attachment::Detached(Detached { expires: now }),
+            // Until it is answered.
+            attachment: Attachment::Detached(Detached { expires: NEVER }),
             sweep: Sweep::None,
             rank: Rank::Absent,
             flush: Flush::Idle,
+            decided: Decided::Here,
+            passed: Vector::default(),
+            transfer: TransferId(0),
+            answering: Answering::No,
         };
         let id = SessionId(self.table.insert(Box::new(session)));
         self.by_key.insert(attach.session, id);
@@ -121,10 +171,10 @@ impl Sessions {
     }
 
     /// Takes a session up again: the attachment before is over, what the client has is dropped, the rest is to be sent again.
-    fn resume(&mut self, now: Instant, id: SessionId, resume: Option<&Vector>, merged: &Vector) {
+    fn resume(&mut self, id: SessionId, resume: Option<&Vector>, merged: &Vector) {
         self.statistics.sessions_resumed += 1;
         let (key, generation) = (self.table[id.0].key, self.table[id.0].generation);
-        let before = self.change_attachment(id, |_| Attachment::Detached(Detached { expires: now }));
+        let before = self.change_attachment(id, |_| Attachment::Detached(Detached { expires: NEVER }));
         match before {
             Attachment::Attached(attached) => {
                 self.statistics.sessions_superseded += 1;
@@ -132,11 +182,16 @@ impl Sessions {
             }
             Attachment::Detached(Detached { expires }) => self.expiry.cancel(expires, id),
         }
-        let session = &mut self.table[id.0];
+        let Self { table, layout, .. } = self;
+        let session = &mut table[id.0];
         session.outbox.rewind();
         let start = match resume {
             Some(through) => {
-                session.settle(through, merged);
+                session.settle(
+                    through,
+                    merged,
+                    belief(session.slice, session.birth, &self.replicas, layout.as_deref()),
+                );
                 Start::Vector
             }
             None => Start::Acknowledgement,
@@ -151,7 +206,7 @@ impl Sessions {
 
     /// The connection of an attachment is gone.
     pub(crate) fn detach(&mut self, now: Instant, detach: Detach) {
-        let Some(id) = self.present(detach.session, detach.generation) else {
+        let Some(id) = self.present(detach.session, detach.generation).filter(|&id| self.decides(id)) else {
             return;
         };
         match self.table[id.0].attachment {
@@ -187,7 +242,7 @@ impl Sessions {
     }
 
     /// Nobody is attached any more. The session lives on for a while, or not: it may be gone after this.
-    fn leave(&mut self, now: Instant, id: SessionId) -> Attachment {
+    pub(super) fn leave(&mut self, now: Instant, id: SessionId) -> Attachment {
         let expires = now + self.table[id.0].terms.expires_after;
         let before = self.change_attachment(id, |_| Attachment::Detached(Detached { expires }));
         self.expiry.set(expires, id);

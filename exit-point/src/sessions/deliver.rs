@@ -14,10 +14,11 @@ use gomera_model::timestamp::Timestamp;
 
 use super::Sessions;
 use super::give_up::Room;
+use super::receiving::Early;
 use crate::lane::Complete;
 use crate::notify::satisfied_bytes;
 use crate::outbox::{Audience, Entry, Lean, Step, copied_bytes, keepable};
-use crate::session::{SessionId, Sweep};
+use crate::session::{Attachment, Decided, SessionId, Sweep};
 
 /// Whether a position may be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,15 +75,34 @@ impl Sessions {
         let mut kept = Kept::NotNeeded;
         for target in targets {
             let Some(&id) = self.by_key.get(&target.session) else {
-                self.statistics.targets_unknown += 1;
+                if self.is_loading(target.session) {
+                    let envelope = self.kept(&envelope, &mut kept);
+                    self.keep_early(Early { position, envelope, handles: target.handles }, target.session);
+                } else {
+                    self.statistics.targets_unknown += 1;
+                }
                 continue;
             };
+            let session = &mut self.table[id.0];
+            if session.has_passed(position) {
+                continue;
+            }
+            let slice = session.slice;
+            if self.inherited.values().any(|inherited| inherited.is_repeat(slice, envelope.key)) {
+                self.statistics.publications_repeated += 1;
+                continue;
+            }
             let session = &self.table[id.0];
-            let Some(satisfied) = satisfied(&target.handles, session.birth, session.terms.detail) else {
+            let detail = match session.decided {
+                Decided::Here => session.terms.detail,
+                // Its client may ask for another one before it is decided about here.
+                Decided::Elsewhere => HandleDetail::All,
+            };
+            let Some(satisfied) = satisfied(&target.handles, session.birth, detail) else {
                 self.statistics.targets_outlived += 1;
                 continue;
             };
-            if self.needs_room(id) {
+            if session.decided == Decided::Here && self.needs_room(id) {
                 match self.make_room(now, id) {
                     Room::Made => {}
                     Room::Gone => {
@@ -101,9 +121,15 @@ impl Sessions {
         }
     }
 
-    fn put(&mut self, id: SessionId, entry: Entry) {
+    pub(super) fn put(&mut self, id: SessionId, entry: Entry) {
         let session = &mut self.table[id.0];
-        self.accounts.add(session.tenant, entry.cost);
+        match session.decided {
+            Decided::Here => self.accounts.add(session.tenant, entry.cost),
+            Decided::Elsewhere => {
+                self.followed.bytes += entry.cost;
+                self.followed.notifications += 1;
+            }
+        }
         if let Some(expires) = entry.envelope.expires_at {
             let due = sweep_due(expires);
             match session.sweep {
@@ -119,8 +145,16 @@ impl Sessions {
                 }
             }
         }
-        session.outbox.push(entry);
-        if session.rank.is_outgrown(session.outbox.bytes()) {
+        let was_told = match &session.attachment {
+            Attachment::Attached(attached) => attached.was_told(entry.position),
+            Attachment::Detached(_) => false,
+        };
+        if was_told {
+            session.outbox.push_sent(entry);
+        } else {
+            session.outbox.push(entry);
+        }
+        if session.decided == Decided::Here && session.rank.is_outgrown(session.outbox.bytes()) {
             self.accounts.file(id, session.tenant, &mut session.rank, session.outbox.all());
         }
         self.statistics.notifications_merged += 1;
@@ -159,7 +193,7 @@ pub(super) fn sweep_due(expires: Timestamp) -> Timestamp {
 }
 
 /// What a session is told about subscriptions, without those of an earlier life; `None` if nothing remains.
-fn satisfied(handles: &Handles, birth: Generation, detail: HandleDetail) -> Option<Satisfied> {
+pub(super) fn satisfied(handles: &Handles, birth: Generation, detail: HandleDetail) -> Option<Satisfied> {
     let all = match handles {
         Handles::One(generation, handle) => return (*generation >= birth).then(|| one(*handle, detail)),
         Handles::Many(all) => all,

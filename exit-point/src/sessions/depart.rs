@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use gomera_cluster::position::{LaneId, Vector};
+use gomera_cluster::time::Instant;
 
 use super::Sessions;
 use crate::session::Attachment;
@@ -26,6 +27,11 @@ impl Sessions {
         self.departing.insert(lane, Departure { step, place: 0 });
     }
 
+    /// What came of publishers from other replicas is not needed for ever.
+    pub(crate) fn forget_inherited(&mut self, now: Instant) {
+        self.inherited.retain(|_, inherited| !inherited.is_over(now));
+    }
+
     /// Goes on through the sessions, some of them; lanes that are gone everywhere go to `gone`.
     pub(crate) fn depart(&mut self, gone: &mut Vec<LaneId>) {
         /// Sessions looked at in one call: some hundred microseconds.
@@ -41,6 +47,7 @@ impl Sessions {
                         return true;
                     }
                     session.acknowledged.remove(lane);
+                    session.passed.remove(lane);
                     match &mut session.attachment {
                         Attachment::Attached(attached) => attached.forget(lane),
                         Attachment::Detached(_) => {}

@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::{ConnectionId, Generation, SessionKey};
-use gomera_cluster::layout::Layout;
+use gomera_cluster::layout::{Layout, SessionSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::access_point::Forget;
-use gomera_cluster::message::connection_point::{EndReason, Ended};
+use gomera_cluster::message::connection_point::{AttachRefusal, EndReason, Ended};
+use gomera_cluster::message::copies::{Change, Ending};
 use gomera_cluster::message::exit_point::{Attach, EndSession, Forgotten};
 use gomera_cluster::message::{Message, ToAccessPoint, ToConnectionPoint};
 use gomera_cluster::position::{LaneId, Vector};
@@ -24,7 +25,9 @@ use gomera_cluster::time::Instant;
 
 use super::Sessions;
 use crate::limits::TenantId;
-use crate::session::{Attachment, Detached, SessionId, Sweep};
+use crate::outbox::Freed;
+use crate::relay::Then;
+use crate::session::{Attachment, Decided, Detached, Session, SessionId, Sweep};
 
 /// Sessions that matchers have yet to forget, up to which generation. Bounded by the limits of sessions.
 pub(super) type Forgets = BTreeMap<(SessionKey, Generation), Forgetting>;
@@ -32,7 +35,8 @@ pub(super) type Forgets = BTreeMap<(SessionKey, Generation), Forgetting>;
 /// A session that matchers have yet to forget.
 #[derive(Debug)]
 pub(super) struct Forgetting {
-    tenant: TenantId,
+    pub(super) tenant: TenantId,
+    pub(super) slice: SessionSlice,
     carriage: Carriage,
     answer: Answer,
     /// Who wants to begin it anew, in the order in which they came.
@@ -49,6 +53,10 @@ enum Carriage {
     Handed(LaneId, Address),
     /// No lane is open: with the next layout.
     Waiting,
+    /// Other replicas of the slice are to hear first that the session ended.
+    Telling,
+    /// Another replica sees to it.
+    Elsewhere,
 }
 
 /// Who is told when it is forgotten.
@@ -74,7 +82,7 @@ pub(super) enum Wait {
 impl Sessions {
     /// A client ends its session.
     pub(crate) fn end(&mut self, end: EndSession) {
-        let Some(id) = self.present(end.session, end.generation) else {
+        let Some(id) = self.present(end.session, end.generation).filter(|&id| self.decides(id)) else {
             return;
         };
         let answer = match &self.table[id.0].attachment {
@@ -95,6 +103,115 @@ impl Sessions {
     }
 
     fn remove(&mut self, id: SessionId, answer: Answer) {
+        let session = self.take_out(id);
+        let (key, generation, slice) = (session.key, session.generation, session.slice);
+        let ending = self.ending(key, generation, slice, session.tenant);
+        let needs = self.tell_followers(slice, key, &Change::Ended(ending));
+        let carriage = if needs.is_empty() { Carriage::Waiting } else { Carriage::Telling };
+        let forgetting = Forgetting { tenant: session.tenant, slice, carriage, answer, waiting: Vec::new() };
+        self.forgets.insert((key, generation), forgetting);
+        if needs.is_empty() {
+            self.carry_forget((key, generation));
+        } else {
+            self.relay.wait(slice, needs, Then::Carry(key, generation));
+        }
+    }
+
+    fn ending(&self, session: SessionKey, generation: Generation, slice: SessionSlice, tenant: TenantId) -> Ending {
+        Ending { session, slice, tenant: self.accounts.name(tenant).clone(), generation }
+    }
+
+    /// Every replica has heard that a session ended.
+    pub(super) fn carry(&mut self, key: (SessionKey, Generation)) {
+        if let Some(forgetting) = self.forgets.get_mut(&key)
+            && forgetting.carriage == Carriage::Telling
+        {
+            forgetting.carriage = Carriage::Waiting;
+            self.carry_forget(key);
+        }
+    }
+
+    /// A session is being forgotten, and another replica sees to it.
+    pub(super) fn note_ending(&mut self, ending: &Ending) {
+        let key = (ending.session, ending.generation);
+        if self.forgets.contains_key(&key) {
+            return;
+        }
+        let tenant = self.accounts.open(&ending.tenant);
+        self.accounts.follow(tenant, true);
+        let (slice, answer, waiting) = (ending.slice, Answer::None, Vec::new());
+        self.forgets.insert(key, Forgetting { tenant, slice, carriage: Carriage::Elsewhere, answer, waiting });
+    }
+
+    /// Another replica has seen to it.
+    pub(super) fn drop_ending(&mut self, key: (SessionKey, Generation)) {
+        if let Some(forgetting) = self.forgets.remove(&key) {
+            if forgetting.carriage == Carriage::Elsewhere {
+                self.accounts.follow(forgetting.tenant, false);
+            }
+            self.accounts.close(forgetting.tenant);
+        }
+    }
+
+    /// Sees to what is to be forgotten of a slice from now on.
+    pub(super) fn take_endings(&mut self, slice: SessionSlice) {
+        for key in self.endings_of(slice) {
+            let forgetting = self.forgets.get_mut(&key).expect("it was just there");
+            if std::mem::replace(&mut forgetting.carriage, Carriage::Waiting) == Carriage::Elsewhere {
+                self.accounts.follow(forgetting.tenant, false);
+            }
+            self.carry_forget(key);
+        }
+    }
+
+    /// Another replica sees to what is to be forgotten of a slice; who waits for it is sent there.
+    pub(super) fn leave_endings(&mut self, slice: SessionSlice) {
+        for key in self.endings_of(slice) {
+            let forgetting = self.forgets.get_mut(&key).expect("it was just there");
+            forgetting.answer = Answer::None;
+            if std::mem::replace(&mut forgetting.carriage, Carriage::Elsewhere) != Carriage::Elsewhere {
+                self.accounts.follow(forgetting.tenant, true);
+            }
+            for (from, attach) in std::mem::take(&mut forgetting.waiting) {
+                self.refuse(from, &attach, AttachRefusal::NotActive);
+            }
+        }
+    }
+
+    /// What is to be forgotten of a slice.
+    pub(super) fn endings_of(&self, slice: SessionSlice) -> Vec<(SessionKey, Generation)> {
+        self.forgets.iter().filter(|(_, forgetting)| forgetting.slice == slice).map(|(&key, _)| key).collect()
+    }
+
+    /// The same, for another replica.
+    pub(super) fn list_endings(&self, slice: SessionSlice) -> Vec<Ending> {
+        let ending = |key: (SessionKey, Generation)| self.ending(key.0, key.1, slice, self.forgets[&key].tenant);
+        self.endings_of(slice).into_iter().map(ending).collect()
+    }
+
+    /// A client is attached to a session that is being forgotten: it asked for its end, or the session was lost. Whether it waits.
+    pub(super) fn await_forgotten(&mut self, key: (SessionKey, Generation), point: Address, to: ConnectionId) -> bool {
+        match self.forgets.get_mut(&key) {
+            Some(forgetting) => {
+                forgetting.answer = Answer::Client { connection_point: point, connection: to };
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A session is not here and has to be forgotten all the same.
+    pub(super) fn forget_lost(&mut self, ending: &Ending, waiting: Option<(Address, Attach)>) {
+        let tenant = self.accounts.open(&ending.tenant);
+        let key = (ending.session, ending.generation);
+        let (slice, answer, carriage) = (ending.slice, Answer::None, Carriage::Waiting);
+        let waiting = waiting.into_iter().collect();
+        self.forgets.insert(key, Forgetting { tenant, slice, carriage, answer, waiting });
+        self.carry_forget(key);
+    }
+
+    /// Takes a session out of all tables.
+    pub(super) fn take_out(&mut self, id: SessionId) -> Box<Session> {
         match self.change_attachment(id, |_| Attachment::Detached(Detached { expires: NEVER })) {
             Attachment::Attached(_) => {}
             Attachment::Detached(Detached { expires }) => self.expiry.cancel(expires, id),
@@ -106,14 +223,22 @@ impl Sessions {
             Sweep::At(at) => self.sweeps.cancel(at, id),
         }
         let held = session.outbox.all();
-        self.accounts.free(session.tenant, held);
-        self.accounts.file(id, session.tenant, &mut session.rank, crate::outbox::Freed::default());
-        self.statistics.notifications_abandoned += held.notifications;
+        match session.decided {
+            Decided::Here => {
+                self.accounts.free(session.tenant, held);
+                self.accounts.file(id, session.tenant, &mut session.rank, Freed::default());
+                self.statistics.notifications_abandoned += held.notifications;
+            }
+            Decided::Elsewhere => {
+                self.followed.bytes -= held.bytes;
+                self.followed.notifications -= held.notifications;
+                self.sessions_followed -= 1;
+                self.accounts.follow(session.tenant, false);
+            }
+        }
+        self.dropped.remove(&session.key);
         self.discarded.push(std::mem::take(&mut session.outbox));
-        let forgetting =
-            Forgetting { tenant: session.tenant, carriage: Carriage::Waiting, answer, waiting: Vec::new() };
-        self.forgets.insert((session.key, session.generation), forgetting);
-        self.carry_forget((session.key, session.generation));
+        session
     }
 
     /// Lets an attach wait if its session is being forgotten. Gives it back if it is not, or if no more can wait.
@@ -135,6 +260,12 @@ impl Sessions {
         let Some(forgetting) = self.forgets.remove(&(session, generation)) else {
             return;
         };
+        if forgetting.carriage == Carriage::Elsewhere {
+            self.accounts.follow(forgetting.tenant, false);
+        } else {
+            let ending = self.ending(session, generation, forgetting.slice, forgetting.tenant);
+            self.tell_followers(forgetting.slice, session, &Change::Forgotten(ending));
+        }
         self.accounts.close(forgetting.tenant);
         match forgetting.answer {
             Answer::None => {}
@@ -144,7 +275,7 @@ impl Sessions {
             }
         }
         for (from, attach) in forgetting.waiting {
-            self.attach(now, from, attach, merged);
+            self.attach_now(now, from, attach, merged);
         }
     }
 
@@ -204,9 +335,10 @@ impl Carriage {
         match self {
             Self::Handed(lane, writer) => layout.writer(lane) == Some(writer),
             Self::Waiting => false,
+            Self::Telling | Self::Elsewhere => true,
         }
     }
 }
 
 /// Where a session on its way out expires.
-const NEVER: Instant = Instant::from_start(std::time::Duration::MAX);
+pub(super) const NEVER: Instant = Instant::from_start(std::time::Duration::MAX);

@@ -3,7 +3,7 @@
 
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::connection_point::Satisfied;
-use gomera_cluster::message::{Message, ToConnectionPoint};
+use gomera_cluster::message::{Message, ToConnectionPoint, ToExitPoint};
 use gomera_cluster::session::HandleDetail;
 
 use super::Sessions;
@@ -30,9 +30,20 @@ impl Sessions {
         // The list is used again; nothing was queued meanwhile.
         self.queue = queue;
         self.is_draining = !self.queue.is_empty();
+        self.announce();
+        self.tell_dropped();
+        self.drain_relay();
         into.append(&mut self.outgoing);
         self.notifier.drain(|to, frame| {
             into.push(Send { to, message: Message::ConnectionPoint(ToConnectionPoint::Notifications(frame)) });
+        });
+    }
+
+    /// What other replicas are to be told, in order with what else goes to them.
+    pub(super) fn drain_relay(&mut self) {
+        let Self { relay, outgoing, .. } = self;
+        relay.drain(|to, changes| {
+            outgoing.push(Send { to, message: Message::ExitPoint(ToExitPoint::Changes(changes)) });
         });
     }
 
@@ -42,9 +53,8 @@ impl Sessions {
             return;
         };
         session.flush = Flush::Idle;
-        let term = match &self.layout {
-            Some(layout) => layout.session_placement(session.slice).term,
-            None => return,
+        let Some(term) = self.replicas.reign(session.slice).map(|reign| reign.term) else {
+            return;
         };
         let attached = match &mut session.attachment {
             Attachment::Attached(attached) if attached.credit.is_open() => attached,

@@ -87,10 +87,22 @@ impl Sessions {
             self.statistics.notifications_expired += 1;
         } else {
             session.given_up.add(entry.position, sent);
+            if self.followers.contains_key(&session.slice) {
+                self.dropped.entry(session.key).or_default().raise(entry.position.lane, entry.position.number);
+            }
             self.statistics.notifications_dropped += 1;
         }
         self.freed(id, Freed { bytes: entry.cost, notifications: 1 });
         self.queue(id);
+    }
+
+    /// What a session brings with it may be too much for its tenant or the shard.
+    pub(super) fn shed(&mut self, id: SessionId) {
+        let tenant = self.table[id.0].tenant;
+        while let Some(scope) = self.full_scope(tenant) {
+            let largest = self.largest(scope).expect("a full account has a session with a notification");
+            self.drop_oldest(largest);
+        }
     }
 
     fn largest(&mut self, scope: Scope) -> Option<SessionId> {

@@ -323,7 +323,16 @@ fn bytes(frame: &Frame) -> usize {
         },
         Message::ExitPoint(message) => match message {
             ToExitPoint::Matches(matches) => matches.cost(),
+            ToExitPoint::CopiesPart(part) => part.cost(),
             ToExitPoint::LaneCut(_)
+            | ToExitPoint::LaneBegins(_)
+            | ToExitPoint::CopiesWanted(_)
+            | ToExitPoint::CopiesCredit(_)
+            | ToExitPoint::Changes(_)
+            | ToExitPoint::ChangesTaken(_)
+            | ToExitPoint::HandoverWanted(_)
+            | ToExitPoint::HandedOver(_)
+            | ToExitPoint::TermAttached(_)
             | ToExitPoint::Attach(_)
             | ToExitPoint::Detach(_)
             | ToExitPoint::Acknowledge(_)
@@ -343,6 +352,7 @@ fn bytes(frame: &Frame) -> usize {
             | ToConnectionPoint::LaneCredit(_)
             | ToConnectionPoint::Attached(_)
             | ToConnectionPoint::AttachRefused(_)
+            | ToConnectionPoint::AttachTerm(_)
             | ToConnectionPoint::Ended(_) => 0,
         },
         Message::Layout(_) | Message::LayoutWanted(_) => 0,

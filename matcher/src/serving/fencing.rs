@@ -74,7 +74,7 @@ impl Serving {
             layouts.get(&layout.epoch).cloned().unwrap_or_else(read)
         };
         for lane in lanes.values_mut() {
-            lane.tell_cut(by, actions);
+            lane.tell_cut(ownership, by, actions);
         }
     }
 }

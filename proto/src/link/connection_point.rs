@@ -10,7 +10,7 @@ use gomera_cluster::position::{LaneId, Number, Position};
 use v1::frame::Message as Wire;
 
 use super::tables::{Decoder, Encoder};
-use super::{LinkError, notifications, operation, parts, v1};
+use super::{LinkError, copies, notifications, operation, parts, v1};
 
 pub fn encode(encoder: &mut Encoder, message: &ToConnectionPoint) -> Wire {
     match message {
@@ -81,11 +81,13 @@ pub fn encode(encoder: &mut Encoder, message: &ToConnectionPoint) -> Wire {
             publications: message.publications.iter().map(|envelope| encoder.envelope(envelope)).collect(),
             batches: message.batches.iter().map(notifications::to_batch).collect(),
         }),
+        ToConnectionPoint::AttachTerm(message) => Wire::AttachTerm(copies::to_attach_term(message)),
         ToConnectionPoint::Ended(message) => {
             let reason = match message.reason {
                 EndReason::Superseded => v1::EndReason::Superseded,
                 EndReason::Slow => v1::EndReason::Slow,
                 EndReason::EndedByClient => v1::EndReason::EndedByClient,
+                EndReason::Lost => v1::EndReason::Lost,
             };
             Wire::Ended(v1::Ended {
                 connection: message.connection.0,
@@ -179,6 +181,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToConnectionPoint, LinkEr
                     .collect::<Result<_, _>>()?,
             })
         }
+        Wire::AttachTerm(wire) => ToConnectionPoint::AttachTerm(copies::attach_term(wire)?),
         Wire::Ended(wire) => ToConnectionPoint::Ended(Ended {
             connection: ConnectionId(wire.connection),
             session: parts::session(wire.session)?,
@@ -188,6 +191,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToConnectionPoint, LinkEr
                 v1::EndReason::Superseded => EndReason::Superseded,
                 v1::EndReason::Slow => EndReason::Slow,
                 v1::EndReason::EndedByClient => EndReason::EndedByClient,
+                v1::EndReason::Lost => EndReason::Lost,
             },
         }),
         other => return Err(LinkError::new("message", format!("is not for a connection point: {other:?}"))),

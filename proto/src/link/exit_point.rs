@@ -8,17 +8,19 @@ use gomera_cluster::credit::Total;
 use gomera_cluster::identity::{ConnectionId, Generation, Handle, Term};
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::ToExitPoint;
+use gomera_cluster::message::copies::{ChangesTaken, CopiesCredit};
 use gomera_cluster::message::exit_point::{
-    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneCut, Mark, Matched, Matches, Reach, SessionCredit,
-    Target,
+    Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneBegins, LaneCut, Mark, Matched, Matches, Reach,
+    SessionCredit, Target,
 };
+use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, Sharing, SlowPolicy};
 use v1::frame::Message as Wire;
 
 use super::columns::Steps;
 use super::tables::{Decoder, Encoder, count};
-use super::{LinkError, columns, parts, v1};
+use super::{LinkError, columns, copies, parts, v1};
 
 pub fn encode(encoder: &mut Encoder, message: &ToExitPoint) -> Wire {
     match message {
@@ -70,6 +72,21 @@ pub fn encode(encoder: &mut Encoder, message: &ToExitPoint) -> Wire {
             session: parts::to_session(message.session),
             generation: message.generation.0,
         }),
+        ToExitPoint::LaneBegins(message) => Wire::LaneBegins(v1::LaneBegins {
+            lane: message.lane.0,
+            after: message.after.0,
+            governed: message.governed.map(|epoch| epoch.0),
+        }),
+        ToExitPoint::CopiesWanted(message) => Wire::CopiesWanted(copies::to_wanted(message)),
+        ToExitPoint::CopiesCredit(message) => {
+            Wire::CopiesCredit(v1::CopiesCredit { transfer: message.transfer.0, total: message.total.0 })
+        }
+        ToExitPoint::CopiesPart(message) => Wire::CopiesPart(copies::to_part(encoder, message)),
+        ToExitPoint::Changes(message) => Wire::Changes(copies::to_changes(encoder, message)),
+        ToExitPoint::ChangesTaken(message) => Wire::ChangesTaken(v1::ChangesTaken { through: message.through }),
+        ToExitPoint::HandoverWanted(message) => Wire::HandoverWanted(copies::to_handover(message)),
+        ToExitPoint::HandedOver(message) => Wire::HandedOver(copies::to_handover(message)),
+        ToExitPoint::TermAttached(message) => Wire::TermAttached(copies::to_term_attached(encoder, message)),
     }
 }
 
@@ -127,6 +144,21 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToExitPoint, LinkError> {
             session: parts::session(wire.session)?,
             generation: Generation(wire.generation),
         }),
+        Wire::LaneBegins(wire) => ToExitPoint::LaneBegins(LaneBegins {
+            lane: LaneId(wire.lane),
+            after: Number(wire.after),
+            governed: wire.governed.map(Epoch),
+        }),
+        Wire::CopiesWanted(wire) => ToExitPoint::CopiesWanted(copies::wanted(wire)?),
+        Wire::CopiesCredit(wire) => {
+            ToExitPoint::CopiesCredit(CopiesCredit { transfer: TransferId(wire.transfer), total: Total(wire.total) })
+        }
+        Wire::CopiesPart(wire) => ToExitPoint::CopiesPart(copies::part(decoder, wire)?),
+        Wire::Changes(wire) => ToExitPoint::Changes(copies::changes(decoder, wire)?),
+        Wire::ChangesTaken(wire) => ToExitPoint::ChangesTaken(ChangesTaken { through: wire.through }),
+        Wire::HandoverWanted(wire) => ToExitPoint::HandoverWanted(copies::handover(wire)?),
+        Wire::HandedOver(wire) => ToExitPoint::HandedOver(copies::handover(wire)?),
+        Wire::TermAttached(wire) => ToExitPoint::TermAttached(copies::term_attached(decoder, wire)?),
         other => return Err(LinkError::new("message", format!("is not for an exit point: {other:?}"))),
     })
 }
@@ -210,7 +242,7 @@ fn mark(wire: v1::Mark) -> (Number, Mark) {
     (Number(wire.number), wire.barrier.map_or(Mark::Close, |epoch| Mark::Barrier(Epoch(epoch))))
 }
 
-fn to_options(options: &SessionOptions) -> v1::SessionOptions {
+pub fn to_options(options: &SessionOptions) -> v1::SessionOptions {
     use v1::session_options::Slow;
     let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     v1::SessionOptions {
@@ -233,7 +265,7 @@ fn to_options(options: &SessionOptions) -> v1::SessionOptions {
     }
 }
 
-fn options(wire: Option<v1::SessionOptions>) -> Result<SessionOptions, LinkError> {
+pub fn options(wire: Option<v1::SessionOptions>) -> Result<SessionOptions, LinkError> {
     use v1::session_options::Slow;
     let wire = wire.ok_or_else(|| LinkError::missing("options"))?;
     Ok(SessionOptions {

@@ -133,12 +133,12 @@ fn items(wire: &v1::SessionBatch, publications: usize) -> Result<Vec<Item>, Link
     Ok(items)
 }
 
-fn to_gap(gap: &Gap) -> v1::Gap {
+pub fn to_gap(gap: &Gap) -> v1::Gap {
     let range = |range: &GapRange| v1::GapRange { lane: range.lane.0, first: range.first.0, last: range.last.0 };
     v1::Gap { ranges: gap.ranges.iter().map(range).collect(), dropped: gap.dropped }
 }
 
-fn gap(wire: &v1::Gap) -> Gap {
+pub fn gap(wire: &v1::Gap) -> Gap {
     let range =
         |wire: &v1::GapRange| GapRange { lane: LaneId(wire.lane), first: Number(wire.first), last: Number(wire.last) };
     Gap { ranges: wire.ranges.iter().map(range).collect(), dropped: wire.dropped }

@@ -402,6 +402,7 @@ impl Model {
             ToConnectionPoint::PublisherSuperseded(_)
             | ToConnectionPoint::Refused(_)
             | ToConnectionPoint::AttachRefused(_)
+            | ToConnectionPoint::AttachTerm(_)
             | ToConnectionPoint::Ended(_) => return Err(format!("a client is told {message:?}")),
         }
         Ok(())

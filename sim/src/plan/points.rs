@@ -96,6 +96,9 @@ impl Points {
             drawn.joining[2] = u16::try_from(random.between(0, 2)).expect("small");
             drawn.losses = if random.chance(300) { Losses::Some } else { Losses::None };
         }
+        if scaling::may_change(Layer::ExitPoint) {
+            drawn.joining[3] = u16::try_from(random.between(0, 2)).expect("small");
+        }
         drawn
     }
 }

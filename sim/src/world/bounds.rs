@@ -96,7 +96,9 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
                 statistics.outbox_bytes,
                 config.node_outbox_bytes_max.saturating_add(LARGEST),
             )?;
-            within(node, "sessions", statistics.sessions, config.node_sessions_max)?;
+            // What is taken over is let in in any case.
+            let shards = if scaling::may_change(Layer::ExitPoint) { exits } else { 1 };
+            within(node, "sessions", statistics.sessions, config.node_sessions_max.saturating_mul(shards))?;
             let window = config.matches_window_bytes.saturating_add(plan.configurations.matcher.frame_bytes_max);
             let window = window.saturating_add(matches);
             within(
@@ -207,8 +209,15 @@ pub(super) fn kept(node: &Node, phase: Phase) -> Option<String> {
                 ("bytes in outboxes", statistics.outbox_bytes),
                 ("frames ahead of a hole", statistics.frames_held),
                 ("sessions to be forgotten", statistics.sessions_forgetting),
+                ("notifications in copies of outboxes", statistics.followed_notifications),
+                ("bytes for slices that join", statistics.joining_bytes),
+                ("joining slices", statistics.slices_joining),
             ];
-            finally = vec![("sessions", statistics.sessions), ("lanes that ended", statistics.lanes_departing)];
+            finally = vec![
+                ("sessions", statistics.sessions),
+                ("copies of sessions", statistics.sessions_followed),
+                ("lanes that ended", statistics.lanes_departing),
+            ];
         }
     }
     let held = always.into_iter().chain(if gone { finally } else { Vec::new() }).find(|&(_, value)| value > 0);
@@ -246,6 +255,8 @@ pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
                 tally.add(Transition::PassedOver, statistics.publications_repeated);
                 tally.add(Transition::BlockBegan, statistics.holds);
                 tally.add(Transition::TargetOutlived, statistics.targets_outlived);
+                tally.add(Transition::SessionAdopted, statistics.sessions_adopted);
+                tally.add(Transition::CopiesOverrun, statistics.slices_overrun);
             }
         }
     }

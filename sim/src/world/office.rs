@@ -245,6 +245,7 @@ impl World {
         let epoch = layout.epoch;
         self.stage.note(|| format!("--- layout {}{told}", epoch.0));
         self.count_lanes(&before, &layout);
+        self.watch.follow(&layout);
         self.layouts.insert(epoch, layout);
         for &node in &added {
             self.count_joined(node);
@@ -290,10 +291,26 @@ impl World {
             self.stage.tally.add(Transition::SliceLost, u64::try_from(lost.len()).expect("few"));
             self.stage.history.losses.push((lost, now));
         }
+        for (before, after) in before.session.iter().zip(&self.latest().session.clone()) {
+            let installed = after
+                .replicas
+                .iter()
+                .filter(|replica| replica.role != Role::Joining && before.role(replica.holder) == Some(Role::Joining));
+            self.stage.tally.add(Transition::SessionsInstalled, u64::try_from(installed.count()).expect("few"));
+            if let (Some(was), Some(is)) = (before.active(), after.active())
+                && was != is
+            {
+                let by_plan = self.latest().names(was);
+                self.stage.count(if by_plan { Transition::ReignByPlan } else { Transition::ReignTakenOver });
+            }
+        }
         for node in gone {
             let is_well = self.fate(node) == Fate::Well;
             if self.layer_of(node) == Layer::Matcher {
                 self.stage.count(if is_well { Transition::MatcherLeft } else { Transition::MatcherBuried });
+            }
+            if self.layer_of(node) == Layer::ExitPoint {
+                self.stage.count(if is_well { Transition::ExitLeft } else { Transition::ExitBuried });
             }
             let is_patient = self.plan.points.manners == Manners::Patient;
             if is_well && is_patient && self.layer_of(node) == Layer::ConnectionPoint {

@@ -47,6 +47,7 @@ impl World {
             Phase::Rough => false,
             Phase::Settling => {
                 self.compare_replicas();
+                self.compare_sessions();
                 self.enter(Phase::Revisiting);
                 false
             }

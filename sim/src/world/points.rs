@@ -66,7 +66,7 @@ impl World {
         layers.filter(|well| well.len() > 1).flatten().collect()
     }
 
-    /// Whether each slice of a matcher is whole at another one that is well, by the layout in force and by what is proposed.
+    /// Whether each slice of a node is whole at another one that is well, by the layout in force and by what is proposed.
     fn others_have_its_slices(&self, node: Incarnation) -> bool {
         let has_it = |replica: &Replica| match replica.role {
             Role::Standby | Role::Active | Role::Retiring => {
@@ -75,7 +75,9 @@ impl World {
             Role::Joining => false,
         };
         let mut layouts = std::iter::once(self.latest()).chain(self.proposed());
-        layouts.all(|layout| layout.matcher.iter().all(|placement| placement.replicas.iter().any(has_it)))
+        layouts.all(|layout| {
+            layout.matcher.iter().chain(&layout.session).all(|placement| placement.replicas.iter().any(has_it))
+        })
     }
 
     /// Nodes that have never been wanted.
@@ -115,7 +117,11 @@ impl World {
     pub(super) fn stop_some(&mut self) {
         let mut spare = self.spare();
         let may_lose = self.plan.points.losses == Losses::Some;
-        spare.retain(|&node| self.layer_of(node) != Layer::Matcher || may_lose || self.others_have_its_slices(node));
+        spare.retain(|&node| match self.layer_of(node) {
+            Layer::Matcher => may_lose || self.others_have_its_slices(node),
+            Layer::ExitPoint => self.others_have_its_slices(node),
+            Layer::ConnectionPoint | Layer::AccessPoint => true,
+        });
         if spare.is_empty() || !self.stage.is_rough() {
             return;
         }
@@ -137,7 +143,10 @@ impl World {
         let now = self.stage.now;
         let name = self.node_name(node);
         self.stage.note(|| format!("--- {name} crashes"));
-        self.count_stop(node, [Transition::PointCrashed, Transition::AccessCrashed, Transition::MatcherCrashed]);
+        self.count_stop(
+            node,
+            [Transition::PointCrashed, Transition::AccessCrashed, Transition::MatcherCrashed, Transition::ExitCrashed],
+        );
         for index in self.shards(node) {
             let machine = &mut self.nodes[index.0];
             if let AnyMachine::ConnectionPoint(point) = &machine.machine {
@@ -165,7 +174,11 @@ impl World {
         }
     }
 
-    fn count_stop(&mut self, node: Incarnation, [of_point, of_access_point, of_matcher]: [Transition; 3]) {
+    fn count_stop(
+        &mut self,
+        node: Incarnation,
+        [of_point, of_access_point, of_matcher, of_exit_point]: [Transition; 4],
+    ) {
         match self.layer_of(node) {
             Layer::ConnectionPoint => self.stage.count(of_point),
             Layer::AccessPoint => self.stage.count(of_access_point),
@@ -174,7 +187,7 @@ impl World {
                 let now = self.stage.now;
                 self.stage.history.matcher_stopped.get_or_insert(now);
             }
-            Layer::ExitPoint => {}
+            Layer::ExitPoint => self.stage.count(of_exit_point),
         }
     }
 
@@ -183,7 +196,10 @@ impl World {
         let now = self.stage.now;
         let name = self.node_name(node);
         self.stage.note(|| format!("--- {name} stands still for {pause:?}"));
-        self.count_stop(node, [Transition::PointPaused, Transition::AccessPaused, Transition::MatcherPaused]);
+        self.count_stop(
+            node,
+            [Transition::PointPaused, Transition::AccessPaused, Transition::MatcherPaused, Transition::ExitPaused],
+        );
         for index in self.shards(node) {
             let machine = &mut self.nodes[index.0];
             machine.fate = Fate::Paused;
@@ -257,6 +273,10 @@ impl World {
         let node = &self.nodes[index.0];
         if node.layer == Layer::Matcher && !named_before && layout.names(node.address) && layout.epoch > Epoch(1) {
             self.stage.count(Transition::MatcherAdded);
+        }
+        let node = &self.nodes[index.0];
+        if node.layer == Layer::ExitPoint && !named_before && layout.names(node.address) && layout.epoch > Epoch(1) {
+            self.stage.count(Transition::ExitAdded);
         }
         let node = &self.nodes[index.0];
         if let AnyMachine::ExitPoint(exit_point) = &node.machine {

@@ -1,7 +1,7 @@
 //! Replicas of a matcher slice have the same, when nothing is under way: the same subscriptions, by the same versions, with the same
 //! handles and filters, and the same contexts of their sessions.
 
-use gomera_cluster::layout::{MatcherSlice, Role};
+use gomera_cluster::layout::{MatcherSlice, Role, SessionSlice};
 
 use super::{World, bounds};
 use crate::node::AnyMachine;
@@ -45,6 +45,34 @@ impl World {
                             let what = format!("slice {number} is {known} at {other}, {shown} at {name}");
                             self.violate_retention(what);
                             return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Compares what exit points know of sessions; what is in outboxes is acknowledged by now.
+    pub(super) fn compare_sessions(&mut self) {
+        let latest = self.latest().clone();
+        for (number, placement) in (0..).zip(&latest.session) {
+            let mut first: Option<(String, String)> = None;
+            for replica in placement.replicas.iter().filter(|replica| replica.role != Role::Joining) {
+                let node = &self.nodes[self.by_address[&replica.holder].0];
+                let AnyMachine::ExitPoint(exit_point) = &node.machine else { continue };
+                let name = node.name.clone();
+                let Some(copies) = exit_point.copies(SessionSlice(number)) else {
+                    let what = format!("{name} is {:?} of sessions {number} and has not all of them", replica.role);
+                    return self.violate_retention(what);
+                };
+                let shown = format!("{copies:?}");
+                match &first {
+                    None => first = Some((name, shown)),
+                    Some((other, known)) => {
+                        self.stage.tally.add(Transition::SessionsCompared, u64::from(!copies.is_empty()));
+                        if *known != shown {
+                            let what = format!("sessions {number} are {known} at {other}, {shown} at {name}");
+                            return self.violate_retention(what);
                         }
                     }
                 }

@@ -3,6 +3,8 @@
 use gomera_cluster::layout::{Lane, LaneState, Replica, Role};
 use gomera_cluster::message::connection_point::{AttachRefusal, AttachRefused};
 
+use gomera_cluster::message::copies::{AttachTerm, AttachedHere};
+
 use super::*;
 
 #[test]
@@ -128,12 +130,80 @@ fn an_attach_follows_its_session_and_the_older_exit_point_is_not_heard() {
     assert!(matches!(bench.replies(1)[..], [ClientReply::Attached { generation: Generation(10), .. }]));
 }
 
+/// The reign of the other exit point begins.
+fn begin_reign(bench: &mut Bench, attach: &Attach, term: u64) -> Vec<AttachedHere> {
+    let slices = vec![(attach.slice, Term(term))];
+    bench.hear(OTHER_EXIT_POINT, ToConnectionPoint::AttachTerm(AttachTerm { slices }));
+    let told = bench.told_exit_point();
+    told.into_iter()
+        .find_map(|message| match message {
+            ToExitPoint::TermAttached(attached) => Some(attached.sessions),
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+fn notification(attach: &Attach, term: u64, number: u64) -> Notifications {
+    let notification = Notification {
+        publication: 0,
+        position: Position { lane: LANE, number: Number(number) },
+        satisfied: Satisfied::One(Handle(1)),
+        merged: Vec::new(),
+        redelivered: false,
+        cost: 100,
+    };
+    let batch = Batch {
+        session: attach.session,
+        slice: attach.slice,
+        term: Term(term),
+        connection: attach.connection,
+        generation: Generation(1),
+        items: vec![Item::Notification(notification)],
+    };
+    Notifications { publications: vec![publication(number)], batches: vec![batch] }
+}
+
 #[test]
-fn a_session_that_has_moved_is_closed_to_be_attached_anew() {
+fn a_session_goes_on_at_the_exit_point_that_takes_over_and_nothing_of_the_older_one_is_heard() {
     let mut bench = Bench::new(Config::default());
-    bench.session(1, "s", 1);
+    let attach = bench.session(1, "s", 1);
+    bench.notify(notification(&attach, 1, 5));
+    assert_eq!(bench.replies(1).len(), 2, "attached, notified");
     bench.layout(moved());
-    assert_eq!(bench.closed_with(1).kind, FailureKind::Unavailable);
+    bench.notify(notification(&attach, 1, 6));
+    assert!(bench.replies(1).is_empty(), "of a lower term");
+    let here = begin_reign(&mut bench, &attach, 2);
+    let [here] = &here[..] else { panic!("one is attached: {here:?}") };
+    assert_eq!((here.connection, here.generation), (attach.connection, Generation(1)));
+    assert_eq!(here.told.get(LANE), Number(5));
+    assert_eq!(here.received, Total(100));
+    bench.hear(OTHER_EXIT_POINT, ToConnectionPoint::Notifications(notification(&attach, 2, 6)));
+    assert_eq!(bench.replies(1).len(), 1);
+    assert_eq!(bench.closed(1), None, "the client sees nothing of it");
+}
+
+#[test]
+fn a_reign_that_is_over_is_not_told_who_is_attached() {
+    let mut bench = Bench::new(Config::default());
+    let attach = bench.session(1, "s", 1);
+    bench.layout(moved());
+    assert!(begin_reign(&mut bench, &attach, 1).is_empty());
+    assert_eq!(begin_reign(&mut bench, &attach, 2).len(), 1);
+    assert!(begin_reign(&mut bench, &attach, 2).is_empty(), "it knows");
+}
+
+#[test]
+fn what_a_client_asks_for_while_nobody_is_in_charge_is_asked_of_who_takes_over() {
+    let mut bench = Bench::new(Config::default());
+    let attach = bench.session(1, "s", 1);
+    bench.layout(moved());
+    bench.told_exit_point();
+    bench.request(1, ClientRequest::EndSession { request: RequestId(3) });
+    assert!(bench.told_exit_point().is_empty());
+    let slices = vec![(attach.slice, Term(2))];
+    bench.hear(OTHER_EXIT_POINT, ToConnectionPoint::AttachTerm(AttachTerm { slices }));
+    let told = bench.told_exit_point();
+    assert!(matches!(told[..], [ToExitPoint::TermAttached(_), ToExitPoint::EndSession(_)]), "{told:?}");
 }
 
 /// The layout after `layout(1)` in which the lane is another one.

@@ -1,5 +1,6 @@
 //! Arbitrary messages of every kind.
 
+mod copies;
 mod snapshots;
 
 use std::sync::Arc;
@@ -395,17 +396,21 @@ fn to_exit_point() -> impl Strategy<Value = ToExitPoint> {
         1 => (session(), generation()).prop_map(|(session, generation)| {
             ToExitPoint::Forgotten(Forgotten { session, generation })
         }),
+        4 => copies::between_exit_points(),
+    ]
+}
+
+fn satisfied() -> impl Strategy<Value = Satisfied> {
+    prop_oneof![
+        any::<u64>().prop_map(|handle| Satisfied::One(Handle(handle))),
+        prop::collection::vec(any::<u64>().prop_map(Handle), 2..5).prop_map(|handles| Satisfied::Many(handles.into())),
+        any::<u32>().prop_map(Satisfied::Count),
     ]
 }
 
 fn notifications() -> impl Strategy<Value = Notifications> {
-    let satisfied = prop_oneof![
-        any::<u64>().prop_map(|handle| Satisfied::One(Handle(handle))),
-        prop::collection::vec(any::<u64>().prop_map(Handle), 2..5).prop_map(|handles| Satisfied::Many(handles.into())),
-        any::<u32>().prop_map(Satisfied::Count),
-    ];
     let notification =
-        ((0_u32..3, position(), satisfied), prop::collection::vec(position(), 0..3), any::<bool>(), any::<u64>())
+        ((0_u32..3, position(), satisfied()), prop::collection::vec(position(), 0..3), any::<bool>(), any::<u64>())
             .prop_map(|((publication, position, satisfied), merged, redelivered, cost)| {
                 Item::Notification(Notification { publication, position, satisfied, merged, redelivered, cost })
             });
@@ -470,7 +475,7 @@ fn to_connection_point() -> impl Strategy<Value = ToConnectionPoint> {
         Just(AttachRefusal::Overtaken),
         any::<u64>().prop_map(AttachRefusal::Sessions),
     ];
-    let end = select(vec![EndReason::Superseded, EndReason::Slow, EndReason::EndedByClient]);
+    let end = select(vec![EndReason::Superseded, EndReason::Slow, EndReason::EndedByClient, EndReason::Lost]);
     prop_oneof![
         opened,
         (lane(), publisher(), generation()).prop_map(|(lane, (publisher, instance), generation)| {
@@ -492,6 +497,7 @@ fn to_connection_point() -> impl Strategy<Value = ToConnectionPoint> {
             ToConnectionPoint::AttachRefused(AttachRefused { connection, session, reason })
         }),
         notifications().prop_map(ToConnectionPoint::Notifications),
+        copies::attach_term().prop_map(ToConnectionPoint::AttachTerm),
         (connection(), session(), generation(), end).prop_map(|(connection, session, generation, reason)| {
             ToConnectionPoint::Ended(Ended { connection, session, generation, reason })
         }),

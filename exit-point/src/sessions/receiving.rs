@@ -1,0 +1,367 @@
+//! Copies of sessions that come here, and what is merged for them before they do.
+//!
+//! Invariant: what is merged here for a session of a slice that is loading, since its copies were asked for, is in its outbox once it is
+//! here, but for what its copy says that its sender had merged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gomera_cluster::address::Address;
+use gomera_cluster::credit::ReceiveCredit;
+use gomera_cluster::identity::{Generation, SessionKey};
+use gomera_cluster::layout::{Epoch, SessionSlice};
+use gomera_cluster::machine::Send;
+use gomera_cluster::message::connection_point::Gap;
+use gomera_cluster::message::copies::{
+    CopiedEntry, CopiesCredit, CopiesPart, CopiesWanted, CopyHead, SessionCopy, SessionRecord,
+};
+use gomera_cluster::message::exit_point::{Acknowledge, Handles};
+use gomera_cluster::message::snapshot::{Extent, TransferId};
+use gomera_cluster::message::{Message, ToExitPoint};
+use gomera_cluster::position::{Position, Vector};
+use gomera_cluster::publication::Envelope;
+use gomera_cluster::session::HandleDetail;
+use gomera_cluster::table::Seeded;
+use gomera_cluster::time::Instant;
+
+use super::Sessions;
+use super::deliver::satisfied;
+use crate::notify::satisfied_bytes;
+use crate::outbox::{Audience, Entry, Lean, Outbox, Step};
+use crate::replicas::Stance;
+use crate::session::given_up::GivenUp;
+use crate::session::{Belief, SessionId};
+use crate::settled::Inherited;
+
+/// Copies under way from one other replica.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    transfer: TransferId,
+    slices: Vec<SessionSlice>,
+    credit: ReceiveCredit,
+    assembling: Option<Assembling>,
+}
+
+/// A session whose notifications are not all here.
+#[derive(Debug)]
+struct Assembling {
+    head: CopyHead,
+    dropped: Vector,
+    entries: Vec<CopiedEntry>,
+}
+
+/// What is merged for a session before its copy is here.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) position: Position,
+    pub(super) envelope: Arc<Envelope>,
+    pub(super) handles: Handles,
+}
+
+/// What came for one session before its copy.
+#[derive(Debug, Default)]
+struct Waiting {
+    slice: u16,
+    merged: Vec<Early>,
+    acknowledged: Option<(Generation, Vector)>,
+}
+
+/// What came for all of them. Bounded by the configuration.
+#[derive(Debug, Default)]
+pub(super) struct Earlies {
+    sessions: BTreeMap<SessionKey, Waiting>,
+    bytes: u64,
+}
+
+impl Early {
+    fn cost(&self) -> u64 {
+        self.envelope.cost() + 8 * u64::try_from(self.handles.len()).expect("a length fits 64 bits")
+    }
+}
+
+impl Earlies {
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn remove(&mut self, session: SessionKey) -> Option<Waiting> {
+        let waiting = self.sessions.remove(&session)?;
+        self.bytes -= waiting.merged.iter().map(Early::cost).sum::<u64>();
+        Some(waiting)
+    }
+
+    /// Keeps what came for slices that are loading.
+    fn retain(&mut self, is_loading: impl Fn(SessionSlice) -> bool) {
+        let gone = self.sessions.extract_if(.., |_, waiting| !is_loading(SessionSlice(waiting.slice)));
+        let freed = gone.map(|(_, waiting)| waiting.merged.iter().map(Early::cost).sum::<u64>()).sum::<u64>();
+        self.bytes -= freed;
+    }
+}
+
+impl Sessions {
+    /// Asks for copies of what is to join here, of all slices of one other replica at a time. `is_ready` says whether every lane has
+    /// passed the barrier of a layout; `after` is how far this shard has merged each of its lanes.
+    pub(crate) fn ask_for_copies(
+        &mut self,
+        now: Instant,
+        is_ready: impl Fn(Epoch) -> bool,
+        after: impl Fn() -> Vector,
+    ) {
+        let Some(layout) = self.layout.clone() else { return };
+        let mut by_source = BTreeMap::<Address, Vec<SessionSlice>>::new();
+        for (slice, stance) in self.replicas.iter() {
+            if let Stance::Waiting(epoch) = stance
+                && is_ready(*epoch)
+                && let Some(source) = layout.session_placement(slice).active()
+                && source != self.address
+                && !self.receiving.contains_key(&source)
+            {
+                by_source.entry(source).or_default().push(slice);
+            }
+        }
+        for (source, slices) in by_source {
+            self.transfers += 1;
+            let transfer = TransferId(self.transfers);
+            for &slice in &slices {
+                self.replicas.set(slice, Stance::Loading { source, transfer });
+            }
+            self.inherited.retain(|_, inherited| !inherited.leave(|slice| slices.contains(&slice)));
+            let hashing = Seeded::new(self.config.hash_seed);
+            self.inherited.insert(transfer, Inherited::new(now, slices.iter().copied().collect(), hashing));
+            let mut credit = ReceiveCredit::new(self.config.copies_window_bytes);
+            let total = credit.grant().expect("the first grant is always due");
+            let wanted = CopiesWanted { transfer, slices: slices.clone(), after: after(), credit: total };
+            self.receiving.insert(source, Receiving { transfer, slices, credit, assembling: None });
+            let message = Message::ExitPoint(ToExitPoint::CopiesWanted(wanted));
+            self.outgoing.push(Send { to: source, message });
+        }
+    }
+
+    /// Drops what is on its way for slices that do not wait for it any more, and what came for them.
+    pub(super) fn stop_loading(&mut self) {
+        let Self { receiving, replicas, early, inherited, .. } = self;
+        let is_loading = |slice: SessionSlice| matches!(replicas.stance(slice), Stance::Loading { .. });
+        receiving.retain(|source, receiving| {
+            let stays = receiving.slices.iter().any(|&slice| {
+                *replicas.stance(slice) == Stance::Loading { source: *source, transfer: receiving.transfer }
+            });
+            if !stays {
+                // Whoever is loading from it begins anew.
+                receiving.assembling = None;
+            }
+            stays
+        });
+        early.retain(is_loading);
+        inherited.retain(|_, inherited| !inherited.leave(|slice| *replicas.stance(slice) == Stance::Absent));
+    }
+
+    /// Whether copies of the sessions of a session's slice are on their way.
+    pub(super) fn is_loading(&self, session: SessionKey) -> bool {
+        !self.receiving.is_empty()
+            && self.layout.as_ref().is_some_and(|layout| {
+                matches!(self.replicas.stance(layout.slice_of_session(session)), Stance::Loading { .. })
+            })
+    }
+
+    fn waiting(&mut self, session: SessionKey) -> &mut Waiting {
+        let slice = self.layout.as_ref().map_or(0, |layout| layout.slice_of_session(session).0);
+        let waiting = self.early.sessions.entry(session).or_default();
+        waiting.slice = slice;
+        waiting
+    }
+
+    /// Keeps what is merged for a session that is not here yet; if that is too much, all of it begins anew.
+    pub(super) fn keep_early(&mut self, early: Early, session: SessionKey) {
+        self.early.bytes += early.cost();
+        self.waiting(session).merged.push(early);
+        if self.early.bytes <= self.config.joining_bytes_max {
+            return;
+        }
+        let epoch = self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch);
+        let loading = self.replicas.iter().filter(|(_, stance)| matches!(stance, Stance::Loading { .. }));
+        for slice in loading.map(|(slice, _)| slice).collect::<Vec<_>>() {
+            self.replicas.set(slice, Stance::Waiting(epoch));
+            self.statistics.slices_overrun += 1;
+        }
+        self.receiving.clear();
+        self.stop_loading();
+    }
+
+    /// A client of a session that is not here yet has processed something.
+    pub(super) fn acknowledge_early(&mut self, acknowledge: &Acknowledge) {
+        let Acknowledge { session, generation, through } = acknowledge;
+        if !self.is_loading(*session) || self.by_key.contains_key(session) {
+            return;
+        }
+        match &mut self.waiting(*session).acknowledged {
+            Some((known, vector)) if known == generation => vector.raise_all(through),
+            Some((known, _)) if *known > *generation => {}
+            acknowledged => *acknowledged = Some((*generation, through.clone())),
+        }
+    }
+
+    /// A part comes in.
+    pub(crate) fn take_copies(&mut self, from: Address, part: CopiesPart, merged: &Vector) {
+        let Some(receiving) = self.receiving.get_mut(&from).filter(|receiving| receiving.transfer == part.transfer)
+        else {
+            return;
+        };
+        receiving.credit.consume(part.cost());
+        if let Some(total) = receiving.credit.grant() {
+            let credit = ToExitPoint::CopiesCredit(CopiesCredit { transfer: part.transfer, total });
+            self.outgoing.push(Send { to: from, message: Message::ExitPoint(credit) });
+        }
+        if let Some(inherited) = self.inherited.get_mut(&part.transfer) {
+            inherited.add(part.settled);
+        }
+        for ending in &part.forgetting {
+            self.note_ending(ending);
+        }
+        for copy in part.sessions {
+            self.take_copy(from, part.transfer, copy, merged);
+        }
+        match part.extent {
+            Extent::More => {}
+            Extent::Last => self.finish_loading(from, part.transfer),
+        }
+    }
+
+    fn take_copy(&mut self, from: Address, transfer: TransferId, copy: SessionCopy, merged: &Vector) {
+        let Some(receiving) = self.receiving.get_mut(&from) else { return };
+        if let Some(head) = copy.head {
+            receiving.assembling = Some(Assembling { head: *head, dropped: Vector::default(), entries: Vec::new() });
+        }
+        // It ended while it came.
+        let Some(assembling) = &mut receiving.assembling else { return };
+        assembling.entries.extend(copy.entries);
+        match copy.extent {
+            Extent::More => return,
+            Extent::Last => {}
+        }
+        let Some(Assembling { head, dropped, entries }) = receiving.assembling.take() else { return };
+        // What is here of it already is what this shard has merged itself: of an earlier time, or of this transfer.
+        let (own, acknowledged) = match self.by_key.get(&head.record.session).copied() {
+            Some(id) => {
+                let freed = self.table[id.0].outbox.all();
+                self.freed(id, freed);
+                let session = &mut self.table[id.0];
+                let own = (std::mem::take(&mut session.outbox), std::mem::take(&mut session.acknowledged));
+                self.drop_session(id);
+                own
+            }
+            None => (Outbox::default(), Vector::default()),
+        };
+        let id = self.follow_session(&head.record, transfer);
+        self.table[id.0].given_up = GivenUp::copied(&head.given_up);
+        // The earliest of all: lanes that have ended stay known as long as something of theirs may be here.
+        let step = Arc::new(Step { number: 0, vector: Vector::default() });
+        for CopiedEntry { position, envelope, satisfied } in entries {
+            if dropped.covers(position) {
+                continue;
+            }
+            let cost = envelope.cost() + satisfied_bytes(&satisfied);
+            let envelope = crate::outbox::keepable(&envelope, self.config.content_buffers);
+            let (step, lean, audience) = (Arc::clone(&step), Lean::Itself, Audience::Several);
+            self.put(id, Entry { position, envelope, step, satisfied, cost, lean, audience });
+        }
+        for position in dropped.iter() {
+            self.table[id.0].passed.raise(position.lane, position.number);
+        }
+        for entry in own.into_entries() {
+            if !self.table[id.0].passed.covers(entry.position) {
+                let step = Arc::clone(&step);
+                self.put(id, Entry { step, ..entry });
+            }
+        }
+        if let Some(layout) = self.layout.clone() {
+            self.table[id.0].settle(&acknowledged, merged, Belief::Lanes(&layout));
+        }
+        self.settle_early_in(id, merged, &step);
+    }
+
+    /// Adds what came for a session before it was here.
+    pub(super) fn settle_early(&mut self, id: SessionId, merged: &Vector) {
+        let step = Arc::new(Step { number: 0, vector: Vector::default() });
+        self.settle_early_in(id, merged, &step);
+    }
+
+    fn settle_early_in(&mut self, id: SessionId, merged: &Vector, step: &Arc<Step>) {
+        let session = &self.table[id.0];
+        let waiting = self.early.remove(session.key).unwrap_or_default();
+        let (birth, slice, generation) = (session.birth, session.slice, session.generation);
+        for Early { position, envelope, handles } in waiting.merged {
+            let is_repeat = self.inherited.values().any(|inherited| inherited.is_repeat(slice, envelope.key));
+            if is_repeat || self.table[id.0].passed.covers(position) {
+                continue;
+            }
+            let Some(satisfied) = satisfied(&handles, birth, HandleDetail::All) else { continue };
+            let cost = envelope.cost() + satisfied_bytes(&satisfied);
+            let (step, lean, audience) = (Arc::clone(step), Lean::Itself, Audience::Several);
+            self.put(id, Entry { position, envelope, step, satisfied, cost, lean, audience });
+        }
+        let Self { table, layout, .. } = self;
+        let session = &mut table[id.0];
+        match (waiting.acknowledged, layout.as_deref()) {
+            (Some((of, through)), Some(layout)) if of == generation => {
+                session.settle(&through, merged, Belief::Lanes(layout));
+            }
+            (Some(_) | None, _) => {}
+        }
+        let settled = &session.acknowledged;
+        let freed = session.outbox.remove(|entry| settled.covers(entry.position));
+        // From here on only what is still to be merged is asked about.
+        for position in session.passed.clone().iter() {
+            if merged.get(position.lane) >= position.number {
+                session.passed.remove(position.lane);
+            }
+        }
+        self.freed(id, freed);
+    }
+
+    /// The last part is in: what it did not bring does not exist any more.
+    fn finish_loading(&mut self, from: Address, transfer: TransferId) {
+        let Some(receiving) = self.receiving.remove(&from) else { return };
+        let loading = Stance::Loading { source: from, transfer };
+        let slices: Vec<_> =
+            receiving.slices.into_iter().filter(|&slice| *self.replicas.stance(slice) == loading).collect();
+        let is_old = |(_, session): &(usize, &Box<crate::session::Session>)| {
+            session.transfer != transfer && slices.contains(&session.slice)
+        };
+        let old = self.table.iter().filter(is_old).map(|(id, _)| SessionId(id)).collect::<Vec<_>>();
+        for id in old {
+            self.drop_session(id);
+        }
+        for slice in slices {
+            self.replicas.set(slice, Stance::Following(from));
+        }
+        self.stop_loading();
+    }
+
+    /// Whoever attaches to a session that is being copied.
+    pub(super) fn update_assembling(&mut self, from: Address, record: &SessionRecord) -> bool {
+        let Some(assembling) = self.assembling(from, record.session) else { return false };
+        let merged = std::mem::take(&mut assembling.head.record.merged);
+        assembling.head.record = SessionRecord { merged, ..record.clone() };
+        true
+    }
+
+    pub(super) fn drop_assembling(&mut self, from: Address, session: SessionKey, through: &Vector, given_up: Gap) {
+        if let Some(assembling) = self.assembling(from, session) {
+            assembling.dropped.raise_all(through);
+            assembling.head.given_up = given_up;
+        }
+    }
+
+    pub(super) fn end_assembling(&mut self, from: Address, session: SessionKey) {
+        if self.assembling(from, session).is_some()
+            && let Some(receiving) = self.receiving.get_mut(&from)
+        {
+            receiving.assembling = None;
+        }
+    }
+
+    fn assembling(&mut self, from: Address, session: SessionKey) -> Option<&mut Assembling> {
+        let assembling = self.receiving.get_mut(&from)?.assembling.as_mut()?;
+        (assembling.head.record.session == session).then_some(assembling)
+    }
+}
