@@ -302,7 +302,9 @@ impl Machine for ExitPoint {
                 self.gate.propose(proposal);
             }
             NodeEvent::Layout(layout) => {
-                let before = self.gate.epoch();
+                // What came before it was a member is none of its business.
+                let member = self.gate.layout().filter(|before| before.names(self.address));
+                let before = member.map_or(Epoch(0), |before| before.epoch);
                 if self.gate.install(Arc::clone(&layout)) {
                     self.install(now, &layout, before);
                     for received in self.gate.release() {

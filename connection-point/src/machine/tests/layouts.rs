@@ -130,12 +130,20 @@ fn an_attach_follows_its_session_and_the_older_exit_point_is_not_heard() {
     assert!(matches!(bench.replies(1)[..], [ClientReply::Attached { generation: Generation(10), .. }]));
 }
 
+/// What the other exit point was told since this was looked at.
+fn told_other(bench: &mut Bench) -> Vec<ToExitPoint> {
+    bench.take(|action| match action {
+        Action::Send(Send { to: OTHER_EXIT_POINT, message: Message::ExitPoint(message) }) => Some(message.clone()),
+        Action::Send(_) | Action::Client(_) => None,
+    })
+}
+
 /// The reign of the other exit point begins.
 fn begin_reign(bench: &mut Bench, attach: &Attach, term: u64) -> Vec<AttachedHere> {
     let slices = vec![(attach.slice, Term(term))];
     bench.hear(OTHER_EXIT_POINT, ToConnectionPoint::AttachTerm(AttachTerm { slices }));
-    let told = bench.told_exit_point();
-    told.into_iter()
+    told_other(bench)
+        .into_iter()
         .find_map(|message| match message {
             ToExitPoint::TermAttached(attached) => Some(attached.sessions),
             _ => None,
@@ -143,7 +151,7 @@ fn begin_reign(bench: &mut Bench, attach: &Attach, term: u64) -> Vec<AttachedHer
         .unwrap_or_default()
 }
 
-fn notification(attach: &Attach, term: u64, number: u64) -> Notifications {
+fn notified(attach: &Attach, term: u64, number: u64) -> Notifications {
     let notification = Notification {
         publication: 0,
         position: Position { lane: LANE, number: Number(number) },
@@ -167,17 +175,17 @@ fn notification(attach: &Attach, term: u64, number: u64) -> Notifications {
 fn a_session_goes_on_at_the_exit_point_that_takes_over_and_nothing_of_the_older_one_is_heard() {
     let mut bench = Bench::new(Config::default());
     let attach = bench.session(1, "s", 1);
-    bench.notify(notification(&attach, 1, 5));
+    bench.notify(notified(&attach, 1, 5));
     assert_eq!(bench.replies(1).len(), 2, "attached, notified");
     bench.layout(moved());
-    bench.notify(notification(&attach, 1, 6));
+    bench.notify(notified(&attach, 1, 6));
     assert!(bench.replies(1).is_empty(), "of a lower term");
     let here = begin_reign(&mut bench, &attach, 2);
     let [here] = &here[..] else { panic!("one is attached: {here:?}") };
     assert_eq!((here.connection, here.generation), (attach.connection, Generation(1)));
     assert_eq!(here.told.get(LANE), Number(5));
     assert_eq!(here.received, Total(100));
-    bench.hear(OTHER_EXIT_POINT, ToConnectionPoint::Notifications(notification(&attach, 2, 6)));
+    bench.hear(OTHER_EXIT_POINT, ToConnectionPoint::Notifications(notified(&attach, 2, 6)));
     assert_eq!(bench.replies(1).len(), 1);
     assert_eq!(bench.closed(1), None, "the client sees nothing of it");
 }
@@ -197,12 +205,11 @@ fn what_a_client_asks_for_while_nobody_is_in_charge_is_asked_of_who_takes_over()
     let mut bench = Bench::new(Config::default());
     let attach = bench.session(1, "s", 1);
     bench.layout(moved());
-    bench.told_exit_point();
     bench.request(1, ClientRequest::EndSession { request: RequestId(3) });
-    assert!(bench.told_exit_point().is_empty());
+    assert!(told_other(&mut bench).is_empty());
     let slices = vec![(attach.slice, Term(2))];
     bench.hear(OTHER_EXIT_POINT, ToConnectionPoint::AttachTerm(AttachTerm { slices }));
-    let told = bench.told_exit_point();
+    let told = told_other(&mut bench);
     assert!(matches!(told[..], [ToExitPoint::TermAttached(_), ToExitPoint::EndSession(_)]), "{told:?}");
 }
 

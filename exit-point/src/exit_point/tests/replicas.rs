@@ -1,7 +1,15 @@
 //! Claims about slices that change hands: two shards, what passes between them, and the connection point in between.
 
+use gomera_cluster::credit::Total;
+use gomera_cluster::identity::{ConnectionId, Term};
 use gomera_cluster::layout::{Placement, Replica, Role, Settings};
+use gomera_cluster::message::ToConnectionPoint;
+use gomera_cluster::message::connection_point::{EndReason, Item};
 use gomera_cluster::message::copies::{AttachedHere, TermAttached};
+use gomera_cluster::message::exit_point::{Acknowledge, Attach, EndSession, Mark, Matched};
+use gomera_cluster::position::Number;
+use gomera_cluster::session::{Attempt, SessionOptions};
+use gomera_model::timestamp::Timestamp;
 
 use super::*;
 
@@ -166,7 +174,7 @@ impl Pair {
         });
         assert!(asked, "connection points are asked who is attached");
         for (slice, point) in (0..8).flat_map(|slice| [(slice, CONNECTION_POINT), (slice, OTHER_CONNECTION_POINT)]) {
-            let slice = gomera_cluster::layout::SessionSlice(slice);
+            let slice = SessionSlice(slice);
             let is_its = point == CONNECTION_POINT && slice == layout(1).slice_of_session(key);
             let sessions = if is_its { vec![here.clone()] } else { Vec::new() };
             let attached = TermAttached { slice, term: Term(2), sessions };
@@ -267,11 +275,11 @@ fn a_session_that_ends_is_forgotten_when_the_other_replica_knows_of_it() {
     };
     let (mut pair, generation) = Pair::joined();
     pair.linked = false;
-    let end = gomera_cluster::message::exit_point::EndSession { session: session("a"), generation };
+    let end = EndSession { session: session("a"), generation };
     pair.tell(0, CONNECTION_POINT, ToExitPoint::EndSession(end));
     assert_eq!(forgets(&pair), [0; 0]);
     let (mut pair, generation) = Pair::joined();
-    let end = gomera_cluster::message::exit_point::EndSession { session: session("a"), generation };
+    let end = EndSession { session: session("a"), generation };
     pair.tell(0, CONNECTION_POINT, ToExitPoint::EndSession(end));
     assert_eq!(forgets(&pair), [0]);
     assert_eq!(pair.exits[1].statistics().sessions_followed, 0);
