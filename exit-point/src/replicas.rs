@@ -61,6 +61,8 @@ pub(crate) enum Turn {
     StepDown(Address, Term),
     /// Ask others whether they decide any more, and lead if there are none.
     Claim,
+    /// They were asked: lead if none is left.
+    ClaimOn,
     /// Lead, with nothing.
     BeginAnew(Term),
 }
@@ -179,12 +181,14 @@ fn active(
             let others = placement.replicas.iter().filter(|replica| replica.holder != me);
             let may_have_led = others.filter(|replica| replica.role != Role::Joining);
             let mut awaited: BTreeSet<_> = may_have_led.map(|replica| replica.holder).collect();
-            if let Stance::Heir { term: claimed, awaited: left } = before
-                && *claimed == term
-            {
-                awaited.retain(|other| left.contains(other));
-            }
-            turns.push((slice, Turn::Claim));
+            let turn = match before {
+                Stance::Heir { term: claimed, awaited: left } if *claimed == term => {
+                    awaited.retain(|other| left.contains(other));
+                    Turn::ClaimOn
+                }
+                _ => Turn::Claim,
+            };
+            turns.push((slice, turn));
             Stance::Heir { term, awaited }
         }
         Stance::Absent | Stance::Waiting(_) | Stance::Loading { .. } => {

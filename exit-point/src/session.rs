@@ -224,6 +224,11 @@ impl Attached {
 }
 
 impl Session {
+    /// Whether this try of a client is the one that created it: had the client been told, it would not try it again.
+    pub(crate) fn begins_with(&self, attempt: Attempt) -> bool {
+        attempt.process != 0 && attempt == self.attempt && self.birth == self.generation
+    }
+
     /// The first handle that its latest attachment may give.
     pub(crate) fn handle_first(&self) -> Handle {
         Handle((self.handle_blocks.saturating_sub(1).wrapping_shl(32)) | 1)

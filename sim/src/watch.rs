@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gomera_cluster::address::Address;
+use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::credit::Class;
 use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence, SessionKey};
 use gomera_cluster::layout::Layout;
@@ -58,8 +58,8 @@ struct Merging {
 #[derive(Debug)]
 pub struct Watch {
     exit_points: Vec<Address>,
-    /// Exit points that have left.
-    gone: BTreeSet<Address>,
+    /// Exit points of the layout in force.
+    present: BTreeSet<Address>,
     merging: Merging,
     lanes: BTreeMap<LaneKey, Mirror>,
     sessions: BTreeMap<SessionAttachment, Mirror>,
@@ -72,9 +72,10 @@ impl Watch {
     /// Of a cluster with these exit points.
     #[must_use]
     pub fn new(exit_points: impl Iterator<Item = Address>) -> Self {
+        let exit_points: Vec<_> = exit_points.collect();
         Self {
-            exit_points: exit_points.collect(),
-            gone: BTreeSet::new(),
+            present: exit_points.iter().copied().collect(),
+            exit_points,
             merging: Merging::default(),
             lanes: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -85,9 +86,7 @@ impl Watch {
 
     /// A layout is in force: who is gone has to have nothing any more. Who came has to have what lies beyond where lanes begin for it.
     pub fn follow(&mut self, layout: &Layout) {
-        let known = self.exit_points.iter().chain(self.merging.merged.keys().map(|(_, exit_point)| exit_point));
-        let gone: Vec<_> = known.copied().filter(|&exit_point| !layout.names(exit_point)).collect();
-        self.gone.extend(gone);
+        self.present = layout.machines(Layer::ExitPoint).collect();
         self.exit_points.retain(|&exit_point| layout.names(exit_point));
         self.merging.merged.retain(|&(_, exit_point), _| layout.names(exit_point));
     }
@@ -176,7 +175,7 @@ impl Watch {
             }
             Message::ConnectionPoint(message) => self.sent_to_connection_point(frame, wall, message),
             Message::AccessPoint(ToAccessPoint::Merged(merged)) => {
-                if !self.gone.contains(&frame.from) {
+                if self.present.contains(&frame.from) {
                     self.merging.merged.insert((merged.lane, frame.from), merged.through);
                 }
                 Ok(())

@@ -10,7 +10,7 @@ fn with(epoch: u64, term: u64, replicas: &[(Address, Role)]) -> Layout {
     let member = layout.members[&EXIT_POINT.node].clone();
     layout.members.insert(OTHER.node, member);
     let replicas = replicas.iter().map(|&(holder, role)| Replica { holder, role }).collect();
-    layout.session[0] = Placement { term: Term(term), replicas };
+    layout.session[0] = Placement { term: Term(term), lost: Epoch(0), replicas };
     layout
 }
 

@@ -49,13 +49,20 @@ impl Sessions {
         }
         let generation = self.next_generation(attach.term);
         let (id, presence) = match existing {
-            Some(id) => (id, Presence::Resumed),
-            None => (self.create(&attach, generation, merged), Presence::Created),
+            // Whoever led before created it for this very attach, and could not say so any more.
+            Some(id) if self.table[id.0].begins_with(attach.attempt) => {
+                self.resume(id, None, merged);
+                (id, Presence::Created)
+            }
+            Some(id) => {
+                self.resume(id, attach.resume.as_ref(), merged);
+                (id, Presence::Resumed)
+            }
+            None => {
+                self.statistics.sessions_created += 1;
+                (self.create(&attach, generation, merged), Presence::Created)
+            }
         };
-        match presence {
-            Presence::Created => self.statistics.sessions_created += 1,
-            Presence::Resumed => self.resume(id, attach.resume.as_ref(), merged),
-        }
         let session = &mut self.table[id.0];
         session.generation = generation;
         session.attempt = attach.attempt;

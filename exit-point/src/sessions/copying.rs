@@ -56,9 +56,9 @@ enum Next {
 
 impl Copying {
     /// Whether a copy of this session is still to be made.
-    pub(super) fn has_to_send(&self, session: SessionKey) -> bool {
+    pub(super) fn has_to_send(&self, slice: SessionSlice, session: SessionKey) -> bool {
         match &self.stage {
-            Stage::Waiting => true,
+            Stage::Waiting => self.concerns(slice),
             Stage::Listing(listing) => listing.remaining.contains(&session),
         }
     }

@@ -28,7 +28,7 @@ impl Sessions {
         // Who is still to be sent a copy of the session gets it as it is by then.
         let is_due = |to: &&Address| match change {
             Change::Attached(_) | Change::Dropped { .. } => {
-                copying.get(*to).is_none_or(|copying| !copying.has_to_send(session))
+                copying.get(*to).is_none_or(|copying| !copying.has_to_send(slice, session))
             }
             Change::Ended(_) | Change::Forgotten(_) => true,
         };

@@ -124,6 +124,10 @@ impl Sessions {
             let transfer = TransferId(self.transfers);
             for &slice in &slices {
                 self.replicas.set(slice, Stance::Loading { source, transfer });
+                // Of an earlier time: what is still being forgotten comes with the copies.
+                for key in self.endings_of(slice) {
+                    self.drop_ending(key);
+                }
             }
             self.inherited.retain(|_, inherited| !inherited.leave(|slice| slices.contains(&slice)));
             let hashing = Seeded::new(self.config.hash_seed);

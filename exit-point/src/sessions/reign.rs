@@ -67,6 +67,8 @@ impl Sessions {
                     self.step_down(slice);
                     self.claim(now, slice);
                 }
+                // What others said and who follows stays.
+                Turn::ClaimOn => self.begin_if_due(now, slice),
                 Turn::BeginAnew(term) => {
                     self.drop_slice(slice);
                     self.reigns.push((slice, term));

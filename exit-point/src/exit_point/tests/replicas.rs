@@ -26,7 +26,7 @@ fn shared(epoch: u64, term: u64, roles: [Option<Role>; 2]) -> Arc<Layout> {
     for replica in &replicas {
         layout.members.insert(replica.holder.node, member.clone());
     }
-    layout.session.fill(Placement { term: Term(term), replicas });
+    layout.session.fill(Placement { term: Term(term), lost: Epoch(0), replicas });
     Arc::new(layout)
 }
 
