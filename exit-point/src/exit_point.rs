@@ -121,6 +121,7 @@ impl ExitPoint {
         if !layout.names(self.address) {
             // It has left, or was taken for dead: nothing here is anybody's business any more.
             self.lanes.clear();
+            self.merger.abandon();
             self.sessions.install(now, layout);
             return;
         }

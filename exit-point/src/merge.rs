@@ -60,6 +60,11 @@ impl Merger {
         self.steps
     }
 
+    /// All lanes are gone: nothing waits for a session.
+    pub(crate) fn abandon(&mut self) {
+        self.state = State::Open;
+    }
+
     /// Nothing of a lane is in an outbox any more.
     pub(crate) fn forget(&mut self, lane: LaneId) {
         self.merged.remove(lane);

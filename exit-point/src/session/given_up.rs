@@ -90,16 +90,20 @@ impl GivenUp {
     pub(crate) fn adopt(&mut self, told: &Vector) {
         let untold = std::mem::take(&mut self.untold);
         self.told.absorb(untold);
-        let is_told = |lane: LaneId, last: Number| told.get(lane) >= last;
-        if self.told.ranges.iter().all(|(&lane, &(_, last))| is_told(lane, last)) {
+        let mut beyond = Lost { ranges: BTreeMap::new(), dropped: self.told.dropped };
+        self.told.ranges.retain(|&lane, range| {
+            let through = told.get(lane);
+            if range.1 > through {
+                beyond.widen(lane, (range.0.max(through.next()), range.1));
+                range.1 = through;
+            }
+            range.0 <= range.1
+        });
+        if beyond.ranges.is_empty() {
             return;
         }
-        let beyond = self.told.ranges.extract_if(.., |&lane, &mut (_, last)| !is_told(lane, last));
-        for (lane, (first, last)) in beyond {
-            self.untold.widen(lane, (first.max(told.get(lane).next()), last));
-        }
-        // How many lie beyond is not known: all of them, as an upper bound.
-        self.untold.dropped = self.told.dropped;
+        // How many lie beyond, and how many before, is not known: all of them, as an upper bound.
+        self.untold = beyond;
         if self.told.ranges.is_empty() {
             self.told.dropped = 0;
         }
@@ -183,6 +187,15 @@ mod tests {
         given_up.settle(&through(5));
         given_up.attach(&through(5));
         assert_eq!(given_up.tell(), None, "it has acknowledged what came later");
+    }
+
+    #[test]
+    fn what_another_replica_sent_and_dropped_is_kept_beside_what_it_did_not_send() {
+        let mut given_up = GivenUp::copied(&gap(2, 6, 3));
+        given_up.adopt(&through(4));
+        assert_eq!(given_up.tell(), Some(gap(5, 6, 3)), "the count is an upper bound");
+        given_up.attach(&through(1));
+        assert_eq!(given_up.tell().expect("none of it arrived").ranges, gap(2, 6, 0).ranges);
     }
 
     #[test]
