@@ -269,27 +269,43 @@ impl Outbox {
         }
     }
 
-    /// Everything in it may have been delivered, by another replica.
-    pub(crate) fn suspect(&mut self) {
-        self.marks.sent_last = self.entries.len();
+    /// Everything in it may have been delivered, by another replica; what lies at or below `doubted`, on an attachment before the latest.
+    pub(crate) fn suspect(&mut self, doubted: &Vector) {
+        self.adopt(&Vector::default(), doubted);
     }
 
-    /// The present attachment has been sent everything up to `told`, by another replica: that comes first, each part in its order. The
-    /// order of lanes among each other is another one there, so nothing is said by it of lanes any more.
-    pub(crate) fn adopt(&mut self, told: &Vector) {
+    /// The present attachment has been sent everything up to `told`, by another replica: that comes first, then what may have been sent on
+    /// an earlier one, each part in its order. The order of lanes among each other is another one there, so nothing is said by it of lanes
+    /// any more.
+    pub(crate) fn adopt(&mut self, told: &Vector, doubted: &Vector) {
         // The earliest of all: lanes that end stay known as long as something of theirs may be here.
         let step = Arc::new(Step { number: 0, vector: Vector::default() });
         let all = std::mem::take(&mut self.entries);
-        let (mut sent, unsent): (VecDeque<_>, VecDeque<_>) =
+        let (mut sorted, unsent): (VecDeque<_>, VecDeque<_>) =
             all.into_iter().partition(|entry| told.covers(entry.position));
-        self.marks.sent = sent.len();
-        sent.extend(unsent);
-        sent.iter_mut().for_each(|entry| entry.step = Arc::clone(&step));
-        self.entries = sent;
-        self.suspect();
-        if self.marks.doubtful > 0 {
-            self.marks.doubtful = self.entries.len();
+        let (again, new): (VecDeque<_>, VecDeque<_>) =
+            unsent.into_iter().partition(|entry| doubted.covers(entry.position));
+        let is_doubtful = !again.is_empty() || sorted.iter().any(|entry| doubted.covers(entry.position));
+        self.marks.sent = sorted.len();
+        sorted.extend(again);
+        self.marks.doubtful = if is_doubtful { sorted.len() } else { 0 };
+        sorted.extend(new);
+        sorted.iter_mut().for_each(|entry| entry.step = Arc::clone(&step));
+        self.marks.sent_last = sorted.len();
+        self.entries = sorted;
+    }
+
+    /// Adds what another replica may have sent on an attachment before the latest.
+    pub(crate) fn push_doubtful(&mut self, mut entry: Entry) {
+        let index = self.marks.sent.max(self.marks.doubtful);
+        if let Some(beside) = self.entries.get(index).or(self.entries.back()) {
+            entry.step = Arc::clone(&beside.step);
         }
+        self.bytes += entry.cost;
+        self.leaning += usize::from(entry.lean == Lean::Frame);
+        self.entries.insert(index, entry);
+        self.marks.doubtful = index + 1;
+        self.marks.sent_last = self.marks.sent_last.max(index) + 1;
     }
 
     /// Adds what another replica has sent on the present attachment.

@@ -21,10 +21,11 @@ use gomera_cluster::message::snapshot::TransferId;
 pub(crate) enum Stance {
     /// Nothing.
     Absent,
-    /// It is to get copies, once every lane has passed the barrier of this layout or ended.
-    Waiting(Epoch),
+    /// It is to get copies, once every lane has passed the barrier of this layout or ended. It may have everything all the same, by what
+    /// these decided: then it could lead.
+    Waiting { epoch: Epoch, whole_by: BTreeSet<Address> },
     /// Copies are coming.
-    Loading { source: Address, transfer: TransferId },
+    Loading { source: Address, transfer: TransferId, whole_by: BTreeSet<Address> },
     /// It has everything, and goes on by what this one decides.
     Following(Address),
     /// It is active, and waits for these to say that they decide no more.
@@ -90,7 +91,7 @@ impl Replicas {
         match self.stance(slice) {
             Stance::Leading(reign) => Some(reign),
             Stance::Absent
-            | Stance::Waiting(_)
+            | Stance::Waiting { .. }
             | Stance::Loading { .. }
             | Stance::Following(_)
             | Stance::Heir { .. } => None,
@@ -101,7 +102,7 @@ impl Replicas {
         match self.slices.get_mut(&slice)? {
             Stance::Leading(reign) => Some(reign),
             Stance::Absent
-            | Stance::Waiting(_)
+            | Stance::Waiting { .. }
             | Stance::Loading { .. }
             | Stance::Following(_)
             | Stance::Heir { .. } => None,
@@ -111,15 +112,38 @@ impl Replicas {
     /// Whether what `from` decided about a slice counts here.
     pub(crate) fn hears(&self, slice: SessionSlice, from: Address) -> bool {
         match self.stance(slice) {
-            Stance::Absent | Stance::Waiting(_) | Stance::Leading(_) => false,
-            Stance::Loading { source, .. } | Stance::Following(source) => *source == from,
+            Stance::Absent | Stance::Leading(_) => false,
+            Stance::Waiting { whole_by, .. } => whole_by.contains(&from),
+            Stance::Loading { source, whole_by, .. } => *source == from || whole_by.contains(&from),
+            Stance::Following(source) => *source == from,
             Stance::Heir { awaited, .. } => awaited.contains(&from),
+        }
+    }
+
+    /// Whether copies of it are on their way from this one.
+    pub(crate) fn is_loading(&self, slice: SessionSlice, from: Address, by: TransferId) -> bool {
+        match self.stance(slice) {
+            Stance::Loading { source, transfer, .. } => (*source, *transfer) == (from, by),
+            Stance::Absent
+            | Stance::Waiting { .. }
+            | Stance::Following(_)
+            | Stance::Heir { .. }
+            | Stance::Leading(_) => false,
+        }
+    }
+
+    /// Whether it has everything, by what others decide.
+    pub(crate) fn is_whole(&self, slice: SessionSlice) -> bool {
+        match self.stance(slice) {
+            Stance::Following(_) => true,
+            Stance::Waiting { whole_by, .. } | Stance::Loading { whole_by, .. } => !whole_by.is_empty(),
+            Stance::Absent | Stance::Heir { .. } | Stance::Leading(_) => false,
         }
     }
 
     /// How many are to come here and are not all here.
     pub(crate) fn joining(&self) -> u64 {
-        let is_joining = |stance: &&Stance| matches!(stance, Stance::Waiting(_) | Stance::Loading { .. });
+        let is_joining = |stance: &&Stance| matches!(stance, Stance::Waiting { .. } | Stance::Loading { .. });
         u64::try_from(self.slices.values().filter(is_joining).count()).expect("a count fits 64 bits")
     }
 
@@ -176,8 +200,16 @@ fn active(
             let points = reign.points.iter().copied().filter(|&point| layout.names(point)).collect();
             leading(term, points, reign.inheritance)
         }
+        Stance::Waiting { whole_by, .. } | Stance::Loading { whole_by, .. } if whole_by.is_empty() => {
+            begin_anew(term, layout, slice, turns)
+        }
+        Stance::Absent => begin_anew(term, layout, slice, turns),
         // A later reign of ours: others may have decided in between, and have handed over.
-        Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => {
+        Stance::Following(_)
+        | Stance::Waiting { .. }
+        | Stance::Loading { .. }
+        | Stance::Heir { .. }
+        | Stance::Leading(_) => {
             let others = placement.replicas.iter().filter(|replica| replica.holder != me);
             let may_have_led = others.filter(|replica| replica.role != Role::Joining);
             let mut awaited: BTreeSet<_> = may_have_led.map(|replica| replica.holder).collect();
@@ -191,11 +223,27 @@ fn active(
             turns.push((slice, turn));
             Stance::Heir { term, awaited }
         }
-        Stance::Absent | Stance::Waiting(_) | Stance::Loading { .. } => {
-            turns.push((slice, Turn::BeginAnew(term)));
-            leading(term, layout.machines(Layer::ConnectionPoint).collect(), Inheritance::Lost)
-        }
     }
+}
+
+fn begin_anew(term: Term, layout: &Layout, slice: SessionSlice, turns: &mut Vec<(SessionSlice, Turn)>) -> Stance {
+    turns.push((slice, Turn::BeginAnew(term)));
+    leading(term, layout.machines(Layer::ConnectionPoint).collect(), Inheritance::Lost)
+}
+
+/// Another one leads than the one it went on by. What that one decided last may not have come to all alike, so that copies are asked for
+/// once more; until they are here, what it has is all there is, and it goes on by what either decides.
+fn refresh(before: Stance, active: Option<Address>, epoch: Epoch) -> Stance {
+    let (epoch, mut whole_by) = match before {
+        Stance::Following(source) => (epoch, BTreeSet::from([source])),
+        Stance::Loading { whole_by, .. } => (epoch, whole_by),
+        Stance::Waiting { epoch, whole_by } => (epoch, whole_by),
+        Stance::Absent | Stance::Heir { .. } | Stance::Leading(_) => (epoch, BTreeSet::new()),
+    };
+    if !whole_by.is_empty() {
+        whole_by.extend(active);
+    }
+    Stance::Waiting { epoch, whole_by }
 }
 
 fn joining(
@@ -208,12 +256,13 @@ fn joining(
     let active = placement.active();
     match before {
         Stance::Following(source) | Stance::Loading { source, .. } if active == Some(source) => before,
-        Stance::Waiting(_) => before,
-        Stance::Absent | Stance::Following(_) | Stance::Loading { .. } => Stance::Waiting(layout.epoch),
+        Stance::Absent | Stance::Following(_) | Stance::Loading { .. } | Stance::Waiting { .. } => {
+            refresh(before, active, layout.epoch)
+        }
         // It left meanwhile, and comes again.
         Stance::Heir { .. } | Stance::Leading(_) => {
             turns.push((slice, Turn::Drop));
-            Stance::Waiting(layout.epoch)
+            Stance::Waiting { epoch: layout.epoch, whole_by: BTreeSet::new() }
         }
     }
 }
@@ -228,13 +277,13 @@ fn standby(
 ) -> Stance {
     match before {
         Stance::Following(source) | Stance::Loading { source, .. } if active == source => before,
-        Stance::Waiting(_) => before,
         Stance::Leading(_) | Stance::Heir { .. } => {
             turns.push((slice, Turn::StepDown(active, term)));
             Stance::Following(active)
         }
-        // What the one before decided last may not have come to all alike.
-        Stance::Absent | Stance::Following(_) | Stance::Loading { .. } => Stance::Waiting(epoch),
+        Stance::Absent | Stance::Following(_) | Stance::Loading { .. } | Stance::Waiting { .. } => {
+            refresh(before, Some(active), epoch)
+        }
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct Session {
     pub(crate) decided: Decided,
     /// What is merged at or below this is not for its outbox: it was there before, at another replica.
     pub(crate) passed: Vector,
+    /// What lies at or below it may have been delivered on an attachment before the latest.
+    pub(crate) doubted: Vector,
     /// The transfer that brought it, if one did.
     pub(crate) transfer: TransferId,
     /// Whether an attach waits for other replicas to know of it.
@@ -273,6 +275,7 @@ impl Session {
             options: self.terms.options(),
             acknowledged: self.acknowledged.clone(),
             merged: merged.clone(),
+            doubted: self.doubted.clone(),
         }
     }
 

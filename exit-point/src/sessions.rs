@@ -175,7 +175,7 @@ impl Sessions {
     /// The sessions of a slice with the attachments that created them and their latest ones, in order, if all of them are here.
     pub(crate) fn copies(&self, slice: SessionSlice) -> Option<Vec<(SessionKey, Generation, Generation)>> {
         match self.replicas.stance(slice) {
-            Stance::Absent | Stance::Waiting(_) | Stance::Loading { .. } => return None,
+            Stance::Absent | Stance::Waiting { .. } | Stance::Loading { .. } => return None,
             Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => {}
         }
         let of_slice = self.table.iter().filter(|(_, session)| session.slice == slice);
@@ -187,8 +187,8 @@ impl Sessions {
     /// Slices that join by the layout in force and of which everything is here.
     pub(crate) fn installed(&self) -> BTreeSet<u16> {
         let Some(layout) = &self.layout else { return BTreeSet::new() };
-        let is_here = |&(slice, stance): &(SessionSlice, &Stance)| {
-            matches!(stance, Stance::Following(_))
+        let is_here = |&(slice, _): &(SessionSlice, &Stance)| {
+            self.replicas.is_whole(slice)
                 && layout.session_placement(slice).role(self.address) == Some(Role::Joining)
         };
         self.replicas.iter().filter(is_here).map(|(slice, _)| slice.0).collect()

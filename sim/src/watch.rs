@@ -330,7 +330,8 @@ impl Watch {
                     let (session, generation) = (here.session, here.generation);
                     let key = SessionAttachment { exit_point: frame.to, session, generation };
                     let mirror = Mirror { sent: here.received.0, granted: here.granted.0 };
-                    self.sessions.entry(key).or_insert(mirror);
+                    // It may have led before.
+                    self.sessions.insert(key, mirror);
                 }
             }
             Message::ConnectionPoint(

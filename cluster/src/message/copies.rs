@@ -107,6 +107,8 @@ pub struct SessionRecord {
     pub acknowledged: Vector,
     /// How far its sender has merged: at or below it everything of the session is known to the sender.
     pub merged: Vector,
+    /// What lies at or below it may have been delivered on an attachment before the latest.
+    pub doubted: Vector,
 }
 
 /// A session that ended.

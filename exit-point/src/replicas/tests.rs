@@ -34,7 +34,7 @@ fn in_the_first_layout_of_all_everybody_has_what_there_is() {
 fn who_has_not_everything_begins_anew_and_who_has_asks_the_others_first() {
     let mut replicas = Replicas::default();
     follow(&mut replicas, &with(2, 1, &[(EXIT_POINT, Role::Joining), (OTHER, Role::Active)]), true);
-    assert_eq!(*replicas.stance(SLICE), Stance::Waiting(Epoch(2)));
+    assert_eq!(*replicas.stance(SLICE), Stance::Waiting { epoch: Epoch(2), whole_by: BTreeSet::new() });
     let turns = follow(&mut replicas, &with(3, 2, &[(EXIT_POINT, Role::Active)]), false);
     assert_eq!(turns, [Turn::BeginAnew(Term(2))]);
     replicas.set(SLICE, Stance::Following(OTHER));
@@ -52,7 +52,14 @@ fn another_source_means_to_begin_again_but_not_for_who_led() {
     let member = layout.members[&EXIT_POINT.node].clone();
     layout.members.insert(third.node, member);
     assert!(follow(&mut replicas, &layout, false).is_empty());
-    assert_eq!(*replicas.stance(SLICE), Stance::Waiting(Epoch(3)));
+    let whole_by = BTreeSet::from([OTHER, third]);
+    assert_eq!(*replicas.stance(SLICE), Stance::Waiting { epoch: Epoch(3), whole_by });
+    assert!(replicas.hears(SLICE, OTHER) && replicas.hears(SLICE, third));
+    // It has everything all the same.
+    let mut begun = Replicas::default();
+    begun.set(SLICE, replicas.stance(SLICE).clone());
+    let turns = follow(&mut begun, &with(4, 3, &[(EXIT_POINT, Role::Active), (OTHER, Role::Retiring)]), false);
+    assert_eq!(turns, [Turn::Claim]);
     replicas.set(SLICE, leading(Term(1), BTreeSet::new(), Inheritance::Whole));
     let turns = follow(&mut replicas, &layout, false);
     assert_eq!(turns, [Turn::StepDown(third, Term(2))]);

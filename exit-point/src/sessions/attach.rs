@@ -70,7 +70,7 @@ impl Sessions {
         session.terms = Terms::granted(&attach.options, &self.config);
         session.answering = Answering::Yes;
         let record = session.record(attach.tenant, merged);
-        let needs = self.tell_followers(attach.slice, attach.session, &Change::Attached(Box::new(record)));
+        let needs = self.tell_followers(attach.slice, &Change::Attached(Box::new(record)));
         let Attach { connection, session, slice, term, credit, .. } = attach;
         let answer = Answer { from, connection, session, slice, term, generation, presence, credit };
         if needs.is_empty() {
@@ -169,6 +169,7 @@ impl Sessions {
             flush: Flush::Idle,
             decided: Decided::Here,
             passed: Vector::default(),
+            doubted: Vector::default(),
             transfer: TransferId(0),
             answering: Answering::No,
         };
@@ -201,7 +202,10 @@ impl Sessions {
                 );
                 Start::Vector
             }
-            None => Start::Acknowledgement,
+            None => {
+                session.doubted = merged.clone();
+                Start::Acknowledgement
+            }
         };
         let settled = &session.acknowledged;
         let freed = session.outbox.remove(|entry| settled.covers(entry.position));

@@ -55,14 +55,6 @@ enum Next {
 }
 
 impl Copying {
-    /// Whether a copy of this session is still to be made.
-    pub(super) fn has_to_send(&self, slice: SessionSlice, session: SessionKey) -> bool {
-        match &self.stage {
-            Stage::Waiting => self.concerns(slice),
-            Stage::Listing(listing) => listing.remaining.contains(&session),
-        }
-    }
-
     pub(super) fn concerns(&self, slice: SessionSlice) -> bool {
         self.wanted.slices.contains(&slice)
     }
@@ -71,11 +63,6 @@ impl Copying {
 impl Sessions {
     /// Another replica joins slices.
     pub(crate) fn want_copies(&mut self, from: Address, wanted: CopiesWanted) {
-        for slice in &wanted.slices {
-            if let Some(followers) = self.followers.get_mut(slice) {
-                followers.remove(&from);
-            }
-        }
         let mut credit = SendCredit::default();
         credit.grant(wanted.credit);
         self.copying.insert(from, Copying { wanted, credit, stage: Stage::Waiting });
@@ -126,7 +113,7 @@ impl Sessions {
         let stands = |slice: &SessionSlice| match self.replicas.stance(*slice) {
             Stance::Leading(_) => Some(true),
             Stance::Heir { .. } => Some(false),
-            Stance::Absent | Stance::Waiting(_) | Stance::Loading { .. } | Stance::Following(_) => None,
+            Stance::Absent | Stance::Waiting { .. } | Stance::Loading { .. } | Stance::Following(_) => None,
         };
         let Some(leads) = slices.iter().map(stands).collect::<Option<Vec<_>>>() else {
             // Who asked asks whoever decides now.

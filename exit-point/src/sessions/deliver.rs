@@ -151,6 +151,9 @@ impl Sessions {
         };
         if was_told {
             session.outbox.push_sent(entry);
+        } else if session.decided == Decided::Here && session.doubted.covers(entry.position) {
+            // Whoever led before had merged it, and may have sent it.
+            session.outbox.push_doubtful(entry);
         } else {
             session.outbox.push(entry);
         }

@@ -48,6 +48,7 @@ impl Sessions {
                     }
                     session.acknowledged.remove(lane);
                     session.passed.remove(lane);
+                    session.doubted.remove(lane);
                     match &mut session.attachment {
                         Attachment::Attached(attached) => attached.forget(lane),
                         Attachment::Detached(_) => {}

@@ -106,7 +106,7 @@ impl Sessions {
         let session = self.take_out(id);
         let (key, generation, slice) = (session.key, session.generation, session.slice);
         let ending = self.ending(key, generation, slice, session.tenant);
-        let needs = self.tell_followers(slice, key, &Change::Ended(ending));
+        let needs = self.tell_followers(slice, &Change::Ended(ending));
         let carriage = if needs.is_empty() { Carriage::Waiting } else { Carriage::Telling };
         let forgetting = Forgetting { tenant: session.tenant, slice, carriage, answer, waiting: Vec::new() };
         self.forgets.insert((key, generation), forgetting);
@@ -264,7 +264,7 @@ impl Sessions {
             self.accounts.follow(forgetting.tenant, false);
         } else {
             let ending = self.ending(session, generation, forgetting.slice, forgetting.tenant);
-            self.tell_followers(forgetting.slice, session, &Change::Forgotten(ending));
+            self.tell_followers(forgetting.slice, &Change::Forgotten(ending));
         }
         self.accounts.close(forgetting.tenant);
         match forgetting.answer {

@@ -1,7 +1,6 @@
 //! Going on by what another replica decides, and telling others what is decided here.
 
 use gomera_cluster::address::Address;
-use gomera_cluster::identity::SessionKey;
 use gomera_cluster::layout::{Layout, SessionSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::copies::{Change, Changes, ChangesTaken, SessionRecord};
@@ -21,18 +20,10 @@ use crate::session::patience::Patience;
 use crate::session::{Answering, Attachment, Belief, Decided, Detached, Flush, Session, SessionId, Sweep, Terms};
 
 impl Sessions {
-    /// Tells the replicas of a slice that have all of it, or have the session at least, what was decided. Says what to wait for.
-    pub(super) fn tell_followers(&mut self, slice: SessionSlice, session: SessionKey, change: &Change) -> Vec<Need> {
-        let Self { followers, copying, relay, .. } = self;
-        let followers = followers.get(&slice).into_iter().flatten();
-        // Who is still to be sent a copy of the session gets it as it is by then.
-        let is_due = |to: &&Address| match change {
-            Change::Attached(_) | Change::Dropped { .. } => {
-                copying.get(*to).is_none_or(|copying| !copying.has_to_send(slice, session))
-            }
-            Change::Ended(_) | Change::Forgotten(_) => true,
-        };
-        followers.filter(is_due).map(|&to| relay.tell(to, change.clone())).collect()
+    /// Tells the replicas of a slice that have all of it, or are sent copies of it, what was decided. Says what to wait for.
+    pub(super) fn tell_followers(&mut self, slice: SessionSlice, change: &Change) -> Vec<Need> {
+        let Self { followers, relay, .. } = self;
+        followers.get(&slice).into_iter().flatten().map(|&to| relay.tell(to, change.clone())).collect()
     }
 
     /// Tells them what was given up.
@@ -41,7 +32,7 @@ impl Sessions {
             let Some(&id) = self.by_key.get(&session) else { continue };
             let slice = self.table[id.0].slice;
             let given_up = self.table[id.0].given_up.all();
-            self.tell_followers(slice, session, &Change::Dropped { session, slice, through, given_up });
+            self.tell_followers(slice, &Change::Dropped { session, slice, through, given_up });
         }
     }
 
@@ -79,19 +70,22 @@ impl Sessions {
 
     fn follow_change(&mut self, from: Address, change: Change, merged: &Vector) {
         match change {
-            Change::Attached(record) => match self.by_key.get(&record.session).copied() {
-                Some(id) => self.update(id, &record, merged),
-                None if self.update_assembling(from, &record) => {}
-                None => {
-                    let transfer = self.transfer_of(record.slice);
-                    let id = self.follow_session(&record, transfer);
-                    self.settle_early(id, merged);
+            Change::Attached(record) => {
+                // It may be here and be sent once more.
+                let is_coming = self.update_assembling(from, &record);
+                match self.by_key.get(&record.session).copied() {
+                    Some(id) => self.update(id, &record, merged),
+                    None if is_coming => {}
+                    None => {
+                        let transfer = self.transfer_of(record.slice);
+                        let id = self.follow_session(&record, transfer);
+                        self.settle_early(id, merged);
+                    }
                 }
-            },
+            }
             Change::Dropped { session, slice: _, through, given_up } => {
-                let Some(&id) = self.by_key.get(&session) else {
-                    return self.drop_assembling(from, session, &through, given_up);
-                };
+                self.drop_assembling(from, session, &through, given_up.clone());
+                let Some(&id) = self.by_key.get(&session) else { return };
                 let session = &mut self.table[id.0];
                 session.given_up = GivenUp::copied(&given_up);
                 for position in through.iter().filter(|position| merged.get(position.lane) < position.number) {
@@ -122,7 +116,7 @@ impl Sessions {
     fn transfer_of(&self, slice: SessionSlice) -> TransferId {
         match self.replicas.stance(slice) {
             Stance::Loading { transfer, .. } => *transfer,
-            Stance::Absent | Stance::Waiting(_) | Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => {
+            Stance::Absent | Stance::Waiting { .. } | Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => {
                 TransferId(0)
             }
         }
@@ -152,6 +146,7 @@ impl Sessions {
             flush: Flush::Idle,
             decided: Decided::Elsewhere,
             passed: record.merged.clone(),
+            doubted: record.doubted.clone(),
             transfer,
             answering: Answering::No,
         };
@@ -171,6 +166,7 @@ impl Sessions {
         session.generation = record.generation;
         session.attempt = record.attempt;
         session.handle_blocks = record.handle_blocks;
+        session.doubted = record.doubted.clone();
         session.terms = Terms::granted(&record.options, config);
         session.settle(&record.acknowledged, merged, believing(layout.as_deref()));
         let settled = &session.acknowledged;

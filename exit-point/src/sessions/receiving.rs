@@ -3,7 +3,7 @@
 //! Invariant: what is merged here for a session of a slice that is loading, since its copies were asked for, is in its outbox once it is
 //! here, but for what its copy says that its sender had merged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
@@ -110,7 +110,7 @@ impl Sessions {
         let Some(layout) = self.layout.clone() else { return };
         let mut by_source = BTreeMap::<Address, Vec<SessionSlice>>::new();
         for (slice, stance) in self.replicas.iter() {
-            if let Stance::Waiting(epoch) = stance
+            if let Stance::Waiting { epoch, whole_by: _ } = stance
                 && is_ready(*epoch)
                 && let Some(source) = layout.session_placement(slice).active()
                 && source != self.address
@@ -122,14 +122,26 @@ impl Sessions {
         for (source, slices) in by_source {
             self.transfers += 1;
             let transfer = TransferId(self.transfers);
+            let mut empty = BTreeSet::new();
             for &slice in &slices {
-                self.replicas.set(slice, Stance::Loading { source, transfer });
+                let whole_by = match self.replicas.stance(slice) {
+                    Stance::Waiting { whole_by, .. } => whole_by.clone(),
+                    Stance::Absent
+                    | Stance::Loading { .. }
+                    | Stance::Following(_)
+                    | Stance::Heir { .. }
+                    | Stance::Leading(_) => BTreeSet::new(),
+                };
+                if whole_by.is_empty() {
+                    empty.insert(slice);
+                }
+                self.replicas.set(slice, Stance::Loading { source, transfer, whole_by });
                 // Of an earlier time: what is still being forgotten comes with the copies.
                 for key in self.endings_of(slice) {
                     self.drop_ending(key);
                 }
             }
-            self.inherited.retain(|_, inherited| !inherited.leave(|slice| slices.contains(&slice)));
+            self.inherited.retain(|_, inherited| !inherited.leave(|slice| empty.contains(&slice)));
             let hashing = Seeded::new(self.config.hash_seed);
             self.inherited.insert(transfer, Inherited::new(now, slices.iter().copied().collect(), hashing));
             let mut credit = ReceiveCredit::new(self.config.copies_window_bytes);
@@ -147,7 +159,7 @@ impl Sessions {
         let is_loading = |slice: SessionSlice| matches!(replicas.stance(slice), Stance::Loading { .. });
         receiving.retain(|source, receiving| {
             let stays = receiving.slices.iter().any(|&slice| {
-                *replicas.stance(slice) == Stance::Loading { source: *source, transfer: receiving.transfer }
+                replicas.is_loading(slice, *source, receiving.transfer)
             });
             if !stays {
                 // Whoever is loading from it begins anew.
@@ -182,9 +194,16 @@ impl Sessions {
             return;
         }
         let epoch = self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch);
-        let loading = self.replicas.iter().filter(|(_, stance)| matches!(stance, Stance::Loading { .. }));
-        for slice in loading.map(|(slice, _)| slice).collect::<Vec<_>>() {
-            self.replicas.set(slice, Stance::Waiting(epoch));
+        let loading = self.replicas.iter().filter_map(|(slice, stance)| match stance {
+            Stance::Loading { whole_by, .. } => Some((slice, whole_by.clone())),
+            Stance::Absent
+            | Stance::Waiting { .. }
+            | Stance::Following(_)
+            | Stance::Heir { .. }
+            | Stance::Leading(_) => None,
+        });
+        for (slice, whole_by) in loading.collect::<Vec<_>>() {
+            self.replicas.set(slice, Stance::Waiting { epoch, whole_by });
             self.statistics.slices_overrun += 1;
         }
         self.receiving.clear();
@@ -325,9 +344,8 @@ impl Sessions {
     /// The last part is in: what it did not bring does not exist any more.
     fn finish_loading(&mut self, from: Address, transfer: TransferId) {
         let Some(receiving) = self.receiving.remove(&from) else { return };
-        let loading = Stance::Loading { source: from, transfer };
-        let slices: Vec<_> =
-            receiving.slices.into_iter().filter(|&slice| *self.replicas.stance(slice) == loading).collect();
+        let is_loading = |slice: &SessionSlice| self.replicas.is_loading(*slice, from, transfer);
+        let slices: Vec<_> = receiving.slices.into_iter().filter(is_loading).collect();
         let is_old = |(_, session): &(usize, &Box<crate::session::Session>)| {
             session.transfer != transfer && slices.contains(&session.slice)
         };

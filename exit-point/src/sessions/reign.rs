@@ -85,7 +85,7 @@ impl Sessions {
         let led = self.replicas.iter().filter(|(_, stance)| match stance {
             Stance::Leading(reign) => reign.inheritance == Inheritance::Whole,
             Stance::Absent
-            | Stance::Waiting(_)
+            | Stance::Waiting { .. }
             | Stance::Loading { .. }
             | Stance::Following(_)
             | Stance::Heir { .. } => false,
@@ -167,7 +167,7 @@ impl Sessions {
     fn take_up(&mut self, id: SessionId) {
         let session = &mut self.table[id.0];
         session.decided = Decided::Here;
-        session.outbox.suspect();
+        session.outbox.suspect(&session.doubted);
         let held = session.outbox.all();
         self.accounts.follow(session.tenant, false);
         self.accounts.take(session.tenant, held);
@@ -185,7 +185,7 @@ impl Sessions {
 
     /// Whoever decides about a slice from now on asks whether this shard still does. It does not, by the layout in force.
     pub(crate) fn asked_to_hand_over(&mut self, from: Address, asked: Handover) {
-        let follows = *self.replicas.stance(asked.slice) == Stance::Following(from);
+        let follows = self.replicas.is_whole(asked.slice) && self.replicas.hears(asked.slice, from);
         self.hand_over(from, Handover { follows, ..asked });
     }
 
@@ -281,7 +281,7 @@ impl Sessions {
         self.statistics.sessions_adopted += 1;
         let known: Vector = told.iter().filter(|at| self.is_known(at.lane, merged)).collect();
         let session = &mut self.table[id.0];
-        session.outbox.adopt(&known);
+        session.outbox.adopt(&known, &session.doubted);
         session.given_up.adopt(&known);
         self.change_attachment(id, |_| {
             let mut attached = Attached::new(from, connection, granted, known);
@@ -304,7 +304,7 @@ impl Sessions {
         let is_settled = |stance: &Stance| match stance {
             Stance::Leading(reign) => reign.points.is_empty(),
             Stance::Absent
-            | Stance::Waiting(_)
+            | Stance::Waiting { .. }
             | Stance::Loading { .. }
             | Stance::Following(_)
             | Stance::Heir { .. } => false,

@@ -158,6 +158,7 @@ fn to_record(encoder: &mut Encoder, record: &SessionRecord) -> v1::SessionRecord
         options: Some(exit_point::to_options(&record.options)),
         acknowledged: Some(parts::to_vector(&record.acknowledged)),
         merged: Some(parts::to_vector(&record.merged)),
+        doubted: Some(parts::to_vector(&record.doubted)),
     }
 }
 
@@ -173,6 +174,7 @@ fn record(decoder: &Decoder, wire: v1::SessionRecord) -> Result<SessionRecord, L
         options: exit_point::options(wire.options)?,
         acknowledged: parts::vector(wire.acknowledged)?,
         merged: parts::vector(wire.merged)?,
+        doubted: parts::vector(wire.doubted)?,
     })
 }
 

@@ -44,8 +44,8 @@ fn ending() -> impl Strategy<Value = Ending> {
 
 fn record() -> impl Strategy<Value = SessionRecord> {
     let numbers = (generation(), generation(), any::<u64>(), any::<u64>(), any::<u64>());
-    (session(), slice(), tenant(), numbers, session_options(), vector(), vector()).prop_map(
-        |(session, slice, tenant, numbers, options, acknowledged, merged)| {
+    (session(), slice(), tenant(), numbers, session_options(), (vector(), vector(), vector())).prop_map(
+        |(session, slice, tenant, numbers, options, (acknowledged, merged, doubted))| {
             let (birth, generation, process, number, handle_blocks) = numbers;
             let attempt = Attempt { process, number };
             SessionRecord {
@@ -59,6 +59,7 @@ fn record() -> impl Strategy<Value = SessionRecord> {
                 options: gomera_cluster::session::SessionOptions { sharing: Sharing::Exclusive, ..options },
                 acknowledged,
                 merged,
+                doubted,
             }
         },
     )
