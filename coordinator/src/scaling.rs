@@ -30,7 +30,7 @@ pub use knowledge::Knowledge;
 
 /// The layers whose machines can follow layouts that change them. The only place that says so: the coordinator and the simulator
 /// let no other layer change.
-pub const LAYERS: &[Layer] = &[Layer::ConnectionPoint, Layer::AccessPoint, Layer::Matcher];
+pub const LAYERS: &[Layer] = &[Layer::ConnectionPoint, Layer::AccessPoint, Layer::Matcher, Layer::ExitPoint];
 
 /// Whether layouts may change a layer.
 #[must_use]

@@ -342,10 +342,10 @@ fn what_cannot_be_done_is_answered_by_what_would_be_right_and_changes_nothing() 
         (scale(Layer::ConnectionPoint, 0), RefusalKind::Invalid, "must be at least 1"),
         (scale(Layer::ConnectionPoint, 5000), RefusalKind::Invalid, "must be at most 1024"),
         (scale(Layer::ConnectionPoint, 4), RefusalKind::Exhausted, "1 serve and 1 wait for work: start 2 more"),
-        (scale(Layer::ExitPoint, 2), RefusalKind::Precondition, "the exit-point layer cannot change yet"),
+        (scale(Layer::ExitPoint, 2), RefusalKind::Exhausted, "start 1 more"),
         (drain("nobody"), RefusalKind::NotFound, "there is no node «nobody»; the nodes are access-point-101, "),
         (drain("access-point-101"), RefusalKind::Precondition, "is the last access point: start another one first"),
-        (drain("exit-point-301"), RefusalKind::Precondition, "the exit-point layer cannot change yet"),
+        (drain("exit-point-301"), RefusalKind::Precondition, "is the last exit point: start another one first"),
         (drain("connection-point-2"), RefusalKind::Precondition, "is idle and holds nothing"),
     ] {
         let (was, reason) = world.refusal(&request);

@@ -67,7 +67,7 @@ impl Configurations {
             connection_point: connection_point(random, width, theme),
             access_point: access_point(random, width, theme),
             matcher: moving(matcher(random, width, theme), width),
-            exit_point: exit_point(random, width, theme),
+            exit_point: taking_over(exit_point(random, width, theme), width),
         }
     }
 }
@@ -148,6 +148,16 @@ fn moving(config: Matcher, width: Width) -> Matcher {
     Matcher {
         snapshot_window_bytes: window(&mut random, width, 1 << 20),
         joining_bytes_max: *random.pick(&[600, 3000, 64 << 20]),
+        ..config
+    }
+}
+
+/// The same, for sessions.
+fn taking_over(config: ExitPoint, width: Width) -> ExitPoint {
+    let mut random = Random::new(config.hash_seed);
+    ExitPoint {
+        copies_window_bytes: window(&mut random, width, 1 << 20),
+        joining_bytes_max: *random.pick(&[200, 1000, 64 << 20]),
         ..config
     }
 }
