@@ -132,6 +132,18 @@ impl Replicas {
         }
     }
 
+    /// Copies that are on their way are of no use: they are to be asked for anew.
+    pub(crate) fn wait_again(&mut self, slice: SessionSlice, epoch: Epoch) {
+        match self.stance(slice).clone() {
+            Stance::Loading { whole_by, .. } => self.set(slice, Stance::Waiting { epoch, whole_by }),
+            Stance::Absent
+            | Stance::Waiting { .. }
+            | Stance::Following(_)
+            | Stance::Heir { .. }
+            | Stance::Leading(_) => {}
+        }
+    }
+
     /// Whether it has everything, by what others decide.
     pub(crate) fn is_whole(&self, slice: SessionSlice) -> bool {
         match self.stance(slice) {

@@ -188,8 +188,7 @@ impl Sessions {
     pub(crate) fn installed(&self) -> BTreeSet<u16> {
         let Some(layout) = &self.layout else { return BTreeSet::new() };
         let is_here = |&(slice, _): &(SessionSlice, &Stance)| {
-            self.replicas.is_whole(slice)
-                && layout.session_placement(slice).role(self.address) == Some(Role::Joining)
+            self.replicas.is_whole(slice) && layout.session_placement(slice).role(self.address) == Some(Role::Joining)
         };
         self.replicas.iter().filter(is_here).map(|(slice, _)| slice.0).collect()
     }

@@ -63,7 +63,7 @@ pub struct Watch {
     merging: Merging,
     lanes: BTreeMap<LaneKey, Mirror>,
     sessions: BTreeMap<SessionAttachment, Mirror>,
-    attaching: BTreeMap<(Address, ConnectionId), u64>,
+    attaching: BTreeMap<(Address, Address, ConnectionId), u64>,
     /// By who sends and who asked.
     snapshots: BTreeMap<(Address, Address), (TransferId, Mirror)>,
 }
@@ -222,7 +222,7 @@ impl Watch {
     ) -> Result<(), Violation> {
         match message {
             ToConnectionPoint::Attached(attached) => {
-                let granted = self.attaching.remove(&(frame.to, attached.connection)).unwrap_or(0);
+                let granted = self.attaching.remove(&(frame.from, frame.to, attached.connection)).unwrap_or(0);
                 let key = SessionAttachment {
                     exit_point: frame.from,
                     session: attached.session,
@@ -305,7 +305,8 @@ impl Watch {
                 self.grant_snapshot(frame, credit.transfer, credit.total.0);
             }
             Message::ExitPoint(ToExitPoint::Attach(attach)) => {
-                self.attaching.insert((frame.from, attach.connection), attach.credit.0);
+                // Two exit points may be asked, one after the other, and the first one answer late.
+                self.attaching.insert((frame.to, frame.from, attach.connection), attach.credit.0);
             }
             Message::ExitPoint(ToExitPoint::SessionCredit(credit)) => {
                 let key =

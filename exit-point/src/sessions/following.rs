@@ -116,9 +116,11 @@ impl Sessions {
     fn transfer_of(&self, slice: SessionSlice) -> TransferId {
         match self.replicas.stance(slice) {
             Stance::Loading { transfer, .. } => *transfer,
-            Stance::Absent | Stance::Waiting { .. } | Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => {
-                TransferId(0)
-            }
+            Stance::Absent
+            | Stance::Waiting { .. }
+            | Stance::Following(_)
+            | Stance::Heir { .. }
+            | Stance::Leading(_) => TransferId(0),
         }
     }
 

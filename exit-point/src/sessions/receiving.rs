@@ -155,18 +155,20 @@ impl Sessions {
 
     /// Drops what is on its way for slices that do not wait for it any more, and what came for them.
     pub(super) fn stop_loading(&mut self) {
-        let Self { receiving, replicas, early, inherited, .. } = self;
-        let is_loading = |slice: SessionSlice| matches!(replicas.stance(slice), Stance::Loading { .. });
+        let Self { receiving, replicas, early, inherited, layout, .. } = self;
+        let epoch = layout.as_ref().map_or(Epoch(0), |layout| layout.epoch);
         receiving.retain(|source, receiving| {
-            let stays = receiving.slices.iter().any(|&slice| {
-                replicas.is_loading(slice, *source, receiving.transfer)
-            });
-            if !stays {
-                // Whoever is loading from it begins anew.
-                receiving.assembling = None;
+            let is_loading = |slice: &SessionSlice| replicas.is_loading(*slice, *source, receiving.transfer);
+            if receiving.slices.iter().all(is_loading) {
+                return true;
             }
-            stays
+            // Whoever does not decide about one slice of a transfer any more sends nothing more of it: the others are asked for anew.
+            for slice in receiving.slices.iter().copied().filter(is_loading).collect::<Vec<_>>() {
+                replicas.wait_again(slice, epoch);
+            }
+            false
         });
+        let is_loading = |slice: SessionSlice| matches!(replicas.stance(slice), Stance::Loading { .. });
         early.retain(is_loading);
         inherited.retain(|_, inherited| !inherited.leave(|slice| *replicas.stance(slice) == Stance::Absent));
     }
@@ -194,16 +196,9 @@ impl Sessions {
             return;
         }
         let epoch = self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch);
-        let loading = self.replicas.iter().filter_map(|(slice, stance)| match stance {
-            Stance::Loading { whole_by, .. } => Some((slice, whole_by.clone())),
-            Stance::Absent
-            | Stance::Waiting { .. }
-            | Stance::Following(_)
-            | Stance::Heir { .. }
-            | Stance::Leading(_) => None,
-        });
-        for (slice, whole_by) in loading.collect::<Vec<_>>() {
-            self.replicas.set(slice, Stance::Waiting { epoch, whole_by });
+        let loading = self.replicas.iter().filter(|(_, stance)| matches!(stance, Stance::Loading { .. }));
+        for slice in loading.map(|(slice, _)| slice).collect::<Vec<_>>() {
+            self.replicas.wait_again(slice, epoch);
             self.statistics.slices_overrun += 1;
         }
         self.receiving.clear();

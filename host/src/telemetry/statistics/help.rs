@@ -104,17 +104,17 @@ const COUNTERS: &[(&str, &str)] = &[
     ("gomera_exit_point_targets_unknown_total", "Matches for sessions that are not here."),
     ("gomera_exit_point_targets_outlived_total", "Matches by subscriptions of an earlier life of their session."),
     ("gomera_exit_point_copied_bytes_total", "Bytes of content copied out of frames because a notification stays."),
-    ("gomera_exit_point_slices_taken_over_total", "Slices of sessions that the node began to decide about, after another."),
+    (
+        "gomera_exit_point_slices_taken_over_total",
+        "Slices of sessions that the node began to decide about, after another.",
+    ),
     (
         "gomera_exit_point_slices_overrun_total",
         "Slices of sessions that began to join anew, because too much had to be kept for them.",
     ),
     ("gomera_exit_point_sessions_adopted_total", "Attachments that went on here, of sessions taken over."),
     ("gomera_exit_point_sessions_lost_total", "Attachments to sessions that died with their last replica."),
-    (
-        "gomera_connection_point_sessions_taken_over_total",
-        "Attachments whose exit point another one took over from.",
-    ),
+    ("gomera_connection_point_sessions_taken_over_total", "Attachments whose exit point another one took over from."),
     ("gomera_exit_point_sessions_created_total", "Sessions created."),
     ("gomera_exit_point_sessions_resumed_total", "Attachments to sessions that existed."),
     ("gomera_exit_point_sessions_superseded_total", "Attachments superseded by a newer one."),
