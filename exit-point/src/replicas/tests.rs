@@ -41,6 +41,9 @@ fn who_has_not_everything_begins_anew_and_who_has_asks_the_others_first() {
     let turns = follow(&mut replicas, &with(4, 3, &[(EXIT_POINT, Role::Active), (OTHER, Role::Retiring)]), false);
     assert_eq!(turns, [Turn::Claim]);
     assert_eq!(*replicas.stance(SLICE), Stance::Heir { term: Term(3), awaited: [OTHER].into() });
+    // Another layout before that has changed nothing: whoever handed over and follows stays known.
+    let turns = follow(&mut replicas, &with(5, 3, &[(EXIT_POINT, Role::Active), (OTHER, Role::Standby)]), false);
+    assert_eq!(turns, [Turn::ClaimOn]);
 }
 
 #[test]

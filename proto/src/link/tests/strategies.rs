@@ -1,10 +1,10 @@
 //! Arbitrary messages of every kind.
 
 mod copies;
+mod options;
 mod snapshots;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use gomera_cluster::address::{Incarnation, Layer};
@@ -34,11 +34,12 @@ use gomera_cluster::operation::{
 };
 use gomera_cluster::position::{LaneId, Number, Position, Vector};
 use gomera_cluster::publication::{AttributeBlock, Envelope, PublicationKey};
-use gomera_cluster::session::{Attempt, HandleDetail, SessionOptions, Sharing, SlowPolicy};
+use gomera_cluster::session::Attempt;
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::{Filter, FilterLimits};
 use gomera_model::timestamp::Timestamp;
 use gomera_model::value::Value;
+use options::session_options;
 use proptest::prelude::*;
 use proptest::sample::select;
 use snapshots::{snapshot_part, subscription_state};
@@ -318,25 +319,6 @@ fn target() -> impl Strategy<Value = Target> {
             .prop_map(|handles| Handles::Many(handles.into())),
     ];
     (session(), handles).prop_map(|(session, handles)| Target { session, handles })
-}
-
-fn session_options() -> impl Strategy<Value = SessionOptions> {
-    let duration = || any::<u64>().prop_map(Duration::from_nanos);
-    let slow = prop_oneof![
-        Just(SlowPolicy::DropOldest),
-        Just(SlowPolicy::Disconnect),
-        duration().prop_map(|wait_max| SlowPolicy::Block { wait_max }),
-    ];
-    (any::<u64>(), any::<u64>(), slow, duration(), any::<bool>(), any::<bool>()).prop_map(
-        |(outbox_bytes_max, outbox_notifications_max, slow, expires_after, count, group)| SessionOptions {
-            outbox_bytes_max,
-            outbox_notifications_max,
-            slow,
-            expires_after,
-            detail: if count { HandleDetail::Count } else { HandleDetail::All },
-            sharing: if group { Sharing::Group } else { Sharing::Exclusive },
-        },
-    )
 }
 
 fn to_exit_point() -> impl Strategy<Value = ToExitPoint> {
