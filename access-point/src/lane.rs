@@ -33,7 +33,7 @@ use gomera_cluster::time::Instant;
 
 use crate::config::Config;
 use crate::log::{Log, Origin, Retained, RunLimit};
-use crate::operations::{Asker, Charge, Completion, Operations, Sequenced, Trimmed};
+use crate::operations::{Asker, Charge, Completion, Operations, Round, Sequenced, Trimmed};
 use crate::publishers::{Name, Publishers, Slot, Submitted, Verdict};
 use crate::readers::Readers;
 use crate::replays::Replays;
@@ -261,7 +261,7 @@ impl Lane {
     /// Operations of sessions come in.
     pub fn operate(&mut self, from: Address, operate: Operate, output: &mut Output) {
         for operation in operate.operations {
-            self.sequence(operation, Asker::ConnectionPoint(from), Charge::Asker, None, output);
+            self.sequence(operation, Asker::ConnectionPoint(from), Charge::Asker, Round::First, None, output);
         }
     }
 
@@ -369,6 +369,7 @@ impl Lane {
         operation: Arc<Operation>,
         asker: Asker,
         charge: Charge,
+        round: Round,
         answer: Option<Outcome>,
         output: &mut Output,
     ) {
@@ -381,7 +382,7 @@ impl Lane {
         };
         let number = self.log.append(Retained { cost: entry.cost(), entry, origin });
         self.last_operation = number;
-        self.operations.begin(Sequenced { number, operation, asker, stamp, decider, charge, answer });
+        self.operations.begin(Sequenced { number, operation, asker, stamp, decider, charge, round, answer });
     }
 
     fn append_ending(&mut self, ending: Ending, output: &mut Output) {
@@ -397,7 +398,7 @@ impl Lane {
             }
         };
         self.endings_under_way += 1;
-        self.sequence(Arc::new(operation), asker, Charge::Nobody, None, output);
+        self.sequence(Arc::new(operation), asker, Charge::Nobody, Round::First, None, output);
     }
 
     fn trim(&mut self) {

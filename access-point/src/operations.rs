@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
+use gomera_cluster::identity::Handle;
 use gomera_cluster::message::snapshot::SubscriptionState;
 use gomera_cluster::operation::{Change, Operation, Outcome};
 use gomera_cluster::position::Number;
@@ -50,6 +51,15 @@ pub enum Charge {
     Nobody,
 }
 
+/// Whether an operation stands in its lane for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// It does.
+    First,
+    /// It stood there before, and who could have said what came of it is gone: it may have been in force since.
+    Again,
+}
+
 /// An operation that got its number.
 #[derive(Debug)]
 pub struct Sequenced {
@@ -65,6 +75,8 @@ pub struct Sequenced {
     pub decider: Decider,
     /// Whose credit it takes.
     pub charge: Charge,
+    /// Whether it came before.
+    pub round: Round,
     /// What is told in the end, if that is known already.
     pub answer: Option<Outcome>,
 }
@@ -89,6 +101,8 @@ struct Pending {
     opinion: Option<Outcome>,
     /// What there was before, if it had no room.
     refused: Option<Before>,
+    /// By which handles those that do not decide have what was put, or that they have not.
+    others: Vec<Option<Handle>>,
     standing: Standing,
     hearing: Hearing,
     retention: Retention,
@@ -134,6 +148,8 @@ pub struct Completion {
     pub hearing: Hearing,
     /// What other replicas have to take back before anybody is told, and what they have to have instead.
     pub restore: Option<Before>,
+    /// The handle that counts of what was put, if another replica has not put it, or has it under another one.
+    pub missing: Option<Handle>,
     /// Its credit to free now; 0 if the log holds it still.
     pub freed: u64,
 }
@@ -173,6 +189,7 @@ impl Operations {
             outcome: None,
             opinion: None,
             refused: None,
+            others: Vec::new(),
             standing: Standing::Sound,
             hearing: Hearing::Whole,
             retention: Retention::Retained,
@@ -269,6 +286,10 @@ impl Pending {
             Decider::Active(active) if active == from => self.outcome = Some(outcome),
             // Those that can take over are at one about everything but limits; who of them is heard first does not matter.
             Decider::Active(_) => {
+                self.others.push(match outcome {
+                    Outcome::Applied { handle, .. } => handle,
+                    _ => None,
+                });
                 self.opinion = Some(match self.opinion.take() {
                     None => outcome,
                     Some(known) => raised(known, &outcome),
@@ -317,9 +338,18 @@ impl Pending {
             | Change::Expire(_)
             | Change::Restore(..) => false,
         };
-        let outcome = if lacks_a_part { Some(Outcome::Unanswered) } else { self.what.answer.take().or(outcome) };
+        // A later one may have replaced what it did the first time, or it finds its own doing.
+        let is_overtaken = self.what.round == Round::Again
+            && matches!(outcome, Some(Outcome::Superseded | Outcome::NotFound))
+            && !matches!(self.what.operation.change, Change::Get(_));
+        let is_unknown = lacks_a_part || is_overtaken;
+        let outcome = if is_unknown { Some(Outcome::Unanswered) } else { self.what.answer.take().or(outcome) };
         self.phase = Phase::Complete;
         let is_alone = self.what.stamp.len() == 1;
+        let missing = match &outcome {
+            Some(Outcome::Applied { handle, .. }) if self.others.iter().any(|other| other != handle) => *handle,
+            _ => None,
+        };
         completed.push(Completion {
             number: self.what.number,
             operation: self.what.operation.clone(),
@@ -327,6 +357,7 @@ impl Pending {
             outcome,
             hearing: self.hearing,
             restore: self.refused.take().filter(|_| !is_alone),
+            missing,
             freed: match (self.retention, self.what.charge) {
                 (Retention::Retained, _) | (_, Charge::Nobody) => 0,
                 (Retention::Trimmed, Charge::Asker) => self.what.operation.cost(),

@@ -217,8 +217,8 @@ pub enum Outcome {
     LimitExceeded(Excess),
     /// A version that a later one has overtaken; nothing changed.
     Superseded,
-    /// A read whose answer went with a machine that had to give it; nothing changed. Asked anew at a later place it could see
-    /// what was asked for behind it.
+    /// Not known: who could have said it is gone. A read changed nothing; asked anew at a later place it could see what was asked for
+    /// behind it. Anything else was applied anew, and found that it, or a later one, had been applied already.
     Unanswered,
     /// The answer to [`Change::Get`] and [`Change::List`], in order of handle.
     Found(Vec<Description>),

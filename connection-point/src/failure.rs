@@ -375,7 +375,7 @@ pub(crate) fn operation_superseded() -> Failure {
 pub(crate) fn operation_overtaken() -> Failure {
     failure(
         FailureKind::Unavailable,
-        "the access point died while this operation was under way: it may have been in force before it was asked again, and a later one of \
+        "an access point or a matcher died while this operation was under way: it may have been in force before it was asked again, and a later one of \
          the session may have replaced it",
     )
 }

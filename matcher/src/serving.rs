@@ -299,10 +299,11 @@ impl Serving {
                     Entry::Operation(operation) => {
                         let in_force_after = |saying| judged.in_force_after(id, number, saying);
                         let applying = Applying { now, number, operation: &operation };
-                        apply(subscriptions, replicas, lane, applying, in_force_after, statistics);
+                        let take_back = apply(subscriptions, replicas, lane, applying, in_force_after, statistics);
                         statistics.operations += 1;
                         if !is_alone && !lane.is_told() {
                             tails.keep(id, number, &operation);
+                            take_back.iter().for_each(|restored| tails.keep(id, number, restored));
                         }
                     }
                     Entry::Barrier(layout) => {

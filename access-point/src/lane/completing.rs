@@ -2,36 +2,39 @@
 
 use std::sync::Arc;
 
+use gomera_cluster::identity::Handle;
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::connection_point::{Completed, ToConnectionPoint};
 use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
 use gomera_cluster::message::matcher::{LaneSettled, ToMatcher};
-use gomera_cluster::operation::{Change, Operation, Outcome, UNSAID};
+use gomera_cluster::message::snapshot::SubscriptionState;
+use gomera_cluster::operation::{Change, Operation, Outcome, Subscription, UNSAID};
 use gomera_cluster::position::Position;
 
 use super::{Lane, Output};
-use crate::operations::{Asker, Charge, Completion, Hearing};
+use crate::operations::{Asker, Charge, Completion, Hearing, Round};
 
 impl Lane {
     pub(super) fn complete(&mut self, completion: Completion, output: &mut Output) {
-        let Completion { number, operation, asker, outcome, hearing, restore, freed } = completion;
+        let Completion { number, operation, asker, outcome, hearing, restore, missing, freed } = completion;
         if let Asker::ConnectionPoint(from) = asker {
             self.sources.free_operations(from, freed);
         }
         let Some(mut outcome) = outcome else {
             // Whoever could have said what came of it is gone. Twice is harmless: it carries its version.
-            self.sequence(operation, asker, Charge::Nobody, None, output);
+            self.sequence(operation, asker, Charge::Nobody, Round::Again, None, output);
             return;
         };
         if let (Hearing::Partial, Outcome::Applied { in_force_after, .. }) = (hearing, &mut outcome) {
             let lanes = in_force_after.iter().map(|at| at.lane).chain(self.routes.layout.lanes.keys().copied());
             *in_force_after = lanes.map(|lane| Position { lane, number: UNSAID }).collect();
         }
+        let restore = restore.or_else(|| missing.and_then(|handle| self.under(&operation, handle)).map(Some));
         if let (Some(before), Some(key)) = (restore, operation.change.subscription()) {
             // Others applied what had no room where it counts. The client hears of it when they have taken it back.
             let restored = Operation { change: Change::Restore(key, before), ..(*operation).clone() };
-            self.sequence(Arc::new(restored), asker, Charge::Nobody, Some(outcome), output);
+            self.sequence(Arc::new(restored), asker, Charge::Nobody, Round::First, Some(outcome), output);
             return;
         }
         output.statistics.completed += 1;
@@ -51,6 +54,16 @@ impl Lane {
             }
             Asker::Nobody => self.endings_under_way -= 1,
         }
+    }
+
+    /// What a put came to where it counts: one replica had removed the subscription before, or not had it yet, and another one still had
+    /// what an operation on another lane made.
+    fn under(&self, operation: &Operation, handle: Handle) -> Option<Box<SubscriptionState>> {
+        let Change::Put(subscription, _) = &operation.change else { return None };
+        let slice = self.routes.layout.slice_of_subscription(subscription.key);
+        let (tenant, session, version) = (operation.tenant.clone(), operation.session, operation.version);
+        let subscription = Subscription { handle, ..subscription.clone() };
+        Some(Box::new(SubscriptionState { tenant, session, slice, version, put: version, subscription }))
     }
 
     /// Several matchers are told which operations all of them have: the others they keep, should this lane be fenced.

@@ -16,7 +16,16 @@ const ASKER: Asker = Asker::ConnectionPoint(CONNECTION_POINT);
 /// The first of a stamp decides about one subscription.
 fn sequenced(number: u64, operation: Arc<Operation>, stamp: Stamp) -> Sequenced {
     let decider = operation.change.subscription().map_or(Decider::All, |_| Decider::Active(stamp[0]));
-    Sequenced { number: Number(number), operation, asker: ASKER, stamp, decider, charge: Charge::Asker, answer: None }
+    Sequenced {
+        number: Number(number),
+        operation,
+        asker: ASKER,
+        stamp,
+        decider,
+        charge: Charge::Asker,
+        round: Round::First,
+        answer: None,
+    }
 }
 
 fn applied(lane: u32, number: u64) -> Outcome {
@@ -209,4 +218,47 @@ fn what_is_settled_ends_before_the_first_that_is_not_complete() {
     assert_eq!(operations.settled(Number(6)), Number(5));
     completed(&mut operations, A, (5, 6), vec![(6, Outcome::NotFound)]);
     assert_eq!(operations.settled(Number(6)), Number(6));
+}
+
+#[test]
+fn who_did_not_apply_what_counts_or_has_it_under_another_handle_is_told_what_it_is() {
+    for (decided, other, missing) in [
+        (named(7), named(7), None),
+        (named(7), named(8), Some(Handle(7))),
+        (named(7), Outcome::NotFound, Some(Handle(7))),
+        (named(7), Outcome::Superseded, Some(Handle(7))),
+        (Outcome::NotFound, named(7), None),
+    ] {
+        let mut operations = Operations::default();
+        operations.begin(Sequenced { decider: Decider::Active(A), ..sequenced(1, change(), stamp(vec![A, B])) });
+        completed(&mut operations, B, (0, 1), vec![(1, other.clone())]);
+        let done = completed(&mut operations, A, (0, 1), vec![(1, decided.clone())]);
+        let [Completion { missing: found, .. }] = done.as_slice() else { panic!("{done:?}") };
+        assert_eq!(*found, missing, "{decided:?} {other:?}");
+    }
+}
+
+#[test]
+fn what_came_before_is_not_said_to_be_without_effect() {
+    for (round, outcome, told) in [
+        (Round::First, Outcome::Superseded, Outcome::Superseded),
+        (Round::Again, Outcome::Superseded, Outcome::Unanswered),
+        (Round::Again, Outcome::NotFound, Outcome::Unanswered),
+        (Round::Again, named(7), named(7)),
+    ] {
+        let mut operations = Operations::default();
+        let decider = Decider::Active(A);
+        operations.begin(Sequenced { decider, round, ..sequenced(1, change(), stamp(vec![A])) });
+        let done = completed(&mut operations, A, (0, 1), vec![(1, outcome)]);
+        let [Completion { outcome: Some(found), .. }] = done.as_slice() else { panic!("{done:?}") };
+        assert_eq!(std::mem::discriminant(found), std::mem::discriminant(&told));
+    }
+}
+
+fn named(handle: u64) -> Outcome {
+    Outcome::Applied { handle: Some(Handle(handle)), in_force_after: Vector::default() }
+}
+
+fn change() -> Arc<Operation> {
+    operation("s", 1, Change::Remove(gomera_cluster::identity::SubscriptionKey(7)))
 }

@@ -185,7 +185,10 @@ fn answer(around: &mut Surroundings, connection: ConnectionId, outstanding: Outs
         }
         Outcome::Superseded if outstanding.is_again => failure::operation_overtaken(),
         Outcome::Superseded => failure::operation_superseded(),
-        Outcome::Unanswered => failure::read_unanswered(),
+        Outcome::Unanswered if matches!(outstanding.change(), Change::Get(_) | Change::List { .. }) => {
+            failure::read_unanswered()
+        }
+        Outcome::Unanswered => failure::operation_overtaken(),
     };
     around.output.fail(connection, request, failure);
 }

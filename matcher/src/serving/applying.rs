@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use gomera_cluster::identity::SubscriptionKey;
+use gomera_cluster::message::snapshot::SubscriptionState;
 use gomera_cluster::operation::{Change, Existing, Operation, Outcome};
 use gomera_cluster::position::{Number, Vector};
 use gomera_cluster::time::Instant;
@@ -25,7 +27,8 @@ pub struct Applying<'a> {
 }
 
 /// Applies one operation, or keeps it until its slice is here; says what came of it. Of several replicas that say so, the writer of
-/// the lane hears the active one, unless that dies before it has said it.
+/// the lane hears the active one, unless that dies before it has said it. Gives what others have to be told with the tail of the lane,
+/// should it be fenced.
 pub fn apply(
     subscriptions: &mut Subscriptions,
     replicas: &mut Replicas,
@@ -33,30 +36,32 @@ pub fn apply(
     applying: Applying<'_>,
     in_force_after: impl FnOnce(Saying) -> Vector,
     statistics: &mut Statistics,
-) {
+) -> Option<Arc<Operation>> {
     let Applying { now, number, operation } = applying;
+    let mut take_back = None;
     let outcome = match operation.change.subscription() {
         // Whoever has a slice lists it, so that no list lacks what a dead one had.
         None => subscriptions.apply_to_all(now, operation, &replicas.whole(), || in_force_after(Saying::Answer)),
         Some(key) => {
             // Stamped by the layout that governs the lane here.
-            let Some((slice, standing)) = lane.governed().standing(key) else { return };
+            let Some((slice, standing)) = lane.governed().standing(key) else { return None };
             match replicas.admit(slice, operation) {
                 Admission::Apply => {}
-                Admission::Kept => return,
+                Admission::Kept => return None,
             }
             let (limits, saying) = match standing {
                 Standing::Judging => (Limits::Held, Saying::Answer),
                 Standing::Keeping => (Limits::Waived, Saying::Opinion),
             };
             let outcome = subscriptions.apply_to_slice(operation, slice, limits, || in_force_after(saying));
-            if let (Change::Put(subscription, _), Outcome::LimitExceeded(_)) = (&operation.change, &outcome) {
-                lane.refuse(number, subscriptions.state(subscription.key));
-            }
-            // What was not there because a put before it had no room is there at replicas that put it.
-            let wants_existing = matches!(operation.change, Change::Put(_, Existing::Required) | Change::SetPaused(..));
-            if wants_existing && matches!(outcome, Outcome::NotFound) && standing == Standing::Judging {
-                lane.refuse(number, None);
+            if standing == Standing::Judging
+                && let Some(before) = refused(operation, key, &outcome, subscriptions)
+            {
+                if !matches!(outcome, Outcome::LimitExceeded(_)) {
+                    let change = Change::Restore(key, before.clone().map(Box::new));
+                    take_back = Some(Arc::new(Operation { change, ..(**operation).clone() }));
+                }
+                lane.refuse(number, before);
             }
             let is_expiry = matches!((&operation.change, &outcome), (Change::Expire(_), Outcome::Applied { .. }));
             statistics.expired += u64::from(is_expiry && standing == Standing::Judging);
@@ -64,4 +69,20 @@ pub fn apply(
         }
     };
     lane.report(number, outcome);
+    take_back
+}
+
+/// What other replicas have to have instead, which may have applied what this one did not: they had room; or they have, or had when they
+/// came to it, what came on another lane that is not as far here.
+fn refused(
+    operation: &Operation,
+    key: SubscriptionKey,
+    outcome: &Outcome,
+    subscriptions: &mut Subscriptions,
+) -> Option<Option<SubscriptionState>> {
+    match (&operation.change, outcome) {
+        (Change::Put(..), Outcome::LimitExceeded(_) | Outcome::Superseded) => Some(subscriptions.state(key)),
+        (Change::Put(_, Existing::Required) | Change::SetPaused(..), Outcome::NotFound) => Some(None),
+        _ => None,
+    }
 }

@@ -9,9 +9,9 @@ use gomera_cluster::operation::{Change, Operation, Outcome, Subscription, Versio
 use gomera_cluster::table::Seeded;
 use gomera_cluster::time::Instant;
 
-use super::Subscriptions;
 use super::rows::Row;
 use super::weights::Weight;
+use super::{Limits, Subscriptions};
 use crate::index::RowId;
 
 /// How far a list may go.
@@ -118,7 +118,13 @@ impl Subscriptions {
         key: SubscriptionKey,
         before: Option<&SubscriptionState>,
     ) -> Result<Handle, Outcome> {
-        let id = self.find(key).ok_or(Outcome::NotFound)?;
+        let Some(id) = self.find(key) else {
+            let before = before.ok_or(Outcome::NotFound)?;
+            // Unless it was removed since.
+            self.sessions.admit(operation, before.slice, key, Limits::Waived)?;
+            self.take_rows(vec![before.clone()]);
+            return Ok(before.subscription.handle);
+        };
         let row = self.rows.get(id);
         if row.put != operation.version {
             return Err(Outcome::Superseded);
