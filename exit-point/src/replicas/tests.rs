@@ -1,3 +1,5 @@
+//! Claims about replicas of session slices, from each of which a message is taken as it would come.
+
 use super::*;
 use crate::testing::{EXIT_POINT, layout, machine};
 use gomera_cluster::layout::Replica;

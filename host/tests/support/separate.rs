@@ -19,6 +19,7 @@ pub const CLUSTER: &str = "separate";
 
 /// How long a node may be away.
 const GRACE: Duration = Duration::from_millis(300);
+const SILENCE: Duration = Duration::from_secs(5);
 
 pub struct Separate {
     pub processes: Vec<Process>,
@@ -50,7 +51,13 @@ impl Separate {
         };
         let coordinator = CoordinatorConfig {
             name: "coordinator".to_owned(),
-            coordinator: gomera_coordinator::Config { desired, grace: GRACE, ..gomera_coordinator::Config::default() },
+            // Connections that are cut all the time answer late on a busy machine; that is no death.
+            coordinator: gomera_coordinator::Config {
+                desired,
+                grace: GRACE,
+                silence: SILENCE,
+                ..gomera_coordinator::Config::default()
+            },
             settings: Settings::default(),
             launch: None,
         };

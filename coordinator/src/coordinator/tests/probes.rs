@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::presence::Probe;
 
-const SILENCE: Duration = Duration::from_millis(800);
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// Two access points, 2 and 20, and an idle one, 21.
 fn two_access_points() -> World {
