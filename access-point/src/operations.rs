@@ -288,7 +288,11 @@ impl Pending {
             Decider::Active(_) => {
                 self.others.push(match outcome {
                     Outcome::Applied { handle, .. } => handle,
-                    _ => None,
+                    Outcome::NotFound
+                    | Outcome::LimitExceeded(_)
+                    | Outcome::Superseded
+                    | Outcome::Unanswered
+                    | Outcome::Found(_) => None,
                 });
                 self.opinion = Some(match self.opinion.take() {
                     None => outcome,

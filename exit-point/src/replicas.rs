@@ -80,10 +80,11 @@ impl Replicas {
     }
 
     pub(crate) fn set(&mut self, slice: SessionSlice, stance: Stance) {
-        match stance {
-            Stance::Absent => self.slices.remove(&slice),
-            other => self.slices.insert(slice, other),
-        };
+        if stance == Stance::Absent {
+            self.slices.remove(&slice);
+        } else {
+            self.slices.insert(slice, stance);
+        }
     }
 
     /// The reign over a slice, if it is ours.
@@ -230,7 +231,12 @@ fn active(
                     awaited.retain(|other| left.contains(other));
                     Turn::ClaimOn
                 }
-                _ => Turn::Claim,
+                Stance::Absent
+                | Stance::Waiting { .. }
+                | Stance::Loading { .. }
+                | Stance::Following(_)
+                | Stance::Heir { .. }
+                | Stance::Leading(_) => Turn::Claim,
             };
             turns.push((slice, turn));
             Stance::Heir { term, awaited }

@@ -341,10 +341,9 @@ impl Sessions {
         let Some(receiving) = self.receiving.remove(&from) else { return };
         let is_loading = |slice: &SessionSlice| self.replicas.is_loading(*slice, from, transfer);
         let slices: Vec<_> = receiving.slices.into_iter().filter(is_loading).collect();
-        let is_old = |(_, session): &(usize, &Box<crate::session::Session>)| {
-            session.transfer != transfer && slices.contains(&session.slice)
-        };
-        let old = self.table.iter().filter(is_old).map(|(id, _)| SessionId(id)).collect::<Vec<_>>();
+        let loaded = self.table.iter().filter(|(_, session)| slices.contains(&session.slice));
+        let old = loaded.filter(|(_, session)| session.transfer != transfer).map(|(id, _)| SessionId(id));
+        let old = old.collect::<Vec<_>>();
         for id in old {
             self.drop_session(id);
         }

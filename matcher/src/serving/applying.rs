@@ -44,7 +44,7 @@ pub fn apply(
         None => subscriptions.apply_to_all(now, operation, &replicas.whole(), || in_force_after(Saying::Answer)),
         Some(key) => {
             // Stamped by the layout that governs the lane here.
-            let Some((slice, standing)) = lane.governed().standing(key) else { return None };
+            let (slice, standing) = lane.governed().standing(key)?;
             match replicas.admit(slice, operation) {
                 Admission::Apply => {}
                 Admission::Kept => return None,
