@@ -22,6 +22,7 @@ use gomera_cluster::time::{Instant, WallClock};
 use crate::config::Config;
 use crate::lane::{Lane, Reception};
 use crate::merge::Merger;
+use crate::replicas::Need;
 use crate::sessions::Sessions;
 use crate::statistics::Statistics;
 
@@ -165,7 +166,14 @@ impl ExitPoint {
     /// Asks for what is to join here, and sends a part of what others asked for.
     fn exchange(&mut self, now: Instant) {
         let Self { lanes, merger, sessions, gate, .. } = self;
-        let is_ready = |epoch| lanes.values().all(|lane| lane.fenced_at().is_none() && lane.governed() >= epoch);
+        let is_ready = |need: Need| match need {
+            Need::Passed(epoch) => {
+                lanes.values().all(|lane| lane.fenced_at().is_none() && lane.governed() >= epoch)
+            }
+            Need::Before(epoch) => {
+                lanes.values().all(|lane| lane.fenced_at().is_none_or(|at| at > epoch) && lane.stands_before(epoch))
+            }
+        };
         let after = || lanes.iter().map(|(&lane, of)| Position { lane, number: of.merged() }).collect();
         sessions.ask_for_copies(now, is_ready, after);
         let has_merged = |after: &Vector| {

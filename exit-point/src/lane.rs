@@ -243,6 +243,15 @@ impl Lane {
         }
     }
 
+    /// Whether all is merged that lies before the barrier of a layout, or of the first one after it.
+    pub(crate) fn stands_before(&self, epoch: Epoch) -> bool {
+        let barrier = self.marks.iter().find(|&(_, mark)| match *mark {
+            Mark::Barrier(of) => of >= epoch,
+            Mark::Close => false,
+        });
+        self.governed() >= epoch || barrier.is_some_and(|(&number, _)| self.merged.0 + 1 >= number.0)
+    }
+
     /// Whether it is merged to its `Close`.
     pub(crate) fn is_closed(&self) -> bool {
         self.standing == Standing::Closed

@@ -8,7 +8,8 @@
 //!        a session that blocks is full
 //!  open ──────────────────────────────▶ holding ── room, detached, or its patience is over ──▶ open
 //! ```
-//! A publication that is in outboxes already, from a lane that was fenced, is passed over.
+//! A publication that is in outboxes already, from a lane that was fenced, is passed over; but for slices whose leader has cut that lane
+//! before it.
 //!
 //! Invariant: while holding, nothing is merged on any lane; the lane that is held goes on first.
 
@@ -108,7 +109,8 @@ impl Merger {
             State::Holding { until, .. } if !stirred && now < until => return,
             State::Holding { lane, since, .. } => Some((lane, since)),
         };
-        let fenced = lanes.values().filter(|lane| !lane.has_ended()).filter_map(Lane::fenced_at).min();
+        let fenced = lanes.values().filter(|lane| !lane.has_ended()).filter_map(Lane::fenced_at);
+        let fenced = fenced.chain(sessions.held_at()).min();
         for lane in lanes.values_mut() {
             lane.wait_for(fenced);
         }
@@ -144,10 +146,15 @@ impl Merger {
     ) -> Option<Instant> {
         while let Some(number) = lane.next_found() {
             if let Some(key) = lane.key_at(number)
-                && self.settled.is_repeat(key)
+                && let Some(by) = self.settled.repeated(key)
             {
-                lane.take(number);
+                let complete = lane.take(number);
                 sessions.statistics.publications_repeated += 1;
+                if sessions.has_disputes(by) {
+                    self.settled.stand(key, id);
+                    let step = self.step(step);
+                    sessions.deliver_disputed(now, Position { lane: id, number }, complete, &step, by);
+                }
                 continue;
             }
             if sessions.may_block() {
@@ -160,15 +167,21 @@ impl Merger {
                 }
             }
             let complete = lane.take(number);
-            self.settled.settle(now, complete.envelope.key);
-            let step = step.get_or_insert_with(|| {
-                self.steps += 1;
-                Arc::new(Step { number: self.steps, vector: self.living.clone() })
-            });
-            sessions.deliver(now, Position { lane: id, number }, complete, step);
+            self.settled.settle(now, complete.envelope.key, id);
+            let step = self.step(step);
+            sessions.deliver(now, Position { lane: id, number }, complete, &step);
         }
         self.finish(id, lane, lane.complete(), sessions);
         None
+    }
+
+    /// The step that is under way; begins it.
+    fn step(&mut self, step: &mut Option<Arc<Step>>) -> Arc<Step> {
+        let step = step.get_or_insert_with(|| {
+            self.steps += 1;
+            Arc::new(Step { number: self.steps, vector: self.living.clone() })
+        });
+        Arc::clone(step)
     }
 
     fn finish(&mut self, id: LaneId, lane: &mut Lane, through: Number, sessions: &mut Sessions) {

@@ -9,12 +9,17 @@
 //! Invariant: only who leads decides about sessions, and nobody leads before everybody who may have led has said that it does not
 //! any more, or is declared dead.
 
+mod agreeing;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::identity::Term;
 use gomera_cluster::layout::{Epoch, Layout, Placement, Role, SessionSlice};
 use gomera_cluster::message::snapshot::TransferId;
+
+use self::agreeing::Agreeing;
+pub(crate) use self::agreeing::{Need, Unrest};
 
 /// What this shard is for one slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +77,7 @@ pub(crate) enum Turn {
 #[derive(Debug, Default)]
 pub(crate) struct Replicas {
     slices: BTreeMap<SessionSlice, Stance>,
+    agreeing: Agreeing,
 }
 
 impl Replicas {
@@ -80,6 +86,12 @@ impl Replicas {
     }
 
     pub(crate) fn set(&mut self, slice: SessionSlice, stance: Stance) {
+        match &stance {
+            Stance::Waiting { .. } | Stance::Loading { .. } => {}
+            Stance::Absent | Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => {
+                self.agreeing.remove(&slice);
+            }
+        }
         if stance == Stance::Absent {
             self.slices.remove(&slice);
         } else {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::identity::{Generation, SessionKey, Term};
-use gomera_cluster::layout::{Layout, Role, SessionSlice};
+use gomera_cluster::layout::{Epoch, Layout, Role, SessionSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::connection_point::{EndReason, Ended};
 use gomera_cluster::message::snapshot::TransferId;
@@ -44,7 +44,7 @@ use crate::limits::Accounts;
 use crate::notify::{FrameSize, Notifier};
 use crate::outbox::Freed;
 use crate::relay::Relay;
-use crate::replicas::{Replicas, Stance};
+use crate::replicas::{Replicas, Stance, Unrest};
 use crate::schedule::Schedule;
 use crate::session::{Attached, Attachment, Decided, Flush, Session, SessionId};
 use crate::settled::Inherited;
@@ -160,6 +160,7 @@ impl Sessions {
     pub(crate) fn install(&mut self, now: Instant, layout: &Arc<Layout>) {
         let before = self.layout.replace(Arc::clone(layout));
         let first = before.is_none();
+        let unrest = before.as_deref().map_or(Unrest::None, |before| Unrest::between(before, layout));
         let gone = before.is_some_and(|before| {
             before.machines(Layer::ConnectionPoint).any(|connection_point| !layout.names(connection_point))
         });
@@ -168,7 +169,7 @@ impl Sessions {
             self.forgets.values_mut().for_each(|forgetting| forgetting.abandon(layout));
         }
         self.notifier.keep(|connection_point| layout.names(connection_point));
-        self.follow_layout(now, layout, first);
+        self.follow_layout(now, layout, first, unrest);
         self.carry_forgets();
     }
 
@@ -211,6 +212,13 @@ impl Sessions {
     /// Whether something happened to a session for which merging waits, since it was last asked.
     pub(crate) const fn take_stirred(&mut self) -> bool {
         std::mem::replace(&mut self.stirred, false)
+    }
+
+    /// The layout whose barriers are not passed before some slices are agreed about: a lane was fenced, and who decides is still to
+    /// say what it has of it.
+    pub(crate) fn held_at(&self) -> Option<Epoch> {
+        let layout = self.layout.as_ref()?;
+        self.replicas.held_at(|slice| layout.session_placement(slice).active().is_some())
     }
 
     /// Lets some of what sessions that are gone held go.

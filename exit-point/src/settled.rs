@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gomera_cluster::identity::{Instance, PublisherKey, Sequence};
-use gomera_cluster::layout::SessionSlice;
+use gomera_cluster::layout::{Layout, SessionSlice};
+use gomera_cluster::position::LaneId;
 use gomera_cluster::publication::PublicationKey;
 use gomera_cluster::table::{Seeded, Table};
 use gomera_cluster::time::Instant;
@@ -29,13 +30,20 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 /// The latest sequences.
 #[derive(Debug)]
 pub(crate) struct Settled {
-    young: Table<(PublisherKey, Instance), Sequence>,
-    old: Table<(PublisherKey, Instance), Sequence>,
+    young: Table<(PublisherKey, Instance), Latest>,
+    old: Table<(PublisherKey, Instance), Latest>,
     /// Who stands in each half, in the order in which they came.
     young_order: Vec<(PublisherKey, Instance)>,
     old_order: Vec<(PublisherKey, Instance)>,
     since: Instant,
     limit: usize,
+}
+
+/// The latest publication of an instance, and where it stands.
+#[derive(Clone, Copy, Debug)]
+struct Latest {
+    sequence: Sequence,
+    lane: LaneId,
 }
 
 impl Settled {
@@ -50,15 +58,24 @@ impl Settled {
         }
     }
 
-    /// Whether a publication is in outboxes already.
-    pub(crate) fn is_repeat(&self, key: PublicationKey) -> bool {
+    /// If a publication is in outboxes already, by which lane its instance came that far.
+    pub(crate) fn repeated(&self, key: PublicationKey) -> Option<LaneId> {
         let instance = (key.publisher, key.instance);
-        let settled = self.young.get(&instance).or_else(|| self.old.get(&instance));
-        settled.is_some_and(|&settled| key.sequence <= settled)
+        let latest = self.young.get(&instance).or_else(|| self.old.get(&instance))?;
+        (key.sequence <= latest.sequence).then_some(latest.lane)
     }
 
-    /// A publication is in outboxes from now on.
-    pub(crate) fn settle(&mut self, now: Instant, key: PublicationKey) {
+    /// A second copy of a publication counts for some slices: if it is the latest of its instance, it stands in this lane from now on.
+    pub(crate) fn stand(&mut self, key: PublicationKey, lane: LaneId) {
+        let instance = (key.publisher, key.instance);
+        let halves = [self.young.get_mut(&instance), self.old.get_mut(&instance)];
+        for latest in halves.into_iter().flatten().filter(|latest| latest.sequence == key.sequence) {
+            latest.lane = lane;
+        }
+    }
+
+    /// A publication is in outboxes from now on, by this lane.
+    pub(crate) fn settle(&mut self, now: Instant, key: PublicationKey, lane: LaneId) {
         if self.young.len() >= self.limit || now.since(self.since) >= REMEMBERED_FOR {
             let hashing = *self.young.hasher();
             self.old = std::mem::replace(&mut self.young, Table::with_hasher(hashing));
@@ -66,7 +83,7 @@ impl Settled {
             self.since = now;
         }
         let instance = (key.publisher, key.instance);
-        if self.young.insert(instance, key.sequence).is_none() {
+        if self.young.insert(instance, Latest { sequence: key.sequence, lane }).is_none() {
             self.young_order.push(instance);
         }
     }
@@ -75,10 +92,10 @@ impl Settled {
 impl Settled {
     /// All of it, to be sent to another replica.
     pub(crate) fn list(&self) -> Vec<(PublisherKey, Instance, Sequence)> {
-        let settled = |(half, order): (&Table<_, Sequence>, &[_])| {
+        let settled = |(half, order): (&Table<_, Latest>, &[_])| {
             order
                 .iter()
-                .map(|&(publisher, instance)| (publisher, instance, half[&(publisher, instance)]))
+                .map(|&(publisher, instance)| (publisher, instance, half[&(publisher, instance)].sequence))
                 .collect::<Vec<_>>()
         };
         // Who stands in both is listed twice, the later time with the later sequence.
@@ -88,9 +105,15 @@ impl Settled {
 
 /// How far publishers had come elsewhere before this shard had some slices: for targets in these only, and as long as a second copy of
 /// what was settled there may still come.
+///
+/// Of lanes that had ended when it was asked for, it says all that counts for these slices: their leader may have cut a fenced one
+/// elsewhere than this shard, so that what this shard settled of its end may still be to come for them, on another lane.
 #[derive(Debug)]
 pub(crate) struct Inherited {
     slices: BTreeSet<SessionSlice>,
+    /// The lanes that went on when it was asked for, and the one that was to be opened next.
+    lanes: BTreeSet<LaneId>,
+    lane_next: LaneId,
     settled: Table<(PublisherKey, Instance), Sequence>,
     /// The same, to be handed on.
     all: Vec<(PublisherKey, Instance, Sequence)>,
@@ -98,8 +121,31 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
-    pub(crate) fn new(now: Instant, slices: BTreeSet<SessionSlice>, hashing: Seeded) -> Self {
-        Self { slices, settled: Table::with_hasher(hashing), all: Vec::new(), until: now + REMEMBERED_FOR }
+    pub(crate) fn new(now: Instant, slices: BTreeSet<SessionSlice>, layout: &Layout, hashing: Seeded) -> Self {
+        Self {
+            slices,
+            lanes: layout.lanes.keys().copied().collect(),
+            lane_next: layout.lane_next,
+            settled: Table::with_hasher(hashing),
+            all: Vec::new(),
+            until: now + REMEMBERED_FOR,
+        }
+    }
+
+    /// Whether a lane had ended when it was asked for.
+    pub(crate) fn had_ended(&self, lane: LaneId) -> bool {
+        lane < self.lane_next && !self.lanes.contains(&lane)
+    }
+
+    /// Whether what this shard settled by a lane may be to come for a slice.
+    pub(crate) fn disputes(&self, slice: SessionSlice, lane: LaneId) -> bool {
+        self.slices.contains(&slice) && self.had_ended(lane)
+    }
+
+    /// A publication that was to come has come.
+    pub(crate) fn settle(&mut self, key: PublicationKey) {
+        let settled = self.settled.entry((key.publisher, key.instance)).or_insert(key.sequence);
+        *settled = (*settled).max(key.sequence);
     }
 
     pub(crate) fn add(&mut self, all: Vec<(PublisherKey, Instance, Sequence)>) {
@@ -140,34 +186,40 @@ mod tests {
         PublicationKey { publisher: PublisherKey(1), instance: Instance(instance), sequence: Sequence(sequence) }
     }
 
+    const LANE: LaneId = LaneId(1);
+
+    fn is_repeat(settled: &Settled, key: PublicationKey) -> bool {
+        settled.repeated(key).is_some()
+    }
+
     #[test]
     fn what_was_settled_is_a_repeat_and_instances_are_apart() {
         let mut settled = Settled::new(Seeded::new(1));
-        settled.settle(Instant::ZERO, key(1, 5));
-        assert!(settled.is_repeat(key(1, 5)) && settled.is_repeat(key(1, 4)));
-        assert!(!settled.is_repeat(key(1, 6)) && !settled.is_repeat(key(2, 1)));
+        settled.settle(Instant::ZERO, key(1, 5), LANE);
+        assert!(is_repeat(&settled, key(1, 5)) && is_repeat(&settled, key(1, 4)));
+        assert!(!is_repeat(&settled, key(1, 6)) && !is_repeat(&settled, key(2, 1)));
     }
 
     #[test]
     fn who_is_used_is_remembered_and_the_rest_is_bounded() {
         let mut settled = Settled { limit: 4, ..Settled::new(Seeded::new(1)) };
         for sequence in 1..100 {
-            settled.settle(Instant::ZERO, key(0, sequence));
-            settled.settle(Instant::ZERO, key(sequence, 1));
-            assert!(settled.is_repeat(key(0, sequence)));
+            settled.settle(Instant::ZERO, key(0, sequence), LANE);
+            settled.settle(Instant::ZERO, key(sequence, 1), LANE);
+            assert!(is_repeat(&settled, key(0, sequence)));
             assert!(settled.young.len() + settled.old.len() <= 9);
         }
-        assert!(!settled.is_repeat(key(1, 1)), "forgotten long ago");
+        assert!(!is_repeat(&settled, key(1, 1)), "forgotten long ago");
     }
 
     #[test]
     fn an_instance_is_remembered_for_its_time() {
         let mut settled = Settled::new(Seeded::new(1));
-        settled.settle(Instant::ZERO, key(1, 1));
+        settled.settle(Instant::ZERO, key(1, 1), LANE);
         let later = Instant::ZERO + REMEMBERED_FOR;
-        settled.settle(later, key(2, 1));
-        assert!(settled.is_repeat(key(1, 1)));
-        settled.settle(later + REMEMBERED_FOR, key(2, 2));
-        assert!(!settled.is_repeat(key(1, 1)));
+        settled.settle(later, key(2, 1), LANE);
+        assert!(is_repeat(&settled, key(1, 1)));
+        settled.settle(later + REMEMBERED_FOR, key(2, 2), LANE);
+        assert!(!is_repeat(&settled, key(1, 1)));
     }
 }

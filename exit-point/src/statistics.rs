@@ -53,6 +53,10 @@ pub struct Statistics {
     pub slices_taken_over: u64,
     /// Counter: slices that began to join anew, because too much had to be kept for them.
     pub slices_overrun: u64,
+    /// Counter: slices of which this shard was told, after a lane was fenced, what counts of it, before it went on.
+    pub slices_agreed: u64,
+    /// Counter: notifications of lanes that had ended which gave way to what the replica that decides has of them.
+    pub notifications_replaced: u64,
     /// Counter: attachments that went on here, of sessions taken over.
     pub sessions_adopted: u64,
     /// Counter: attachments to sessions that died with their last replica.

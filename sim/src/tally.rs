@@ -143,6 +143,7 @@ pub enum Transition {
     CopiesPart,
     CopySplit,
     CopiesOverrun,
+    CutAgreed,
     SessionsCompared,
 }
 
@@ -283,6 +284,7 @@ const NAMES: &[(Transition, &str)] = &[
     (Transition::CopiesPart, "part of copies of sessions sent"),
     (Transition::CopySplit, "copy of one session sent in several parts"),
     (Transition::CopiesOverrun, "copies begun anew because too much was merged meanwhile"),
+    (Transition::CutAgreed, "slice agreed about after a lane was fenced, before its barrier"),
     (Transition::SessionsCompared, "replicas of sessions compared"),
 ];
 
@@ -313,7 +315,7 @@ impl Transition {
             Transition::ReplayedMatches,
             Transition::ReplicasCompared,
         ];
-        const OF_EXITS: [Transition; 15] = [
+        const OF_EXITS: [Transition; 16] = [
             Transition::ExitAdded,
             Transition::ExitLeft,
             Transition::ExitCrashed,
@@ -328,6 +330,7 @@ impl Transition {
             Transition::CopiesPart,
             Transition::CopySplit,
             Transition::CopiesOverrun,
+            Transition::CutAgreed,
             Transition::SessionsCompared,
         ];
         (scaling::may_change(Layer::Matcher) || !OF_MATCHERS.contains(&self))

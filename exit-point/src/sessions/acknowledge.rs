@@ -13,6 +13,8 @@ impl Sessions {
         let Some(id) = self.present(acknowledge.session, acknowledge.generation) else {
             return self.acknowledge_early(acknowledge);
         };
+        // Its client may have more of a lane that has ended than is here and is on its way here.
+        self.acknowledge_early(acknowledge);
         let Self { table, layout, replicas, .. } = self;
         let session = &mut table[id.0];
         let belief = belief(session.slice, session.birth, replicas, layout.as_deref());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gomera_cluster::identity::{Generation, Handle};
 use gomera_cluster::message::connection_point::Satisfied;
 use gomera_cluster::message::exit_point::{Handles, Target};
-use gomera_cluster::position::Position;
+use gomera_cluster::position::{LaneId, Position};
 use gomera_cluster::publication::Envelope;
 use gomera_cluster::session::HandleDetail;
 use gomera_cluster::time::Instant;
@@ -119,6 +119,32 @@ impl Sessions {
             let cost = envelope_cost + satisfied_bytes(&satisfied);
             self.put(id, Entry { position, envelope, step: Arc::clone(step), satisfied, cost, lean, audience });
         }
+    }
+
+    /// Whether something that this shard settled by a lane may be to come for some slices.
+    pub(crate) fn has_disputes(&self, by: LaneId) -> bool {
+        self.inherited.values().any(|inherited| inherited.had_ended(by))
+    }
+
+    /// Puts a second copy into the outboxes of those for whom the first one, which this shard settled `by` a lane, does not count: who
+    /// decides about them has cut that lane before it.
+    pub(crate) fn deliver_disputed(
+        &mut self,
+        now: Instant,
+        position: Position,
+        complete: Complete,
+        step: &Arc<Step>,
+        by: LaneId,
+    ) {
+        let Some(layout) = self.layout.clone() else { return };
+        let Complete { envelope, mut targets } = complete;
+        targets.retain(|target| {
+            let slice = layout.slice_of_session(target.session);
+            self.inherited.values().any(|inherited| inherited.disputes(slice, by))
+        });
+        let key = envelope.key;
+        self.deliver(now, position, Complete { envelope, targets }, step);
+        self.inherited.values_mut().filter(|inherited| inherited.had_ended(by)).for_each(|inherited| inherited.settle(key));
     }
 
     pub(super) fn put(&mut self, id: SessionId, entry: Entry) {

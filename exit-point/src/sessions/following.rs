@@ -113,7 +113,7 @@ impl Sessions {
         self.accounts.close(session.tenant);
     }
 
-    fn transfer_of(&self, slice: SessionSlice) -> TransferId {
+    pub(super) fn transfer_of(&self, slice: SessionSlice) -> TransferId {
         match self.replicas.stance(slice) {
             Stance::Loading { transfer, .. } => *transfer,
             Stance::Absent

@@ -28,7 +28,7 @@ use super::Sessions;
 use super::deliver::satisfied;
 use crate::notify::satisfied_bytes;
 use crate::outbox::{Audience, Entry, Lean, Outbox, Step};
-use crate::replicas::Stance;
+use crate::replicas::{Need, Stance};
 use crate::session::given_up::GivenUp;
 use crate::session::{Belief, SessionId};
 use crate::settled::Inherited;
@@ -100,18 +100,18 @@ impl Earlies {
 
 impl Sessions {
     /// Asks for copies of what is to join here, of all slices of one other replica at a time. `is_ready` says whether every lane has
-    /// passed the barrier of a layout; `after` is how far this shard has merged each of its lanes.
+    /// come far enough; `after` is how far this shard has merged each of its lanes.
     pub(crate) fn ask_for_copies(
         &mut self,
         now: Instant,
-        is_ready: impl Fn(Epoch) -> bool,
+        is_ready: impl Fn(Need) -> bool,
         after: impl Fn() -> Vector,
     ) {
         let Some(layout) = self.layout.clone() else { return };
         let mut by_source = BTreeMap::<Address, Vec<SessionSlice>>::new();
         for (slice, stance) in self.replicas.iter() {
             if let Stance::Waiting { epoch, whole_by: _ } = stance
-                && is_ready(*epoch)
+                && is_ready(self.replicas.need(slice, *epoch))
                 && let Some(source) = layout.session_placement(slice).active()
                 && source != self.address
                 && !self.receiving.contains_key(&source)
@@ -143,7 +143,7 @@ impl Sessions {
             }
             self.inherited.retain(|_, inherited| !inherited.leave(|slice| empty.contains(&slice)));
             let hashing = Seeded::new(self.config.hash_seed);
-            self.inherited.insert(transfer, Inherited::new(now, slices.iter().copied().collect(), hashing));
+            self.inherited.insert(transfer, Inherited::new(now, slices.iter().copied().collect(), &layout, hashing));
             let mut credit = ReceiveCredit::new(self.config.copies_window_bytes);
             let total = credit.grant().expect("the first grant is always due");
             let wanted = CopiesWanted { transfer, slices: slices.clone(), after: after(), credit: total };
@@ -205,10 +205,12 @@ impl Sessions {
         self.stop_loading();
     }
 
-    /// A client of a session that is not here yet has processed something.
+    /// A client of a session that is not here yet, or is to be replaced, has processed something.
     pub(super) fn acknowledge_early(&mut self, acknowledge: &Acknowledge) {
         let Acknowledge { session, generation, through } = acknowledge;
-        if !self.is_loading(*session) || self.by_key.contains_key(session) {
+        let Some(layout) = self.layout.as_ref().filter(|_| self.is_loading(*session)) else { return };
+        let transfer = self.transfer_of(layout.slice_of_session(*session));
+        if self.by_key.get(session).is_some_and(|id| self.table[id.0].transfer == transfer) {
             return;
         }
         match &mut self.waiting(*session).acknowledged {
@@ -285,7 +287,11 @@ impl Sessions {
         for position in dropped.iter() {
             self.table[id.0].passed.raise(position.lane, position.number);
         }
-        for entry in own.into_entries() {
+        // Where lanes were cut that have ended, the sender has decided.
+        let had_ended = |lane| self.inherited.get(&transfer).is_some_and(|inherited| inherited.had_ended(lane));
+        let (ended, living): (Vec<_>, Vec<_>) = own.into_entries().partition(|entry| had_ended(entry.position.lane));
+        self.statistics.notifications_replaced += u64::try_from(ended.len()).expect("a length fits 64 bits");
+        for entry in living {
             if !self.table[id.0].passed.covers(entry.position) {
                 let step = Arc::clone(&step);
                 self.put(id, Entry { step, ..entry });
@@ -348,7 +354,9 @@ impl Sessions {
             self.drop_session(id);
         }
         for slice in slices {
-            self.replicas.set(slice, Stance::Following(from));
+            if self.replicas.agree(slice, from) {
+                self.statistics.slices_agreed += 1;
+            }
         }
         self.stop_loading();
     }

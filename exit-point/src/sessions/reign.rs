@@ -22,7 +22,7 @@ use super::end::NEVER;
 use super::{COUNTER_BITS, Sessions};
 use crate::outbox::Freed;
 use crate::relay::Then;
-use crate::replicas::{Inheritance, Replicas, Stance, Turn, leading};
+use crate::replicas::{Inheritance, Replicas, Stance, Turn, Unrest, leading};
 use crate::session::{Answering, Attached, Attachment, Belief, Decided, Detached, SessionId};
 
 /// How far the clients of a session are believed: one that lived under an earlier reign may have been sent more than is merged here.
@@ -42,9 +42,10 @@ pub(super) fn belief<'layout>(
 
 impl Sessions {
     /// Takes over and lets go what a layout says.
-    pub(super) fn follow_layout(&mut self, now: Instant, layout: &Arc<Layout>, first: bool) {
+    pub(super) fn follow_layout(&mut self, now: Instant, layout: &Arc<Layout>, first: bool, unrest: Unrest) {
         let mut turns = Vec::new();
         self.replicas.follow(layout, self.address, first, &mut turns);
+        self.replicas.unsettle(layout, unrest);
         self.followers.retain(|&slice, followers| {
             let placement = layout.session_placement(slice);
             followers.retain(|&follower| placement.role(follower).is_some());

@@ -257,6 +257,7 @@ pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
                 tally.add(Transition::TargetOutlived, statistics.targets_outlived);
                 tally.add(Transition::SessionAdopted, statistics.sessions_adopted);
                 tally.add(Transition::CopiesOverrun, statistics.slices_overrun);
+                tally.add(Transition::CutAgreed, statistics.slices_agreed);
             }
         }
     }

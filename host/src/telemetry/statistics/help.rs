@@ -112,6 +112,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "gomera_exit_point_slices_overrun_total",
         "Slices of sessions that began to join anew, because too much had to be kept for them.",
     ),
+    (
+        "gomera_exit_point_slices_agreed_total",
+        "Slices of sessions brought in line with who decides about them after a lane was fenced.",
+    ),
+    (
+        "gomera_exit_point_notifications_replaced_total",
+        "Notifications of lanes that had ended which gave way to what another node has of them.",
+    ),
     ("gomera_exit_point_sessions_adopted_total", "Attachments that went on here, of sessions taken over."),
     ("gomera_exit_point_sessions_lost_total", "Attachments to sessions that died with their last replica."),
     ("gomera_connection_point_sessions_taken_over_total", "Attachments whose exit point another one took over from."),
