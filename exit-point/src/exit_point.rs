@@ -167,9 +167,7 @@ impl ExitPoint {
     fn exchange(&mut self, now: Instant) {
         let Self { lanes, merger, sessions, gate, .. } = self;
         let is_ready = |need: Need| match need {
-            Need::Passed(epoch) => {
-                lanes.values().all(|lane| lane.fenced_at().is_none() && lane.governed() >= epoch)
-            }
+            Need::Passed(epoch) => lanes.values().all(|lane| lane.fenced_at().is_none() && lane.governed() >= epoch),
             Need::Before(epoch) => {
                 lanes.values().all(|lane| lane.fenced_at().is_none_or(|at| at > epoch) && lane.stands_before(epoch))
             }

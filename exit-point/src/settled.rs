@@ -114,10 +114,20 @@ pub(crate) struct Inherited {
     /// The lanes that went on when it was asked for, and the one that was to be opened next.
     lanes: BTreeSet<LaneId>,
     lane_next: LaneId,
+    scope: Scope,
     settled: Table<(PublisherKey, Instance), Sequence>,
     /// The same, to be handed on.
     all: Vec<(PublisherKey, Instance, Sequence)>,
     until: Instant,
+}
+
+/// For which sessions something inherited counts: a session and what counts for it come together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// For those that came with it.
+    Copied,
+    /// For all: everything is here.
+    All,
 }
 
 impl Inherited {
@@ -126,10 +136,21 @@ impl Inherited {
             slices,
             lanes: layout.lanes.keys().copied().collect(),
             lane_next: layout.lane_next,
+            scope: Scope::Copied,
             settled: Table::with_hasher(hashing),
             all: Vec::new(),
             until: now + REMEMBERED_FOR,
         }
+    }
+
+    /// Everything is here.
+    pub(crate) fn complete(&mut self) {
+        self.scope = Scope::All;
+    }
+
+    /// For which sessions it counts.
+    pub(crate) const fn scope(&self) -> Scope {
+        self.scope
     }
 
     /// Whether a lane had ended when it was asked for.

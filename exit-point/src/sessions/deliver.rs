@@ -6,8 +6,9 @@ use std::time::Duration;
 use gomera_cluster::identity::{Generation, Handle};
 use gomera_cluster::message::connection_point::Satisfied;
 use gomera_cluster::message::exit_point::{Handles, Target};
+use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::position::{LaneId, Position};
-use gomera_cluster::publication::Envelope;
+use gomera_cluster::publication::{Envelope, PublicationKey};
 use gomera_cluster::session::HandleDetail;
 use gomera_cluster::time::Instant;
 use gomera_model::timestamp::Timestamp;
@@ -19,6 +20,7 @@ use crate::lane::Complete;
 use crate::notify::satisfied_bytes;
 use crate::outbox::{Audience, Entry, Lean, Step, copied_bytes, keepable};
 use crate::session::{Attachment, Decided, SessionId, Sweep};
+use crate::settled::{Inherited, Scope};
 
 /// Whether a position may be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +89,7 @@ impl Sessions {
             if session.has_passed(position) {
                 continue;
             }
-            let slice = session.slice;
-            if self.inherited.values().any(|inherited| inherited.is_repeat(slice, envelope.key)) {
+            if self.is_inherited(id, envelope.key) {
                 self.statistics.publications_repeated += 1;
                 continue;
             }
@@ -140,11 +141,34 @@ impl Sessions {
         let Complete { envelope, mut targets } = complete;
         targets.retain(|target| {
             let slice = layout.slice_of_session(target.session);
-            self.inherited.values().any(|inherited| inherited.disputes(slice, by))
+            match self.by_key.get(&target.session) {
+                Some(&id) => self.inheritances(id).any(|inherited| inherited.disputes(slice, by)),
+                // What counts for it comes with it.
+                None => self.inherited.values().any(|inherited| inherited.disputes(slice, by)),
+            }
         });
         let key = envelope.key;
         self.deliver(now, position, Complete { envelope, targets }, step);
-        self.inherited.values_mut().filter(|inherited| inherited.had_ended(by)).for_each(|inherited| inherited.settle(key));
+        self.inherited
+            .values_mut()
+            .filter(|inherited| inherited.had_ended(by))
+            .for_each(|inherited| inherited.settle(key));
+    }
+
+    /// What replicas that decided about a session said of publishers.
+    fn inheritances(&self, id: SessionId) -> impl Iterator<Item = &Inherited> {
+        let brought_by = self.table[id.0].transfer;
+        let counts = move |&(&transfer, inherited): &(&TransferId, &Inherited)| match inherited.scope() {
+            Scope::Copied => transfer == brought_by,
+            Scope::All => true,
+        };
+        self.inherited.iter().filter(counts).map(|(_, inherited)| inherited)
+    }
+
+    /// Whether a publication is in the outbox of a session, or was, by what they said.
+    pub(super) fn is_inherited(&self, id: SessionId, key: PublicationKey) -> bool {
+        let slice = self.table[id.0].slice;
+        self.inheritances(id).any(|inherited| inherited.is_repeat(slice, key))
     }
 
     pub(super) fn put(&mut self, id: SessionId, entry: Entry) {

@@ -101,12 +101,7 @@ impl Earlies {
 impl Sessions {
     /// Asks for copies of what is to join here, of all slices of one other replica at a time. `is_ready` says whether every lane has
     /// come far enough; `after` is how far this shard has merged each of its lanes.
-    pub(crate) fn ask_for_copies(
-        &mut self,
-        now: Instant,
-        is_ready: impl Fn(Need) -> bool,
-        after: impl Fn() -> Vector,
-    ) {
+    pub(crate) fn ask_for_copies(&mut self, now: Instant, is_ready: impl Fn(Need) -> bool, after: impl Fn() -> Vector) {
         let Some(layout) = self.layout.clone() else { return };
         let mut by_source = BTreeMap::<Address, Vec<SessionSlice>>::new();
         for (slice, stance) in self.replicas.iter() {
@@ -312,10 +307,9 @@ impl Sessions {
     fn settle_early_in(&mut self, id: SessionId, merged: &Vector, step: &Arc<Step>) {
         let session = &self.table[id.0];
         let waiting = self.early.remove(session.key).unwrap_or_default();
-        let (birth, slice, generation) = (session.birth, session.slice, session.generation);
+        let (birth, generation) = (session.birth, session.generation);
         for Early { position, envelope, handles } in waiting.merged {
-            let is_repeat = self.inherited.values().any(|inherited| inherited.is_repeat(slice, envelope.key));
-            if is_repeat || self.table[id.0].passed.covers(position) {
+            if self.is_inherited(id, envelope.key) || self.table[id.0].passed.covers(position) {
                 continue;
             }
             let Some(satisfied) = satisfied(&handles, birth, HandleDetail::All) else { continue };
@@ -345,6 +339,9 @@ impl Sessions {
     /// The last part is in: what it did not bring does not exist any more.
     fn finish_loading(&mut self, from: Address, transfer: TransferId) {
         let Some(receiving) = self.receiving.remove(&from) else { return };
+        if let Some(inherited) = self.inherited.get_mut(&transfer) {
+            inherited.complete();
+        }
         let is_loading = |slice: &SessionSlice| self.replicas.is_loading(*slice, from, transfer);
         let slices: Vec<_> = receiving.slices.into_iter().filter(is_loading).collect();
         let loaded = self.table.iter().filter(|(_, session)| slices.contains(&session.slice));

@@ -13,6 +13,8 @@ use gomera_model::timestamp::Timestamp;
 
 use super::*;
 
+mod agreement;
+
 const OTHER: Address = machine(21);
 
 /// The layout in which the first exit point has these roles in all slices, and the other one those.
