@@ -29,6 +29,8 @@ impl Sessions {
             let session = &mut self.table[id.0];
             swept += session.outbox.len() + 1;
             let expired = session.outbox.remove(|entry| entry.is_expired(wall));
+            // What its client has may have stood behind it, and nothing else may be acknowledged ever.
+            let settled = session.outbox.acknowledge(&session.acknowledged);
             session.sweep = match session.outbox.first_expiry().map(sweep_due) {
                 Some(due) => {
                     self.sweeps.set(due, id);
@@ -37,7 +39,9 @@ impl Sessions {
                 None => Sweep::None,
             };
             self.statistics.notifications_expired += expired.notifications;
+            self.statistics.notifications_acknowledged += settled.notifications;
             self.freed(id, expired);
+            self.freed(id, settled);
         }
     }
 

@@ -313,3 +313,19 @@ fn sessions_that_died_with_their_last_replica_are_lost_and_forgotten() {
     pair.tell(1, ACCESS_POINT, ToExitPoint::Forgotten(forgotten));
     assert!(pair.attached().is_some());
 }
+
+#[test]
+fn what_stands_acknowledged_behind_something_that_expires_goes_with_it() {
+    let (mut pair, generation) = Pair::joined();
+    let target = || vec![target("a", generation, &[1])];
+    let expiring = Matched { envelope: expiring(5, Some(Timestamp(1_000_000))), ..matched(5, target()) };
+    pair.matches(&[1], LANES[0], (4, 5), &[expiring]);
+    pair.matches(&[1], LANES[1], (4, 5), &[matched(5, target())]);
+    // Its leader sent the second one first, and the first one not before it expired.
+    let through = [at(LANES[0], 4), at(LANES[1], 5)].into_iter().collect();
+    let acknowledge = Acknowledge { session: session("a"), generation, through };
+    pair.tell(1, CONNECTION_POINT, ToExitPoint::Acknowledge(acknowledge));
+    assert_eq!(pair.exits[1].statistics().followed_notifications, 2);
+    pair.event(1, NodeEvent::Clock(WallClock { at: Instant::ZERO, showed: Timestamp(1_000_000) }));
+    assert_eq!(pair.exits[1].statistics().followed_notifications, 0);
+}
