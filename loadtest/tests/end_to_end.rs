@@ -112,32 +112,29 @@ fn assert_kept(output: &Output) -> Value {
 #[test]
 #[ignore = "end to end: run by cargo xtask test"]
 fn connection_points_come_and_go_under_load_and_nobody_is_disconnected() {
-    let arguments = [
-        "scale",
-        "--layer",
-        "connection-point",
-        "--from",
-        "1",
-        "--to",
-        "2",
-        "--back",
-        "--rate",
-        "2000",
-        "--seconds",
-        "1",
-    ];
-    let report = assert_kept(&loadtest(&[&arguments[..], &["--json"]].concat()));
-    assert_eq!(report["disconnects"], 0, "{report:#}");
+    scaled("connection-point");
 }
 
 #[test]
 #[ignore = "end to end: run by cargo xtask test"]
 fn slices_go_to_another_matcher_and_back_under_load() {
+    let report = scaled("matcher");
+    assert!(report["bytes_moved"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{report:#}");
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn sessions_go_to_another_exit_point_and_back_under_load() {
+    scaled("exit-point");
+}
+
+/// One more node of a layer and one less, under load.
+fn scaled(layer: &str) -> Value {
     let arguments =
-        ["scale", "--layer", "matcher", "--from", "1", "--to", "2", "--back", "--rate", "2000", "--seconds", "1"];
+        ["scale", "--layer", layer, "--from", "1", "--to", "2", "--back", "--rate", "2000", "--seconds", "1"];
     let report = assert_kept(&loadtest(&[&arguments[..], &["--json"]].concat()));
     assert_eq!(report["disconnects"], 0, "{report:#}");
-    assert!(report["bytes_moved"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{report:#}");
+    report
 }
 
 #[test]
@@ -150,6 +147,12 @@ fn an_access_point_that_is_killed_under_load_costs_nothing() {
 #[ignore = "end to end: run by cargo xtask test"]
 fn a_matcher_that_is_killed_under_load_costs_nothing() {
     assert_a_kill_costs_nothing("matcher");
+}
+
+#[test]
+#[ignore = "end to end: run by cargo xtask test"]
+fn an_exit_point_that_is_killed_under_load_costs_nothing() {
+    assert_a_kill_costs_nothing("exit-point");
 }
 
 fn assert_a_kill_costs_nothing(layer: &str) {

@@ -282,7 +282,7 @@ impl Sessions {
         self.statistics.sessions_adopted += 1;
         let known: Vector = told.iter().filter(|at| self.is_known(at.lane, merged)).collect();
         let session = &mut self.table[id.0];
-        session.outbox.adopt(&known, &session.doubted);
+        session.outbox.adopt(&told, &session.doubted);
         session.given_up.adopt(&known);
         self.change_attachment(id, |_| {
             let mut attached = Attached::new(from, connection, granted, known);
