@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
@@ -76,7 +77,10 @@ fn start(binary: &Path, arguments: &[String]) -> Result<(Child, Ready)> {
 /// # Errors
 /// If it does not start.
 pub fn cluster(arguments: &[String]) -> Result<Running> {
-    let name = format!("load-{}", std::process::id());
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    // A cluster of its own each time: what an earlier one left in ZooKeeper is none of it.
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let name = format!("load-{}-{number}", std::process::id());
     let mut all = ["up", "--json", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--cluster", &name]
         .map(str::to_owned)
         .to_vec();
