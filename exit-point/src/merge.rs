@@ -153,7 +153,7 @@ impl Merger {
                 if sessions.has_disputes(by) {
                     self.settled.stand(key, id);
                     let step = self.step(step);
-                    sessions.deliver_disputed(now, Position { lane: id, number }, complete, &step, by);
+                    sessions.deliver_disputed(now, Position { lane: id, number }, complete, step, by);
                 }
                 continue;
             }
@@ -169,19 +169,18 @@ impl Merger {
             let complete = lane.take(number);
             self.settled.settle(now, complete.envelope.key, id);
             let step = self.step(step);
-            sessions.deliver(now, Position { lane: id, number }, complete, &step);
+            sessions.deliver(now, Position { lane: id, number }, complete, step);
         }
         self.finish(id, lane, lane.complete(), sessions);
         None
     }
 
     /// The step that is under way; begins it.
-    fn step(&mut self, step: &mut Option<Arc<Step>>) -> Arc<Step> {
-        let step = step.get_or_insert_with(|| {
+    fn step<'step>(&mut self, step: &'step mut Option<Arc<Step>>) -> &'step Arc<Step> {
+        step.get_or_insert_with(|| {
             self.steps += 1;
             Arc::new(Step { number: self.steps, vector: self.living.clone() })
-        });
-        Arc::clone(step)
+        })
     }
 
     fn finish(&mut self, id: LaneId, lane: &mut Lane, through: Number, sessions: &mut Sessions) {

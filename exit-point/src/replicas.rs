@@ -77,6 +77,8 @@ pub(crate) enum Turn {
 #[derive(Debug, Default)]
 pub(crate) struct Replicas {
     slices: BTreeMap<SessionSlice, Stance>,
+    /// How many wait: nothing is looked for while none does, which is nearly always.
+    waiting: usize,
     agreeing: Agreeing,
 }
 
@@ -92,11 +94,16 @@ impl Replicas {
                 self.agreeing.remove(&slice);
             }
         }
-        if stance == Stance::Absent {
-            self.slices.remove(&slice);
-        } else {
-            self.slices.insert(slice, stance);
-        }
+        let waits = |stance: Option<&Stance>| usize::from(matches!(stance, Some(Stance::Waiting { .. })));
+        self.waiting += waits(Some(&stance));
+        let before =
+            if stance == Stance::Absent { self.slices.remove(&slice) } else { self.slices.insert(slice, stance) };
+        self.waiting -= waits(before.as_ref());
+    }
+
+    /// Whether a slice waits for copies to be asked for.
+    pub(crate) fn have_waiting(&self) -> bool {
+        self.waiting > 0
     }
 
     /// The reign over a slice, if it is ours.

@@ -20,6 +20,7 @@ use gomera_cluster::position::LaneId;
 use gomera_cluster::publication::PublicationKey;
 use gomera_cluster::table::{Seeded, Table};
 use gomera_cluster::time::Instant;
+use indexmap::IndexMap;
 
 /// Instances in each half: some 6 MB. Beyond that, those longest not heard of are forgotten sooner.
 const INSTANCES_MAX: usize = 131_072;
@@ -30,11 +31,9 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 /// The latest sequences.
 #[derive(Debug)]
 pub(crate) struct Settled {
-    young: Table<(PublisherKey, Instance), Latest>,
-    old: Table<(PublisherKey, Instance), Latest>,
-    /// Who stands in each half, in the order in which they came.
-    young_order: Vec<(PublisherKey, Instance)>,
-    old_order: Vec<(PublisherKey, Instance)>,
+    /// In the order in which instances came: both are told to other replicas.
+    young: IndexMap<(PublisherKey, Instance), Latest, Seeded>,
+    old: IndexMap<(PublisherKey, Instance), Latest, Seeded>,
     since: Instant,
     limit: usize,
 }
@@ -49,10 +48,8 @@ struct Latest {
 impl Settled {
     pub(crate) fn new(hashing: Seeded) -> Self {
         Self {
-            young: Table::with_hasher(hashing),
-            old: Table::with_hasher(hashing),
-            young_order: Vec::new(),
-            old_order: Vec::new(),
+            young: IndexMap::with_hasher(hashing),
+            old: IndexMap::with_hasher(hashing),
             since: Instant::ZERO,
             limit: INSTANCES_MAX,
         }
@@ -78,28 +75,17 @@ impl Settled {
     pub(crate) fn settle(&mut self, now: Instant, key: PublicationKey, lane: LaneId) {
         if self.young.len() >= self.limit || now.since(self.since) >= REMEMBERED_FOR {
             let hashing = *self.young.hasher();
-            self.old = std::mem::replace(&mut self.young, Table::with_hasher(hashing));
-            self.old_order = std::mem::take(&mut self.young_order);
+            self.old = std::mem::replace(&mut self.young, IndexMap::with_hasher(hashing));
             self.since = now;
         }
-        let instance = (key.publisher, key.instance);
-        if self.young.insert(instance, Latest { sequence: key.sequence, lane }).is_none() {
-            self.young_order.push(instance);
-        }
+        self.young.insert((key.publisher, key.instance), Latest { sequence: key.sequence, lane });
     }
-}
 
-impl Settled {
     /// All of it, to be sent to another replica.
     pub(crate) fn list(&self) -> Vec<(PublisherKey, Instance, Sequence)> {
-        let settled = |(half, order): (&Table<_, Latest>, &[_])| {
-            order
-                .iter()
-                .map(|&(publisher, instance)| (publisher, instance, half[&(publisher, instance)].sequence))
-                .collect::<Vec<_>>()
-        };
         // Who stands in both is listed twice, the later time with the later sequence.
-        [(&self.old, &self.old_order[..]), (&self.young, &self.young_order[..])].into_iter().flat_map(settled).collect()
+        let all = self.old.iter().chain(&self.young);
+        all.map(|(&(publisher, instance), latest)| (publisher, instance, latest.sequence)).collect()
     }
 }
 

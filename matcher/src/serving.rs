@@ -275,7 +275,7 @@ impl Serving {
     /// Works off one step of each lane; whether one has passed a barrier that changes what it is judged by.
     fn work_lanes(&mut self, now: Instant, statistics: &mut Statistics) -> bool {
         let Self { config, layouts, lanes, judged, tails, subscriptions, replicas, together, ownership, .. } = self;
-        let is_alone = tails::others(ownership.layout(), ownership.address()).next().is_none();
+        let has_others = || tails::others(ownership.layout(), ownership.address()).next().is_some();
         for (&id, lane) in lanes {
             let mut effort = 0;
             for more_max in (0..config.step_entries_max).rev() {
@@ -301,7 +301,7 @@ impl Serving {
                         let applying = Applying { now, number, operation: &operation };
                         let take_back = apply(subscriptions, replicas, lane, applying, in_force_after, statistics);
                         statistics.operations += 1;
-                        if !is_alone && !lane.is_told() {
+                        if !lane.is_told() && has_others() {
                             tails.keep(id, number, &operation);
                             take_back.iter().for_each(|restored| tails.keep(id, number, restored));
                         }

@@ -32,7 +32,7 @@ impl Lane {
         }
         let restore = restore.or_else(|| missing.and_then(|handle| self.under(&operation, handle)).map(Some));
         if let (Some(before), Some(key)) = (restore, operation.change.subscription()) {
-            // Others applied what had no room where it counts. The client hears of it when they have taken it back.
+            // Others applied what did not count where it is decided, or the other way round. The client hears of it when they are at one.
             let restored = Operation { change: Change::Restore(key, before), ..(*operation).clone() };
             self.sequence(Arc::new(restored), asker, Charge::Nobody, Round::First, Some(outcome), output);
             return;

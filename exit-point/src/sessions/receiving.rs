@@ -102,6 +102,9 @@ impl Sessions {
     /// Asks for copies of what is to join here, of all slices of one other replica at a time. `is_ready` says whether every lane has
     /// come far enough; `after` is how far this shard has merged each of its lanes.
     pub(crate) fn ask_for_copies(&mut self, now: Instant, is_ready: impl Fn(Need) -> bool, after: impl Fn() -> Vector) {
+        if !self.replicas.have_waiting() {
+            return;
+        }
         let Some(layout) = self.layout.clone() else { return };
         let mut by_source = BTreeMap::<Address, Vec<SessionSlice>>::new();
         for (slice, stance) in self.replicas.iter() {
