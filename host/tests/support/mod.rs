@@ -5,6 +5,7 @@
 pub mod bytes_codec;
 pub mod proxy;
 pub mod separate;
+pub mod traffic;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
