@@ -13,6 +13,7 @@ mod matcher;
 mod notifications;
 mod operation;
 mod parts;
+mod satisfaction;
 mod snapshot;
 mod tables;
 

@@ -1,10 +1,7 @@
 //! What exit points tell each other of sessions.
 
-use std::sync::Arc;
-
 use gomera_cluster::credit::Total;
-use gomera_cluster::identity::{ConnectionId, Generation, Handle, Instance, PublisherKey, Sequence, Term};
-use gomera_cluster::message::connection_point::Satisfied;
+use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence, Term};
 use gomera_cluster::message::copies::{
     AttachTerm, AttachedHere, Change, Changes, CopiedEntry, CopiesPart, CopiesWanted, CopyHead, Ending, Handover,
     SessionCopy, SessionRecord, TermAttached,
@@ -14,7 +11,8 @@ use gomera_cluster::position::{LaneId, Number, Position};
 use gomera_cluster::session::Attempt;
 
 use super::columns::{self, Places};
-use super::tables::{Decoder, Encoder, count};
+use super::satisfaction::{self, Columns};
+use super::tables::{Decoder, Encoder};
 use super::{LinkError, exit_point, notifications, parts, v1};
 
 pub fn to_wanted(wanted: &CopiesWanted) -> v1::CopiesWanted {
@@ -91,21 +89,8 @@ fn to_copy(encoder: &mut Encoder, copy: &SessionCopy) -> v1::SessionCopy {
         wire.lanes.push(entry.position.lane.0);
         wire.numbers.push(entry.position.number.0);
         wire.envelopes.push(encoder.envelope(&entry.envelope));
-        match &entry.satisfied {
-            Satisfied::One(handle) => {
-                wire.handles_each.push(1);
-                wire.handles.push(handle.0);
-            }
-            Satisfied::Many(handles) => {
-                wire.handles_each.push(count(handles.len()));
-                wire.handles.extend(handles.iter().map(|handle| handle.0));
-            }
-            Satisfied::Count(count) => {
-                wire.handles_each.push(1);
-                wire.handles.push(u64::from(*count));
-                wire.counted.push(place);
-            }
-        }
+        let v1::SessionCopy { handles_each, handles, counted, .. } = &mut wire;
+        satisfaction::put(Columns { handles_each, handles, counted }, place, &entry.satisfied);
     }
     wire
 }
@@ -129,14 +114,7 @@ fn copy(decoder: &Decoder, wire: v1::SessionCopy) -> Result<SessionCopy, LinkErr
     for ((&lane, &number), (&envelope, &each)) in rows {
         let handles =
             columns::take(&mut handles, each).ok_or_else(|| LinkError::new("handles", "are fewer than said"))?;
-        let satisfied = match (counted.has_next(), handles) {
-            (true, &[count]) => {
-                Satisfied::Count(u32::try_from(count).map_err(|_| LinkError::new("count", "is above 4294967295"))?)
-            }
-            (true, _) => return Err(LinkError::new("count", "is not one number")),
-            (false, &[handle]) => Satisfied::One(Handle(handle)),
-            (false, handles) => Satisfied::Many(handles.iter().copied().map(Handle).collect::<Arc<[_]>>()),
-        };
+        let satisfied = satisfaction::read(counted.has_next(), handles)?;
         let position = Position { lane: LaneId(lane), number: Number(number) };
         entries.push(CopiedEntry { position, envelope: decoder.envelope(envelope)?, satisfied });
     }

@@ -1,12 +1,11 @@
 //! Notifications of sessions, as columns.
 
-use std::sync::Arc;
-
-use gomera_cluster::identity::{ConnectionId, Generation, Handle, Term};
-use gomera_cluster::message::connection_point::{Batch, Gap, GapRange, Item, Notification, Satisfied};
+use gomera_cluster::identity::{ConnectionId, Generation, Term};
+use gomera_cluster::message::connection_point::{Batch, Gap, GapRange, Item, Notification};
 use gomera_cluster::position::{LaneId, Number, Position};
 
 use super::columns::{self, Places, Steps};
+use super::satisfaction::{self, Columns};
 use super::tables::count;
 use super::{LinkError, parts, v1};
 
@@ -47,21 +46,8 @@ fn put(wire: &mut v1::SessionBatch, notification: &Notification, step: u64) {
     wire.lanes.push(notification.position.lane.0);
     wire.steps.push(step);
     wire.costs.push(notification.cost);
-    match &notification.satisfied {
-        Satisfied::One(handle) => {
-            wire.handles_each.push(1);
-            wire.handles.push(handle.0);
-        }
-        Satisfied::Many(handles) => {
-            wire.handles_each.push(count(handles.len()));
-            wire.handles.extend(handles.iter().map(|handle| handle.0));
-        }
-        Satisfied::Count(count) => {
-            wire.handles_each.push(1);
-            wire.handles.push(u64::from(*count));
-            wire.counted.push(place);
-        }
-    }
+    let v1::SessionBatch { handles_each, handles, counted, .. } = wire;
+    satisfaction::put(Columns { handles_each, handles, counted }, place, &notification.satisfied);
     if notification.redelivered {
         wire.redelivered.push(place);
     }
@@ -104,14 +90,7 @@ fn items(wire: &v1::SessionBatch, publications: usize) -> Result<Vec<Item>, Link
         let fewer = || LinkError::new("notifications", "are fewer than said");
         let ((((&lane, &step), &cost), &each), place) = columns.next().ok_or_else(fewer)?;
         let handles = columns::take(&mut handles, each).ok_or_else(fewer)?;
-        let satisfied = match (counted.has_next(), handles) {
-            (true, &[count]) => {
-                Satisfied::Count(u32::try_from(count).map_err(|_| LinkError::new("count", "is above 4294967295"))?)
-            }
-            (true, _) => return Err(LinkError::new("count", "is not one number")),
-            (false, &[handle]) => Satisfied::One(Handle(handle)),
-            (false, handles) => Satisfied::Many(handles.iter().copied().map(Handle).collect::<Arc<[_]>>()),
-        };
+        let satisfied = satisfaction::read(counted.has_next(), handles)?;
         let mut merged = Vec::new();
         while let Some((_, (&lane, &number))) = raised.next_if(|&(&at, _)| at == place) {
             merged.push(Position { lane: LaneId(lane), number: Number(number) });
