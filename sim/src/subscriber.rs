@@ -279,6 +279,20 @@ impl Subscriber {
         }
     }
 
+    /// Whether it has to be told yet that subscriptions were lost, by this number and since then.
+    #[must_use]
+    pub fn is_owed_a_loss(&self, number: u64, since: Instant) -> bool {
+        let process = self.processes.last().expect("there is always a process");
+        match &process.standing {
+            // A session that began afterwards has lost nothing.
+            Standing::Attached(attachment) => {
+                let was_there = !attachment.created || attachment.since < since;
+                self.lost < number && was_there && !process.ending && !self.deserted
+            }
+            Standing::Away | Standing::Attaching { .. } => false,
+        }
+    }
+
     /// The present process's connection.
     #[must_use]
     pub fn connection(&self) -> Option<ConnectionIndex> {

@@ -107,6 +107,14 @@ impl World {
         self.tell_all();
     }
 
+    /// Who has to be told yet that subscriptions were lost.
+    fn untold_loss(&self) -> Option<String> {
+        let &(_, since) = self.stage.history.losses.last()?;
+        let number = self.latest().subscriptions_lost().0;
+        let untold = self.subscribers.iter().find(|subscriber| subscriber.is_owed_a_loss(number, since))?;
+        Some(format!("session {} is not told that subscriptions are lost", untold.name()))
+    }
+
     /// What is not done yet in this phase.
     pub(super) fn pending(&self) -> Option<String> {
         let phase = self.stage.phase;
@@ -117,6 +125,9 @@ impl World {
             .or_else(|| self.subscribers.iter().find_map(|subscriber| subscriber.pending(phase)));
         if clients.is_some() {
             return clients;
+        }
+        if let Some(untold) = self.untold_loss() {
+            return Some(untold);
         }
         if let Some(stopped) = self.stopped_and_named() {
             return Some(format!("a layout without {stopped} is to come"));
