@@ -59,6 +59,8 @@ pub(crate) struct Sessions {
     layout: Option<Arc<Layout>>,
     table: Slab<Box<Session>>,
     by_key: Table<SessionKey, SessionId>,
+    /// Slices change hands many at a time, each with its sessions.
+    by_slice: BTreeMap<SessionSlice, BTreeSet<SessionId>>,
     accounts: Accounts,
     expiry: Schedule<Instant>,
     sweeps: Schedule<Timestamp>,
@@ -119,6 +121,7 @@ impl Sessions {
             layout: None,
             table: Slab::new(),
             by_key: Table::with_hasher(hash),
+            by_slice: BTreeMap::new(),
             accounts: Accounts::default(),
             expiry: Schedule::new(),
             sweeps: Schedule::new(),
@@ -179,10 +182,37 @@ impl Sessions {
             Stance::Absent | Stance::Waiting { .. } | Stance::Loading { .. } => return None,
             Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => {}
         }
-        let of_slice = self.table.iter().filter(|(_, session)| session.slice == slice);
-        let mut all: Vec<_> = of_slice.map(|(_, session)| (session.key, session.birth, session.generation)).collect();
+        let of_slice = self.sessions_of(slice).map(|id| &self.table[id.0]);
+        let mut all: Vec<_> = of_slice.map(|session| (session.key, session.birth, session.generation)).collect();
         all.sort_unstable();
         Some(all)
+    }
+
+    /// A session is here from now on.
+    fn enter(&mut self, session: Session) -> SessionId {
+        let (key, slice) = (session.key, session.slice);
+        let id = SessionId(self.table.insert(Box::new(session)));
+        self.by_key.insert(key, id);
+        self.by_slice.entry(slice).or_default().insert(id);
+        id
+    }
+
+    /// A session is here no more.
+    fn strike(&mut self, id: SessionId) -> Box<Session> {
+        let session = self.table.remove(id.0);
+        self.by_key.remove(&session.key);
+        if let Some(of_slice) = self.by_slice.get_mut(&session.slice) {
+            of_slice.remove(&id);
+            if of_slice.is_empty() {
+                self.by_slice.remove(&session.slice);
+            }
+        }
+        session
+    }
+
+    /// All of a slice, in order.
+    fn sessions_of(&self, slice: SessionSlice) -> impl Iterator<Item = SessionId> + '_ {
+        self.by_slice.get(&slice).into_iter().flatten().copied()
     }
 
     /// Slices that join by the layout in force and of which everything is here.

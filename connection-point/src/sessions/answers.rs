@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use std::collections::BTreeMap;
+
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::Total;
 use gomera_cluster::identity::{ConnectionId, Handle};
@@ -19,7 +21,7 @@ use gomera_cluster::publication::Envelope;
 use super::operations::Outstanding;
 use super::requests::OPERATIONS_COST_MAX;
 use super::sending::queue;
-use super::session::{Ending, Reign, Session};
+use super::session::{Ending, Phase, Reign, Session};
 use super::{Farewell, Sessions};
 use crate::brake::Reason;
 use crate::client::{ClientReply, RequestId};
@@ -89,31 +91,41 @@ impl Sessions {
 
     /// An exit point takes over: says who is attached here, and how far each client is. Nothing of an earlier reign is heard any more.
     pub fn begin_reign(&mut self, around: &mut Surroundings, from: Address, begins: &AttachTerm) {
+        let mut reigns = BTreeMap::new();
         for &(slice, term) in &begins.slices {
-            if !self.admit(slice, term) {
+            if self.admit(slice, term) {
+                reigns.insert(slice, (TermAttached { slice, term, sessions: Vec::new() }, Vec::new()));
+            } else {
                 around.statistics.messages_stale += 1;
+            }
+        }
+        for (&connection, session) in &mut self.by_connection {
+            let is_ending = session.ending != Ending::NotAsked;
+            let (key, granted) = (session.key, session.deliveries.granted());
+            let Phase::Attached(attachment) = &mut session.phase else { continue };
+            if attachment.exit_point != from || attachment.reign == Reign::Known {
                 continue;
             }
-            let mut sessions = Vec::new();
-            let mut ending = Vec::new();
-            for (&connection, session) in &mut self.by_connection {
-                let (key, tenant, granted) = (session.key, session.tenant.clone(), session.deliveries.granted());
-                let is_ending = session.ending != Ending::NotAsked;
-                let Some(attachment) = session.attachment_mut() else { continue };
-                if attachment.slice != slice || attachment.exit_point != from || attachment.reign == Reign::Known {
-                    continue;
-                }
-                attachment.reign = Reign::Known;
-                attachment.term = term;
-                let (generation, told) = (attachment.generation, attachment.told.clone());
-                let received = Total(attachment.received);
-                sessions.push(AttachedHere { session: key, tenant, connection, generation, told, granted, received });
-                if is_ending {
-                    ending.push(EndSession { session: key, generation });
-                }
+            let Some((attached, ending)) = reigns.get_mut(&attachment.slice) else { continue };
+            attachment.reign = Reign::Known;
+            attachment.term = attached.term;
+            let (generation, told) = (attachment.generation, attachment.told.clone());
+            let (tenant, received) = (session.tenant.clone(), Total(attachment.received));
+            attached.sessions.push(AttachedHere {
+                session: key,
+                tenant,
+                connection,
+                generation,
+                told,
+                granted,
+                received,
+            });
+            around.statistics.sessions_taken_over += 1;
+            if is_ending {
+                ending.push(EndSession { session: key, generation });
             }
-            around.statistics.sessions_taken_over += u64::try_from(sessions.len()).unwrap_or(u64::MAX);
-            let attached = TermAttached { slice, term, sessions };
+        }
+        for (attached, ending) in reigns.into_values() {
             around.output.tell_exit_point(from, ToExitPoint::TermAttached(attached));
             for end in ending {
                 around.output.tell_exit_point(from, ToExitPoint::EndSession(end));

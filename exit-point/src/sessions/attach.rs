@@ -173,9 +173,7 @@ impl Sessions {
             transfer: TransferId(0),
             answering: Answering::No,
         };
-        let id = SessionId(self.table.insert(Box::new(session)));
-        self.by_key.insert(attach.session, id);
-        id
+        self.enter(session)
     }
 
     /// Takes a session up again: the attachment before is over, what the client has is dropped, the rest is to be sent again.

@@ -142,11 +142,14 @@ impl Sessions {
         for &slice in slices {
             self.followers.entry(slice).or_default().insert(to);
         }
-        let sessions = self.table.iter().filter(|(_, session)| slices.contains(&session.slice));
         Listing {
             settled: known,
             forgetting: slices.iter().flat_map(|&slice| self.list_endings(slice)).collect(),
-            remaining: sessions.map(|(_, session)| session.key).collect(),
+            remaining: slices
+                .iter()
+                .flat_map(|&slice| self.sessions_of(slice))
+                .map(|id| self.table[id.0].key)
+                .collect(),
             rest: None,
         }
     }

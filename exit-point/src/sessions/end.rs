@@ -216,8 +216,7 @@ impl Sessions {
             Attachment::Attached(_) => {}
             Attachment::Detached(Detached { expires }) => self.expiry.cancel(expires, id),
         }
-        let mut session = self.table.remove(id.0);
-        self.by_key.remove(&session.key);
+        let mut session = self.strike(id);
         match session.sweep {
             Sweep::None => {}
             Sweep::At(at) => self.sweeps.cancel(at, id),

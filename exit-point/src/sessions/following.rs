@@ -152,9 +152,7 @@ impl Sessions {
             transfer,
             answering: Answering::No,
         };
-        let id = SessionId(self.table.insert(Box::new(session)));
-        self.by_key.insert(record.session, id);
-        id
+        self.enter(session)
     }
 
     /// A client has attached at another replica.

@@ -347,9 +347,8 @@ impl Sessions {
         }
         let is_loading = |slice: &SessionSlice| self.replicas.is_loading(*slice, from, transfer);
         let slices: Vec<_> = receiving.slices.into_iter().filter(is_loading).collect();
-        let loaded = self.table.iter().filter(|(_, session)| slices.contains(&session.slice));
-        let old = loaded.filter(|(_, session)| session.transfer != transfer).map(|(id, _)| SessionId(id));
-        let old = old.collect::<Vec<_>>();
+        let loaded = slices.iter().flat_map(|&slice| self.sessions_of(slice));
+        let old = loaded.filter(|id| self.table[id.0].transfer != transfer).collect::<Vec<_>>();
         for id in old {
             self.drop_session(id);
         }

@@ -100,14 +100,10 @@ impl Sessions {
         }
     }
 
-    fn sessions_of(&self, slice: SessionSlice) -> Vec<SessionId> {
-        self.table.iter().filter(|(_, session)| session.slice == slice).map(|(id, _)| SessionId(id)).collect()
-    }
-
     /// A slice is not of this shard any more.
     fn drop_slice(&mut self, slice: SessionSlice) {
         self.step_down(slice);
-        for id in self.sessions_of(slice) {
+        for id in self.sessions_of(slice).collect::<Vec<_>>() {
             self.drop_session(id);
         }
         for key in self.endings_of(slice) {
@@ -136,7 +132,7 @@ impl Sessions {
             }
         }
         self.leave_endings(slice);
-        for id in self.sessions_of(slice) {
+        for id in self.sessions_of(slice).collect::<Vec<_>>() {
             self.let_go(id);
         }
     }
@@ -226,7 +222,7 @@ impl Sessions {
         let points = layout.machines(Layer::ConnectionPoint).collect();
         self.replicas.set(slice, leading(term, points, Inheritance::Whole));
         self.statistics.slices_taken_over += 1;
-        for id in self.sessions_of(slice) {
+        for id in self.sessions_of(slice).collect::<Vec<_>>() {
             self.take_up(id);
             self.shed(id);
         }
@@ -315,7 +311,7 @@ impl Sessions {
                 continue;
             }
             self.unsettled.remove(&slice);
-            for id in self.sessions_of(slice) {
+            for id in self.sessions_of(slice).collect::<Vec<_>>() {
                 let session = &self.table[id.0];
                 let is_nowhere = match &session.attachment {
                     Attachment::Detached(detached) => detached.expires == NEVER,
