@@ -206,7 +206,7 @@ impl Planner<'_> {
             return self.form();
         }
         // What it takes out stays out: the layout that takes its place goes on from it.
-        if hopeless && let Some(next) = Self::proposing(self.next(proposal)) {
+        if hopeless && let Some(next) = Self::proposing(self.supersede(proposal)) {
             return next;
         }
         let silent = silent.iter().map(|node| proposal.members[node].name.clone()).collect();
@@ -274,6 +274,19 @@ impl Planner<'_> {
 
     /// What comes after this layout, as the nodes that are there, what is wanted, and what was reported ask.
     fn next(&self, layout: &Layout) -> Next {
+        let (goal, knowledge) = self.aim(layout);
+        scaling::next(layout, &goal, &knowledge)
+    }
+
+    /// What comes in the place of a proposal that will not be committed.
+    fn supersede(&self, proposal: &Layout) -> Next {
+        let (goal, knowledge) = self.aim(proposal);
+        let committed = self.observation.layout.as_deref().unwrap_or(proposal);
+        scaling::supersede(committed, proposal, &goal, &knowledge)
+    }
+
+    /// What is wanted of who follows a layout, and what is known of it.
+    fn aim(&self, layout: &Layout) -> (Goal, Knowledge) {
         let mut serving = layout.members.clone();
         let mut dead = BTreeSet::new();
         for &layer in scaling::LAYERS {
@@ -288,7 +301,7 @@ impl Planner<'_> {
             lanes_per_shard: self.config.lanes_per_shard,
             joining_max: JOINING_MAX,
         };
-        scaling::next(layout, &goal, &Knowledge::gather(layout, &self.observation.reports, dead))
+        (goal, Knowledge::gather(layout, &self.observation.reports, dead))
     }
 
     /// Who of a layer should serve, and who of it is dead. Those that serve and live go on, as many as are wanted, the first by name;

@@ -18,6 +18,7 @@
 mod climb;
 mod knowledge;
 mod lanes;
+mod supersede;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ use gomera_cluster::layout::{Epoch, Layout, Member, Placement, Replica, Role};
 use gomera_cluster::position::LaneId;
 
 pub use knowledge::Knowledge;
+pub use supersede::supersede;
 
 /// The layers whose machines can follow layouts that change them. The only place that says so: the coordinator and the simulator
 /// let no other layer change.

@@ -243,6 +243,19 @@ impl Lane {
         }
     }
 
+    /// The last layout whose barrier lies at or before a position that is still to be merged.
+    pub(crate) fn governed_at(&self, number: Number) -> Epoch {
+        let standing = match self.standing {
+            Standing::Governed(epoch) => epoch,
+            Standing::Closed => Epoch(u64::MAX),
+        };
+        let passed = self.marks.range(..=number).map(|(_, mark)| match *mark {
+            Mark::Barrier(epoch) => epoch,
+            Mark::Close => Epoch(0),
+        });
+        passed.max().map_or(standing, |passed| passed.max(standing))
+    }
+
     /// Whether all is merged that lies before the barrier of a layout, or of the first one after it.
     pub(crate) fn stands_before(&self, epoch: Epoch) -> bool {
         let barrier = self.marks.iter().find(|&(_, mark)| match *mark {

@@ -295,17 +295,30 @@ impl Outbox {
         self.entries = sorted;
     }
 
-    /// Adds what another replica may have sent on an attachment before the latest.
-    pub(crate) fn push_doubtful(&mut self, mut entry: Entry) {
+    /// Adds what another replica may have sent on an attachment before the latest, and a client resumed without saying whether it has it.
+    pub(crate) fn push_doubtful(&mut self, entry: Entry) {
         let index = self.marks.sent.max(self.marks.doubtful);
+        self.insert(index, entry);
+        self.marks.doubtful = index + 1;
+        self.marks.sent_last = self.marks.sent_last.max(index) + 1;
+    }
+
+    /// Adds what another replica may have sent on an attachment that is over.
+    pub(crate) fn push_suspect(&mut self, entry: Entry) {
+        let Marks { sent, sent_last, doubtful } = self.marks;
+        let index = sent.max(sent_last).max(doubtful);
+        self.insert(index, entry);
+        self.marks.sent_last = index + 1;
+    }
+
+    /// Puts an entry where it was not merged: its vector is one that holds there.
+    fn insert(&mut self, index: usize, mut entry: Entry) {
         if let Some(beside) = self.entries.get(index).or(self.entries.back()) {
             entry.step = Arc::clone(&beside.step);
         }
         self.bytes += entry.cost;
         self.leaning += usize::from(entry.lean == Lean::Frame);
         self.entries.insert(index, entry);
-        self.marks.doubtful = index + 1;
-        self.marks.sent_last = self.marks.sent_last.max(index) + 1;
     }
 
     /// Adds what another replica has sent on the present attachment.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{SendCredit, Total};
 use gomera_cluster::identity::{ConnectionId, Generation, Handle, SessionKey, Tenant};
-use gomera_cluster::layout::{Layout, SessionSlice};
+use gomera_cluster::layout::{Epoch, Layout, SessionSlice};
 use gomera_cluster::message::copies::SessionRecord;
 use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::position::{LaneId, Position, Vector};
@@ -70,6 +70,8 @@ pub(crate) struct Session {
     pub(crate) passed: Vector,
     /// What lies at or below it may have been delivered on an attachment before the latest.
     pub(crate) doubted: Vector,
+    /// Of lanes, what lies before the barrier of this layout may have been, by whoever decided before.
+    pub(crate) doubted_before: Epoch,
     /// The transfer that brought it, if one did.
     pub(crate) transfer: TransferId,
     /// Whether an attach waits for other replicas to know of it.

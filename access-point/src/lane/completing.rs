@@ -49,8 +49,11 @@ impl Lane {
             }
             Asker::ExitPoint(to) => {
                 self.endings_under_way -= 1;
-                let forgotten = ToExitPoint::Forgotten(Forgotten { session, generation: version.generation });
-                output.actions.push(Send { to, message: Message::ExitPoint(forgotten) });
+                // Whoever decides in place of a dead one asks for it itself.
+                if self.routes.layout.names(to) {
+                    let forgotten = ToExitPoint::Forgotten(Forgotten { session, generation: version.generation });
+                    output.actions.push(Send { to, message: Message::ExitPoint(forgotten) });
+                }
             }
             Asker::Nobody => self.endings_under_way -= 1,
         }

@@ -256,6 +256,20 @@ fn ends_of_sessions_are_sequenced_so_many_at_a_time_and_answered() {
 }
 
 #[test]
+fn who_died_is_not_told_that_a_session_is_forgotten() {
+    let mut bench = Bench::open_for_all(&Config::default());
+    let stranger = address(9, 0);
+    let tenant = gomera_cluster::identity::Tenant::open();
+    let forget = Forget { lane: LANE, tenant, session: session("s"), generation: Generation(7) };
+    bench.lane.forget(stranger, forget);
+    bench.flush();
+    for matcher in 0..2 {
+        bench.progress(matcher, 2, vec![(2, Outcome::Superseded)]);
+    }
+    assert!(bench.forgotten.is_empty());
+}
+
+#[test]
 fn with_every_window_at_one_everything_is_sent_and_acknowledged() {
     let config = Config { retained_bytes_max: 1, operation_bytes_max: 1, frame_bytes_max: 1, ..Config::default() };
     let mut bench = Bench::new(&config);

@@ -407,3 +407,22 @@ fn a_first_layout_has_its_standbys_where_they_should_be() {
         assert_eq!(next(&layout, &goal, &Knowledge::default()), Next::Done, "{matchers} matchers");
     }
 }
+
+#[test]
+fn a_replica_that_was_to_leave_takes_over_if_the_proposal_that_says_so_is_superseded() {
+    let mut committed = start([1, 1, 1, 2], 1, 1);
+    let placement = &mut committed.session[0];
+    let (source, target) =
+        (Address { node: Incarnation(300), shard: Shard(0) }, Address { node: Incarnation(301), shard: Shard(0) });
+    placement.replicas =
+        vec![Replica { holder: source, role: Role::Retiring }, Replica { holder: target, role: Role::Active }];
+    let mut proposal = Layout { epoch: Epoch(2), ..committed.clone() };
+    proposal.session[0].replicas.remove(0);
+    let knowledge = Knowledge { dead: BTreeSet::from([target.node]), ..Knowledge::default() };
+    let Next::Propose(next) = supersede(&committed, &proposal, &goal([1, 1, 1, 1]), &knowledge) else {
+        panic!("somebody died")
+    };
+    assert_eq!((next.layout.session[0].active(), next.lost.len()), (Some(source), 0));
+    assert_eq!(next.layout.epoch, Epoch(3));
+    next.layout.check_follows(&committed).expect("it may follow what is in force");
+}

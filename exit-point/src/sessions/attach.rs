@@ -2,7 +2,7 @@
 
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::{Generation, Handle, SessionKey};
-use gomera_cluster::layout::Layout;
+use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::message::ToConnectionPoint;
 use gomera_cluster::message::connection_point::{
     AttachRefusal, AttachRefused, Attached as ConnectionAttached, EndReason, Ended, Presence,
@@ -14,7 +14,7 @@ use gomera_cluster::position::Vector;
 use gomera_cluster::time::Instant;
 
 use super::end::{NEVER, Wait};
-use super::reign::belief;
+use super::reign::{belief, inherited_before};
 use super::{COUNTER_BITS, Sessions};
 use crate::limits::Rank;
 use crate::outbox::{Outbox, Start};
@@ -69,7 +69,8 @@ impl Sessions {
         session.handle_blocks += 1;
         session.terms = Terms::granted(&attach.options, &self.config);
         session.answering = Answering::Yes;
-        let record = session.record(attach.tenant, merged);
+        let mut record = session.record(attach.tenant, merged);
+        self.settle_departing(id, &mut record.acknowledged, merged);
         let needs = self.tell_followers(attach.slice, &Change::Attached(Box::new(record)));
         let Attach { connection, session, slice, term, credit, .. } = attach;
         let answer = Answer { from, connection, session, slice, term, generation, presence, credit };
@@ -170,6 +171,7 @@ impl Sessions {
             decided: Decided::Here,
             passed: Vector::default(),
             doubted: Vector::default(),
+            doubted_before: Epoch(0),
             transfer: TransferId(0),
             answering: Answering::No,
         };
@@ -202,6 +204,7 @@ impl Sessions {
             }
             None => {
                 session.doubted = merged.clone();
+                session.doubted_before = inherited_before(session.slice, session.birth, &self.replicas);
                 Start::Acknowledgement
             }
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::identity::{Generation, Handle};
+use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::connection_point::Satisfied;
 use gomera_cluster::message::exit_point::{Handles, Target};
 use gomera_cluster::message::snapshot::TransferId;
@@ -16,6 +17,7 @@ use gomera_model::timestamp::Timestamp;
 use super::Sessions;
 use super::give_up::Room;
 use super::receiving::Early;
+use super::reign::inherited_before;
 use crate::lane::Complete;
 use crate::notify::satisfied_bytes;
 use crate::outbox::{Audience, Entry, Lean, Step, copied_bytes, keepable};
@@ -65,8 +67,15 @@ impl Sessions {
         admission
     }
 
-    /// Puts a complete position into the outboxes of all whom it concerns.
-    pub(crate) fn deliver(&mut self, now: Instant, position: Position, complete: Complete, step: &Arc<Step>) {
+    /// Puts a complete position into the outboxes of all whom it concerns; `governed` is the last layout whose barrier lies before it.
+    pub(crate) fn deliver(
+        &mut self,
+        now: Instant,
+        position: Position,
+        governed: Epoch,
+        complete: Complete,
+        step: &Arc<Step>,
+    ) {
         let Complete { envelope, targets } = complete;
         if envelope.expires_at.is_some_and(|expires| expires <= self.wall) {
             self.statistics.notifications_expired += u64::try_from(targets.len()).expect("a length fits 64 bits");
@@ -118,7 +127,8 @@ impl Sessions {
                 (Arc::clone(&envelope), Lean::Frame)
             };
             let cost = envelope_cost + satisfied_bytes(&satisfied);
-            self.put(id, Entry { position, envelope, step: Arc::clone(step), satisfied, cost, lean, audience });
+            let entry = Entry { position, envelope, step: Arc::clone(step), satisfied, cost, lean, audience };
+            self.place(id, entry, governed);
         }
     }
 
@@ -133,6 +143,7 @@ impl Sessions {
         &mut self,
         now: Instant,
         position: Position,
+        governed: Epoch,
         complete: Complete,
         step: &Arc<Step>,
         by: LaneId,
@@ -148,7 +159,7 @@ impl Sessions {
             }
         });
         let key = envelope.key;
-        self.deliver(now, position, Complete { envelope, targets }, step);
+        self.deliver(now, position, governed, Complete { envelope, targets }, step);
         self.inherited
             .values_mut()
             .filter(|inherited| inherited.had_ended(by))
@@ -171,7 +182,14 @@ impl Sessions {
         self.inheritances(id).any(|inherited| inherited.is_repeat(slice, key))
     }
 
+    /// Puts something in that comes with a copy: whether it may have been sent is said by the copy.
     pub(super) fn put(&mut self, id: SessionId, entry: Entry) {
+        self.place(id, entry, Epoch(u64::MAX));
+    }
+
+    /// Puts something in. What lies before the barrier of the layout by which this shard decides, whoever decided before may have merged
+    /// first, and sent.
+    fn place(&mut self, id: SessionId, entry: Entry, governed: Epoch) {
         let session = &mut self.table[id.0];
         match session.decided {
             Decided::Here => self.accounts.add(session.tenant, entry.cost),
@@ -201,9 +219,13 @@ impl Sessions {
         };
         if was_told {
             session.outbox.push_sent(entry);
-        } else if session.decided == Decided::Here && session.doubted.covers(entry.position) {
-            // Whoever led before had merged it, and may have sent it.
+        } else if session.decided == Decided::Elsewhere {
+            session.outbox.push(entry);
+        } else if session.doubted.covers(entry.position) || governed < session.doubted_before {
+            // Whoever led before may have sent it, on an attachment before the latest.
             session.outbox.push_doubtful(entry);
+        } else if governed < inherited_before(session.slice, session.birth, &self.replicas) {
+            session.outbox.push_suspect(entry);
         } else {
             session.outbox.push(entry);
         }

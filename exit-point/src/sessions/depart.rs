@@ -7,7 +7,7 @@ use gomera_cluster::position::{LaneId, Vector};
 use gomera_cluster::time::Instant;
 
 use super::Sessions;
-use crate::session::Attachment;
+use crate::session::{Attachment, SessionId};
 
 /// Lanes that have ended.
 pub(super) type Departing = BTreeMap<LaneId, Departure>;
@@ -32,10 +32,14 @@ impl Sessions {
         self.inherited.retain(|_, inherited| !inherited.is_over(now));
     }
 
-    /// Goes on through the sessions, some of them; lanes that are gone everywhere go to `gone`.
+    /// Goes on through the sessions, some of them; lanes that are gone everywhere go to `gone`. Not while copies come: they bring what
+    /// is left of such lanes elsewhere.
     pub(crate) fn depart(&mut self, gone: &mut Vec<LaneId>) {
         /// Sessions looked at in one call: some hundred microseconds.
         const STEP: usize = 20_000;
+        if !self.receiving.is_empty() {
+            return;
+        }
         let mut looked = 0;
         let Self { departing, table, .. } = self;
         let places = table.capacity();
@@ -61,6 +65,22 @@ impl Sessions {
             }
             *place < places
         });
+    }
+
+    /// Copies that came hold what may be of lanes on their way out: all are looked at again.
+    pub(super) fn depart_anew(&mut self) {
+        self.departing.values_mut().for_each(|departure| departure.place = 0);
+    }
+
+    /// Adds the lanes on their way out of which nothing is left in an outbox, nor to be told: another replica may have the copy of a
+    /// publication that was passed over here, because it merged lanes in another order.
+    pub(super) fn settle_departing(&self, id: SessionId, acknowledged: &mut Vector, merged: &Vector) {
+        let session = &self.table[id.0];
+        for &lane in self.departing.keys().filter(|&&lane| !session.given_up.concerns(lane)) {
+            if session.outbox.iter().all(|entry| entry.position.lane != lane) {
+                acknowledged.raise(lane, merged.get(lane));
+            }
+        }
     }
 
     /// What a session that begins now has to know of: nothing of lanes that have ended is for it.

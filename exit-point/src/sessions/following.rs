@@ -1,12 +1,12 @@
 //! Going on by what another replica decides, and telling others what is decided here.
 
 use gomera_cluster::address::Address;
-use gomera_cluster::layout::{Layout, SessionSlice};
+use gomera_cluster::layout::{Epoch, LaneEnd, Layout, SessionSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::copies::{Change, Changes, ChangesTaken, SessionRecord};
 use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::message::{Message, ToExitPoint};
-use gomera_cluster::position::Vector;
+use gomera_cluster::position::{Number, Vector};
 use gomera_cluster::time::Instant;
 
 use super::Sessions;
@@ -149,6 +149,7 @@ impl Sessions {
             decided: Decided::Elsewhere,
             passed: record.merged.clone(),
             doubted: record.doubted.clone(),
+            doubted_before: Epoch(0),
             transfer,
             answering: Answering::No,
         };
@@ -170,7 +171,12 @@ impl Sessions {
         session.terms = Terms::granted(&record.options, config);
         session.settle(&record.acknowledged, merged, believing(layout.as_deref()));
         let settled = &session.acknowledged;
-        let freed = session.outbox.remove(|entry| settled.covers(entry.position));
+        let is_over = |lane| {
+            let end = layout.as_ref().and_then(|layout| layout.ended.get(&lane));
+            matches!(end, Some((LaneEnd::Closed, _))) && record.merged.get(lane) == Number(0)
+        };
+        // Of a closed lane that it does not know any more, whoever decides has nothing in any outbox.
+        let freed = session.outbox.remove(|entry| settled.covers(entry.position) || is_over(entry.position.lane));
         self.freed(id, freed);
     }
 }

@@ -352,6 +352,7 @@ impl Sessions {
         for id in old {
             self.drop_session(id);
         }
+        self.depart_anew();
         for slice in slices {
             if self.replicas.agree(slice, from) {
                 self.statistics.slices_agreed += 1;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::identity::{Generation, SessionKey, Term};
-use gomera_cluster::layout::{Layout, SessionSlice};
+use gomera_cluster::layout::{Epoch, Layout, SessionSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::connection_point::{AttachRefusal, AttachRefused, EndReason, Ended};
 use gomera_cluster::message::copies::{AttachTerm, AttachedHere, Ending, Handover, TermAttached};
@@ -25,6 +25,17 @@ use crate::relay::Then;
 use crate::replicas::{Inheritance, Replicas, Stance, Turn, Unrest, leading};
 use crate::session::{Answering, Attached, Attachment, Belief, Decided, Detached, SessionId};
 
+/// Whether a session began under this term, or a later one: nobody decided about it before.
+fn began_under(term: Term, birth: Generation) -> bool {
+    birth.0.wrapping_shr(COUNTER_BITS) >= term.0
+}
+
+/// The layout before whose barriers whoever decided about a session earlier may have sent what is merged here now.
+pub(super) fn inherited_before(slice: SessionSlice, birth: Generation, replicas: &Replicas) -> Epoch {
+    let reign = replicas.reign(slice).filter(|reign| !began_under(reign.term, birth));
+    reign.map_or(Epoch(0), |reign| Epoch(reign.term.0))
+}
+
 /// How far the clients of a session are believed: one that lived under an earlier reign may have been sent more than is merged here.
 pub(super) fn belief<'layout>(
     slice: SessionSlice,
@@ -32,9 +43,8 @@ pub(super) fn belief<'layout>(
     replicas: &Replicas,
     layout: Option<&'layout Layout>,
 ) -> Belief<'layout> {
-    let is_ours = |term: Term| birth.0.wrapping_shr(COUNTER_BITS) >= term.0;
     match (replicas.reign(slice), layout) {
-        (Some(reign), _) if is_ours(reign.term) => Belief::Merged,
+        (Some(reign), _) if began_under(reign.term, birth) => Belief::Merged,
         (Some(_) | None, Some(layout)) => Belief::Lanes(layout),
         (Some(_) | None, None) => Belief::Merged,
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use gomera_cluster::address::{Address, Incarnation, Layer};
 use gomera_cluster::layout::{Epoch, LaneEnd, Layout, MatcherSlice, Member, Role};
 use gomera_cluster::report::Report;
-use gomera_coordinator::scaling::{self, Goal, Knowledge, Next};
+use gomera_coordinator::scaling::{self, Goal, Knowledge, Next, Proposal};
 
 use super::World;
 use crate::agenda::Due;
@@ -120,7 +120,8 @@ impl World {
                 self.office.proposal = None;
                 self.commit(proposal);
             } else if proposal.members.keys().any(|node| self.office.dead.contains(node))
-                && let Some(next) = self.next_after(&proposal)
+                && let Next::Propose(Proposal { layout: next, .. }) =
+                    scaling::supersede(self.latest(), &proposal, &self.goal(), &self.knowledge(&proposal))
             {
                 self.stage.count(Transition::ProposalSuperseded);
                 self.propose(next);
