@@ -1,7 +1,7 @@
 //! The coordinator's logic: which nodes make up the cluster, and which layout governs them. Pure: it is told what stands in
 //! the coordination service and asks for writes; `host` does both, and fences every write by the term.
 //!
-//! [`Coordinator`] is the machine; [`scaling`] is the way from one layout to another (for the layers that can follow);
+//! [`Coordinator`] is the machine; [`scaling`] is the way from one layout to another;
 //! [`operations`] is the journal of what people ask for; [`registration`], [`desired`] and [`document`] say what the znodes contain; [`tree`] is the
 //! in-process stand-in for ZooKeeper.
 

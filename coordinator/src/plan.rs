@@ -10,7 +10,7 @@
 //!
 //! Invariants: an epoch is proposed with one content only; a layout is committed only when every member has acknowledged
 //! it; a fresh layout replaces another only when no member of that one is left; lane ids and epochs only grow. While members of
-//! a layout are left, another one follows it as [`scaling`] says, for the layers that can follow ([`scaling::LAYERS`]).
+//! a layout are left, another one follows it as [`scaling`] says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -287,20 +287,14 @@ impl Planner<'_> {
 
     /// What is wanted of who follows a layout, and what is known of it.
     fn aim(&self, layout: &Layout) -> (Goal, Knowledge) {
-        let mut serving = layout.members.clone();
+        let mut serving = BTreeMap::new();
         let mut dead = BTreeSet::new();
-        for &layer in scaling::LAYERS {
-            serving.retain(|_, member| member.layer != layer);
+        for layer in Layer::ALL {
             let staff = self.staff(layout, layer);
             serving.extend(staff.serving);
             dead.extend(staff.dead);
         }
-        let goal = Goal {
-            layers: scaling::LAYERS.iter().copied().collect(),
-            serving,
-            lanes_per_shard: self.config.lanes_per_shard,
-            joining_max: JOINING_MAX,
-        };
+        let goal = Goal { serving, lanes_per_shard: self.config.lanes_per_shard, joining_max: JOINING_MAX };
         (goal, Knowledge::gather(layout, &self.observation.reports, dead))
     }
 

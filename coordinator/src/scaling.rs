@@ -30,21 +30,9 @@ use gomera_cluster::position::LaneId;
 pub use knowledge::Knowledge;
 pub use supersede::supersede;
 
-/// The layers whose machines can follow layouts that change them. The only place that says so: the coordinator and the simulator
-/// let no other layer change.
-pub const LAYERS: &[Layer] = &[Layer::ConnectionPoint, Layer::AccessPoint, Layer::Matcher, Layer::ExitPoint];
-
-/// Whether layouts may change a layer.
-#[must_use]
-pub fn may_change(layer: Layer) -> bool {
-    LAYERS.contains(&layer)
-}
-
 /// What is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Goal {
-    /// The layers that may change; of the others everything stays as it is.
-    pub layers: BTreeSet<Layer>,
     /// Who should serve. Members of the layout that are not among them leave by plan.
     pub serving: BTreeMap<Incarnation, Member>,
     /// Lanes of each access-point shard.
@@ -104,14 +92,12 @@ pub fn next(layout: &Layout, goal: &Goal, knowledge: &Knowledge) -> Next {
         activated: 0,
         awaited: BTreeSet::new(),
     };
-    let bereaved = draft.bury(layout, goal, knowledge);
+    let bereaved = draft.bury(layout, knowledge);
     if !bereaved {
         draft.admit(goal, knowledge);
     }
-    if goal.layers.contains(&Layer::AccessPoint) {
-        draft.lanes(goal, knowledge);
-    }
-    for &layer in &goal.layers {
+    draft.lanes(goal, knowledge);
+    for layer in Layer::ALL {
         draft.slices(layer, layout, goal, knowledge, bereaved);
     }
     if !bereaved {
@@ -146,12 +132,11 @@ pub fn moves(
     placements.iter().zip(targets).filter(|(placement, target)| placement.active() != Some(target.active)).count()
 }
 
-/// A first layout with standbys, in the layers that can follow and as far as replication asks for them: nobody has anything yet, so all
-/// have everything.
+/// A first layout with standbys, as far as replication asks for them: nobody has anything yet, so all have everything.
 #[must_use]
 pub fn with_standbys(mut first: Layout) -> Layout {
     let replication = usize::from(first.settings.replication).max(1);
-    for &layer in LAYERS {
+    for layer in Layer::ALL {
         let machines: Vec<_> = first.machines(layer).collect();
         let placements = match layer {
             Layer::Matcher => &mut first.matcher,
@@ -181,9 +166,8 @@ struct Draft {
 
 impl Draft {
     /// Takes the dead out, with their replicas and lanes; whether there were any.
-    fn bury(&mut self, before: &Layout, goal: &Goal, knowledge: &Knowledge) -> bool {
-        let may_change = |node| before.members.get(&node).is_some_and(|member| goal.layers.contains(&member.layer));
-        let dead = |node: Incarnation| knowledge.dead.contains(&node) && may_change(node);
+    fn bury(&mut self, before: &Layout, knowledge: &Knowledge) -> bool {
+        let dead = |node: Incarnation| knowledge.dead.contains(&node);
         let bereaved = before.members.keys().any(|&node| dead(node));
         if bereaved {
             self.layout.members.retain(|&node, _| !dead(node));
@@ -199,7 +183,7 @@ impl Draft {
     /// Lets those in who should serve.
     fn admit(&mut self, goal: &Goal, knowledge: &Knowledge) {
         for (&node, member) in &goal.serving {
-            if !knowledge.dead.contains(&node) && goal.layers.contains(&member.layer) {
+            if !knowledge.dead.contains(&node) {
                 self.layout.members.entry(node).or_insert_with(|| member.clone());
             }
         }
@@ -256,13 +240,9 @@ impl Draft {
 
     /// Says who is to leave, calls back who is to stay, and lets members go that hold nothing any more.
     fn dismiss(&mut self, before: &Layout, goal: &Goal, knowledge: &Knowledge) {
-        let leaves = |node, member: &Member| !goal.serving.contains_key(node) && goal.layers.contains(&member.layer);
-        let members = self.layout.members.iter().filter(|&(node, member)| leaves(node, member));
+        let members = self.layout.members.iter().filter(|(node, _)| !goal.serving.contains_key(node));
         let leaving = members.map(|(&node, member)| (node, member.layer)).collect::<Vec<_>>();
-        let members = &self.layout.members;
-        let may_change = |node: &Incarnation| goal.layers.contains(&members[node].layer);
-        self.layout.leaving.retain(|node| !may_change(node));
-        self.layout.leaving.extend(leaving.iter().map(|&(node, _)| node));
+        self.layout.leaving = leaving.iter().map(|&(node, _)| node).collect();
         for (node, layer) in leaving {
             if layer == Layer::ConnectionPoint {
                 // What it said before it was told to leave does not count: clients may have come since.

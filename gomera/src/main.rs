@@ -108,8 +108,8 @@ Examples:
     /// Change how many nodes a layer has, while it serves
     ///
     /// Nodes that wait for work come in; nodes that are to leave give up what they hold first. The coordinator does it and writes down
-    /// how far it has come, so that it goes on whoever dies. One operation runs at a time. Which layers can change, and how many nodes
-    /// there are for it, --dry-run tells.
+    /// how far it has come, so that it goes on whoever dies. One operation runs at a time. How many nodes there are for it,
+    /// --dry-run tells.
     #[command(after_help = "\
 Examples:
   gomera scale connection-point 2 --wait

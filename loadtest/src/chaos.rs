@@ -1,9 +1,8 @@
 //! `loadtest chaos`: processes of a cluster are killed, paused and cut off under load, ZooKeeper servers and coordinators too, and every
 //! promise is judged from outside. What is done when follows from the seed; when exactly it takes effect does not.
 //!
-//! Only what is meant to survive is tried: nodes of layers whose machines can follow layouts (`coordinator::scaling::LAYERS`, asked, not
-//! repeated here), one at a time, with another one of the layer there. Each event ends with delivery whole again, and the next begins
-//! when the cluster has as many nodes as it should.
+//! Only what is meant to survive is tried: one node at a time, with another one of its layer there. Each event ends with delivery whole
+//! again, and the next begins when the cluster has as many nodes as it should.
 
 mod detection;
 mod event;
@@ -14,7 +13,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use gomera_cluster::address::Layer;
-use gomera_coordinator::scaling;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -71,7 +69,7 @@ pub struct Chaos {
     /// Only these faults; may be given several times. Without it, all that this machine allows
     #[arg(long, value_enum)]
     pub fault: Vec<Fault>,
-    /// Victims of these layers only; may be given several times. Without it, all whose loss is survived by design
+    /// Victims of these layers only; may be given several times. Without it, all
     #[arg(long, value_parser = layer)]
     pub layer: Vec<Layer>,
     #[command(flatten)]
@@ -119,21 +117,16 @@ impl Chaos {
         self.load.validate()
     }
 
-    /// Layers with victims, and those that are left out.
-    fn victims(&self) -> (Vec<Layer>, Vec<Layer>) {
-        let (mut able, unable): (Vec<_>, Vec<_>) =
-            Layer::ALL.into_iter().partition(|&layer| scaling::may_change(layer));
-        if !self.layer.is_empty() {
-            able.retain(|layer| self.layer.contains(layer));
-        }
-        (able, unable)
+    /// Layers with victims.
+    fn victims(&self) -> Vec<Layer> {
+        Layer::ALL.into_iter().filter(|layer| self.layer.is_empty() || self.layer.contains(layer)).collect()
     }
 
-    fn faults(&self, has_victims: bool) -> Vec<Fault> {
-        let needs_victim = |fault: &Fault| matches!(fault, Fault::Kill | Fault::Pause | Fault::Partition);
+    /// What is tried; never nothing, since [`Self::validate`] lets nothing by that is impossible here.
+    fn faults(&self) -> Vec<Fault> {
         let all = Fault::value_variants().iter().copied();
         let wanted = all.filter(|fault| self.fault.is_empty() || self.fault.contains(fault));
-        let possible = wanted.filter(|fault| match fault {
+        let is_possible = |fault: &Fault| match fault {
             Fault::Partition => match network::is_possible() {
                 Ok(()) => true,
                 Err(reason) => {
@@ -142,8 +135,8 @@ impl Chaos {
                 }
             },
             Fault::Kill | Fault::Pause | Fault::Zookeeper | Fault::Coordinator => true,
-        });
-        possible.filter(|fault| has_victims || !needs_victim(fault)).collect()
+        };
+        wanted.filter(is_possible).collect()
     }
 
     /// Runs it.
@@ -151,9 +144,8 @@ impl Chaos {
     /// # Errors
     /// If it could not be run; what the cluster does wrong is in the outcome.
     pub async fn run(&self) -> Result<Outcome> {
-        let (victims, left_out) = self.victims();
-        let faults = self.faults(!victims.is_empty());
-        let mut outcome = Outcome::new(format!(
+        let (victims, faults) = (self.victims(), self.faults());
+        let outcome = Outcome::new(format!(
             "chaos: seed {}, {:?} of {}, {} subscriptions, {} publications/s",
             self.seed,
             faults,
@@ -161,14 +153,6 @@ impl Chaos {
             self.load.subscriptions,
             self.load.rate
         ));
-        if !left_out.is_empty() {
-            outcome.run.push_str(&format!("; left out, since their loss is not survived yet: {}", names(&left_out)));
-        }
-        if faults.is_empty() {
-            let reason = format!("nothing can be tried: victims of {} are asked for", names(&self.layer));
-            outcome.add(Verdict::Refused, reason);
-            return Ok(outcome);
-        }
         let mut run = self.start(&faults, victims).await?;
         run.trial.run(Phase::Aside, WARM_UP).await?;
         run.trial.run(Phase::Control, CONTROL).await?;

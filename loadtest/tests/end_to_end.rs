@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use gomera_cluster::address::Layer;
 use serde_json::Value;
 use xtask::services::zookeeper::ZooKeeper;
 
@@ -163,18 +162,6 @@ fn assert_a_kill_costs_nothing(layer: &str) {
     assert!(event["whole_after_ms"].is_u64(), "{report:#}");
     // Its session with ZooKeeper would have lasted for four seconds.
     assert!(event["detected_after_ms"].as_u64().is_some_and(|after| after < 3_500), "{report:#}");
-}
-
-#[test]
-#[ignore = "end to end: run by cargo xtask test"]
-fn a_layer_that_cannot_change_is_left_as_it_is_and_named() {
-    let fixed = Layer::ALL.into_iter().find(|&layer| !gomera_coordinator::scaling::may_change(layer));
-    let Some(fixed) = fixed else { return };
-    let output = loadtest(&["scale", "--layer", fixed.name(), "--from", "1", "--to", "2", "--json"]);
-    assert_eq!(output.status.code(), Some(75), "{output:?}");
-    let report: Value = serde_json::from_slice(&output.stdout).expect("one object");
-    assert_eq!(report["verdict"], "refused", "{report:#}");
-    assert!(report["reasons"][0].as_str().is_some_and(|reason| reason.contains("cannot change yet")), "{report:#}");
 }
 
 #[test]

@@ -56,10 +56,10 @@ impl Report {
         }
     }
 
-    /// Transitions that could run and never did.
+    /// Transitions that never ran.
     #[must_use]
     pub fn never(&self) -> Vec<Transition> {
-        Transition::all().filter(|&transition| transition.may_run() && self.tally.get(transition) == 0).collect()
+        Transition::all().filter(|&transition| self.tally.get(transition) == 0).collect()
     }
 }
 

@@ -1,8 +1,5 @@
 //! How often each transition of the protocol ran. A swarm in which one of them never ran proves nothing about it, and fails.
 
-use gomera_cluster::address::Layer;
-use gomera_coordinator::scaling;
-
 /// A transition of the protocol, or a thing that clients and the world did to it. Described by [`Transition::name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
@@ -292,49 +289,6 @@ impl Transition {
     /// All of them, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         NAMES.iter().map(|&(transition, _)| transition)
-    }
-
-    /// Whether anything can cause it: some are caused only by changes of a layer, which layouts may not change yet.
-    #[must_use]
-    pub fn may_run(self) -> bool {
-        const OF_MATCHERS: [Transition; 16] = [
-            Transition::MatcherAdded,
-            Transition::MatcherLeft,
-            Transition::MatcherCrashed,
-            Transition::MatcherPaused,
-            Transition::SliceLost,
-            Transition::SubscriptionsLost,
-            Transition::MatcherBuried,
-            Transition::SliceActivated,
-            Transition::SliceTakenOver,
-            Transition::SliceInstalled,
-            Transition::SnapshotWanted,
-            Transition::SnapshotPart,
-            Transition::SnapshotOverrun,
-            Transition::Replayed,
-            Transition::ReplayedMatches,
-            Transition::ReplicasCompared,
-        ];
-        const OF_EXITS: [Transition; 16] = [
-            Transition::ExitAdded,
-            Transition::ExitLeft,
-            Transition::ExitCrashed,
-            Transition::ExitPaused,
-            Transition::ExitBuried,
-            Transition::LaneBegun,
-            Transition::ReignByPlan,
-            Transition::ReignTakenOver,
-            Transition::SessionsInstalled,
-            Transition::SessionAdopted,
-            Transition::CopiesWanted,
-            Transition::CopiesPart,
-            Transition::CopySplit,
-            Transition::CopiesOverrun,
-            Transition::CutAgreed,
-            Transition::SessionsCompared,
-        ];
-        (scaling::may_change(Layer::Matcher) || !OF_MATCHERS.contains(&self))
-            && (scaling::may_change(Layer::ExitPoint) || !OF_EXITS.contains(&self))
     }
 
     /// Its name.

@@ -23,7 +23,6 @@ use gomera_cluster::identity::{ConnectionId, PublisherKey, SessionKey, Subscript
 use gomera_cluster::layout::{Epoch, Layout, Member};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::time::Instant;
-use gomera_coordinator::scaling;
 
 use crate::agenda::{Agenda, Due};
 use crate::describe;
@@ -153,8 +152,7 @@ impl World {
             account: Account::default(),
             plan,
         };
-        let may_replicate = scaling::may_change(Layer::Matcher);
-        world.stage.history.replicated = may_replicate && world.plan.shape.settings.replication > 1;
+        world.stage.history.replicated = world.plan.shape.settings.replication > 1;
         world.begin();
         world
     }

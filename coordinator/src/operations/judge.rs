@@ -73,18 +73,6 @@ impl Judge<'_> {
         }
     }
 
-    fn check_changeable(layer: Layer) -> Result<(), Refusal> {
-        if scaling::LAYERS.contains(&layer) {
-            return Ok(());
-        }
-        let layers: Vec<_> = scaling::LAYERS.iter().map(|layer| layer.name()).collect();
-        let reason = format!(
-            "the {layer} layer cannot change yet, it stays as the cluster began; the layers that can: {}",
-            layers.join(", ")
-        );
-        Err(Refusal::new(RefusalKind::Precondition, reason))
-    }
-
     /// Nodes of a layer that serve, and are not to leave.
     fn serving(&self, layer: Layer) -> Vec<PlannedNode> {
         let members = self.layout.members.iter().filter(|(_, member)| member.layer == layer);
@@ -103,7 +91,6 @@ impl Judge<'_> {
     }
 
     fn scale(&self, layer: Layer, replicas: u16) -> Result<Plan, Refusal> {
-        Self::check_changeable(layer)?;
         let (serving, idle, to) = (self.serving(layer), self.idle(layer), usize::from(replicas));
         let supply = &self.observation.supply;
         if supply.provisioner == Provisioner::Everybody {
@@ -136,7 +123,6 @@ impl Judge<'_> {
 
     fn drain(&self, node: &str) -> Result<Plan, Refusal> {
         let (planned, layer) = self.find(node)?;
-        Self::check_changeable(layer)?;
         let precondition = |reason: String| Err(Refusal::new(RefusalKind::Precondition, reason));
         let (name, incarnation) = (&planned.name, planned.incarnation);
         if !self.layout.members.contains_key(&incarnation) {
@@ -169,7 +155,7 @@ impl Judge<'_> {
         };
         Plan {
             epoch: self.layout.epoch,
-            slices: scaling::LAYERS.iter().copied().map(moves).sum(),
+            slices: Layer::ALL.into_iter().map(moves).sum(),
             snapshot_bytes: self.observation.snapshot_bytes(),
             ..Plan::default()
         }

@@ -174,7 +174,7 @@ impl Stepping<'_> {
             scaling::moves(self.layout, layer, &staying, &joining)
         };
         if plan.changes.is_empty() {
-            return scaling::LAYERS.iter().map(|&layer| to_move(layer, 0)).sum();
+            return Layer::ALL.into_iter().map(|layer| to_move(layer, 0)).sum();
         }
         plan.changes.iter().map(|change| to_move(change.layer, change.to.into())).sum()
     }

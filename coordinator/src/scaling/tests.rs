@@ -41,7 +41,7 @@ fn nodes(counts: [u64; 4]) -> BTreeMap<Incarnation, Member> {
 }
 
 fn goal(counts: [u64; 4]) -> Goal {
-    Goal { layers: Layer::ALL.into(), serving: nodes(counts), lanes_per_shard: 2, joining_max: 16 }
+    Goal { serving: nodes(counts), lanes_per_shard: 2, joining_max: 16 }
 }
 
 fn start(counts: [u64; 4], slices: u16, replication: u8) -> Layout {
@@ -400,8 +400,7 @@ fn a_first_layout_has_its_standbys_where_they_should_be() {
         }
         let settings = Settings { matcher_slices: 64, session_slices: 4, replication: 2 };
         let layout = with_standbys(Layout::initial(settings, members.clone(), 1, Epoch(1), LaneId(1)));
-        let goal =
-            Goal { layers: LAYERS.iter().copied().collect(), serving: members, lanes_per_shard: 1, joining_max: 32 };
+        let goal = Goal { serving: members, lanes_per_shard: 1, joining_max: 32 };
         let replicas = layout.matcher.iter().map(|placement| placement.replicas.len());
         assert!(replicas.clone().all(|count| count == matchers.min(2)), "{matchers} matchers");
         assert_eq!(next(&layout, &goal, &Knowledge::default()), Next::Done, "{matchers} matchers");

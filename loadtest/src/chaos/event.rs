@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use gomera_cluster::address::Layer;
-use gomera_coordinator::scaling;
 use gomera_proto::topology::to_layer;
 use gomera_proto::v1::{Node, Topology};
 use rand::RngExt as _;
@@ -218,9 +217,8 @@ fn kept_twice(topology: &Topology, layer: Layer) -> u32 {
     let others = topology.replication.min(u32::try_from(nodes).unwrap_or(u32::MAX)).saturating_sub(1);
     let slices = match layer {
         Layer::Matcher => topology.matcher_slices,
-        // Sessions of a layer that cannot change are kept once.
-        Layer::ExitPoint if scaling::may_change(layer) => topology.session_slices,
-        Layer::ConnectionPoint | Layer::AccessPoint | Layer::ExitPoint => 0,
+        Layer::ExitPoint => topology.session_slices,
+        Layer::ConnectionPoint | Layer::AccessPoint => 0,
     };
     slices * others
 }

@@ -234,12 +234,7 @@ impl Model {
         if lives(&TARGET.node) && lives(&SOURCE.node) {
             serving.remove(&SOURCE.node);
         }
-        let goal = Goal {
-            layers: BTreeSet::from([Layer::ConnectionPoint, Layer::AccessPoint, Layer::Matcher]),
-            serving,
-            lanes_per_shard: 1,
-            joining_max: 1,
-        };
+        let goal = Goal { serving, lanes_per_shard: 1, joining_max: 1 };
         let mut reports: BTreeMap<Address, Report> =
             self.nodes.iter().map(|(&address, node)| (address, node.machine.report())).collect();
         // The connection point has no machine here, and hears of everything at once.

@@ -3,9 +3,6 @@
 
 use std::time::Duration;
 
-use gomera_cluster::address::Layer;
-use gomera_coordinator::scaling;
-
 use super::Shape;
 use crate::random::{Random, millis};
 
@@ -92,13 +89,10 @@ impl Points {
             stubborn: *random.pick(&[0, 0, 200, 1000]),
             losses: Losses::None,
         };
-        if scaling::may_change(Layer::Matcher) {
-            drawn.joining[2] = u16::try_from(random.between(0, 2)).expect("small");
-            drawn.losses = if random.chance(300) { Losses::Some } else { Losses::None };
-        }
-        if scaling::may_change(Layer::ExitPoint) {
-            drawn.joining[3] = u16::try_from(random.between(0, 2)).expect("small");
-        }
+        // After all the others, so that seeds keep what they mean.
+        drawn.joining[2] = u16::try_from(random.between(0, 2)).expect("small");
+        drawn.losses = if random.chance(300) { Losses::Some } else { Losses::None };
+        drawn.joining[3] = u16::try_from(random.between(0, 2)).expect("small");
         drawn
     }
 }

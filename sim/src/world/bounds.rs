@@ -1,7 +1,5 @@
 //! What machines say about their memory: it stays below what their configurations allow, and is empty when all is done.
 
-use gomera_cluster::address::Layer;
-use gomera_coordinator::scaling;
 use gomera_matcher::config::Config;
 use gomera_matcher::statistics::Statistics;
 
@@ -39,9 +37,8 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
         |layer: usize| u64::from((plan.shape.nodes[layer] + plan.points.joining[layer]) * plan.shape.shards[layer]);
     // Lanes too that take the place of some that drain or have not ended yet.
     let (lanes, matchers, exits) = (2 * machines(1) * u64::from(plan.shape.lanes), machines(2), machines(3));
-    let may_change = scaling::may_change(Layer::Matcher);
     // What is judged once more, in place of a dead matcher, has windows of its own.
-    let classes = if may_change { 2 } else { 1 };
+    let classes = 2;
     // The matches of one publication: each session with each of its subscriptions.
     let matches = LARGEST + number(plan.subscribers.len()) * 512;
     match &node.machine {
@@ -79,7 +76,7 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
         AnyMachine::Matcher(machine) => {
             let (statistics, config) = (machine.statistics(), &plan.configurations.matcher);
             // Those that follow another one in some slices hold more than their own limit.
-            if matchers == 1 || !may_change {
+            if matchers == 1 {
                 limits(node, statistics, config, 1, 0)?;
             }
             within(node, "tombstones", statistics.tombstones, u64::from(config.tombstones_max))?;
@@ -97,8 +94,7 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
                 config.node_outbox_bytes_max.saturating_add(LARGEST),
             )?;
             // What is taken over is let in in any case.
-            let shards = if scaling::may_change(Layer::ExitPoint) { exits } else { 1 };
-            within(node, "sessions", statistics.sessions, config.node_sessions_max.saturating_mul(shards))?;
+            within(node, "sessions", statistics.sessions, config.node_sessions_max.saturating_mul(exits))?;
             let window = config.matches_window_bytes.saturating_add(plan.configurations.matcher.frame_bytes_max);
             let window = window.saturating_add(matches);
             within(

@@ -144,12 +144,7 @@ impl World {
     }
 
     fn goal(&self) -> Goal {
-        Goal {
-            layers: scaling::LAYERS.iter().copied().collect(),
-            serving: self.office.serving.clone(),
-            lanes_per_shard: self.plan.shape.lanes,
-            joining_max: 4,
-        }
+        Goal { serving: self.office.serving.clone(), lanes_per_shard: self.plan.shape.lanes, joining_max: 4 }
     }
 
     fn knowledge(&self, layout: &Layout) -> Knowledge {

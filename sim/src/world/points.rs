@@ -13,7 +13,6 @@ use gomera_cluster::address::{Address, Incarnation, Layer};
 use gomera_cluster::layout::{Epoch, Layout, Member, Replica, Role};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Frame;
-use gomera_coordinator::scaling;
 
 use super::World;
 use crate::agenda::Due;
@@ -62,7 +61,7 @@ impl World {
 
     /// Nodes that could be missed: another one of their layer would be left.
     fn spare(&self) -> Vec<Incarnation> {
-        let layers = scaling::LAYERS.iter().map(|&layer| self.well(layer));
+        let layers = Layer::ALL.into_iter().map(|layer| self.well(layer));
         layers.filter(|well| well.len() > 1).flatten().collect()
     }
 
@@ -82,8 +81,8 @@ impl World {
 
     /// Nodes that have never been wanted.
     fn waiting(&self) -> Vec<Incarnation> {
-        let machines = self.nodes.iter().filter(|node| scaling::LAYERS.contains(&node.layer));
-        let nodes = machines.filter(|node| node.address.shard.0 == 0).map(|node| node.address.node);
+        let firsts = self.nodes.iter().filter(|node| node.address.shard.0 == 0);
+        let nodes = firsts.map(|node| node.address.node);
         let is_known = |node| self.layouts.values().any(|layout| layout.members.contains_key(&node));
         nodes.filter(|&node| !is_known(node) && !self.is_wanted(node) && self.fate(node) == Fate::Well).collect()
     }
