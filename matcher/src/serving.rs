@@ -257,7 +257,7 @@ impl Serving {
         let processed = |lane| lanes.get(&lane).map(Lane::processed);
         // Who joins may not be told by those who have not told yet what they have of a fenced lane: they tell this one.
         if tails.are_heard() {
-            snapshots.step(processed, replicas, subscriptions, statistics, actions);
+            snapshots.step(now, processed, replicas, subscriptions, statistics, actions);
         }
         subscriptions.settle();
         if !subscriptions.is_giving_up() {
@@ -395,8 +395,12 @@ impl Serving {
     pub fn is_runnable(&self) -> bool {
         self.subscriptions.is_unsettled()
             || self.replicas.is_unsettled()
-            || (self.snapshots.is_runnable() && self.tails.are_heard())
             || self.lanes.values().any(|lane| lane.is_runnable() || lane.again.is_runnable())
+    }
+
+    /// When a part of a snapshot may go.
+    pub fn next_part(&self) -> Option<Instant> {
+        self.snapshots.due().filter(|_| self.tails.are_heard())
     }
 
     /// When the first subscription is to be removed, by the wall clock.

@@ -1,5 +1,6 @@
-//! What this shard sends of its slices to others that join: sessions, then subscriptions, in parts, as far as credit goes and no
-//! more than one part of each snapshot a step, so that nothing waits for it.
+//! What this shard sends of its slices to others that join: sessions, then subscriptions, in parts, as far as credit goes, no more than
+//! one part of each snapshot a step, so that nothing waits for it, and no more in a second than it should: copying takes processor time
+//! here and there, which is missing elsewhere on a machine that is busy.
 //!
 //! ```text
 //!   wanted ──▶ waiting ──▶ sessions ──▶ subscriptions ──▶ (nothing)
@@ -7,6 +8,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::SendCredit;
@@ -16,6 +18,7 @@ use gomera_cluster::message::matcher::ToMatcher;
 use gomera_cluster::message::snapshot::{Extent, SnapshotCredit, SnapshotPart, SnapshotWanted};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::position::Number;
+use gomera_cluster::time::Instant;
 
 use crate::config::Config;
 use crate::index::RowId;
@@ -42,14 +45,22 @@ enum Stage {
 pub struct Snapshots {
     to: BTreeMap<Address, Outgoing>,
     measure: Measure,
+    bytes_per_second: u64,
+    /// When the next parts may go.
+    free_at: Instant,
 }
 
 impl Snapshots {
     /// None yet.
     pub fn new(config: &Config) -> Self {
-        /// Subscriptions in one part: copied and sent in some hundred microseconds, taken in in half a millisecond.
-        const THINGS: usize = 256;
-        Self { to: BTreeMap::new(), measure: Measure { things: THINGS, bytes: config.frame_bytes_max } }
+        /// Subscriptions in one part: copied, sent and taken in in some hundred microseconds each.
+        const THINGS: usize = 64;
+        Self {
+            to: BTreeMap::new(),
+            measure: Measure { things: THINGS, bytes: config.frame_bytes_max },
+            bytes_per_second: config.snapshot_bytes_per_second,
+            free_at: Instant::ZERO,
+        }
     }
 
     /// Somebody joins.
@@ -71,21 +82,26 @@ impl Snapshots {
         self.to.retain(|&to, _| is_named(to));
     }
 
-    /// Whether [`Snapshots::step`] has something to do that no event will announce.
-    pub fn is_runnable(&self) -> bool {
-        self.to.values().any(|outgoing| outgoing.stage != Stage::Waiting && outgoing.credit.is_open())
+    /// When [`Snapshots::step`] has something to do that no event will announce.
+    pub fn due(&self) -> Option<Instant> {
+        let is_open = |outgoing: &Outgoing| outgoing.stage != Stage::Waiting && outgoing.credit.is_open();
+        self.to.values().any(is_open).then_some(self.free_at)
     }
 
-    /// Sends a part of each. `processed` says how far a lane is worked off, if it is there.
+    /// Sends a part of each, if it is time. `processed` says how far a lane is worked off, if it is there.
     pub fn step(
         &mut self,
+        now: Instant,
         processed: impl Fn(LaneId) -> Option<Number>,
         replicas: &Replicas,
         subscriptions: &Subscriptions,
         statistics: &mut Statistics,
         actions: &mut Vec<Send>,
     ) {
-        let measure = self.measure;
+        if self.to.is_empty() || now < self.free_at {
+            return;
+        }
+        let (measure, before) = (self.measure, statistics.snapshot_bytes);
         self.to.retain(|&to, Outgoing { wanted, credit, stage }| {
             if *stage == Stage::Waiting {
                 let has_passed = |lane, number| processed(lane).is_none_or(|processed| processed >= number);
@@ -123,5 +139,8 @@ impl Snapshots {
             }
             extent == Extent::More
         });
+        let sent = u128::from(statistics.snapshot_bytes - before);
+        let nanoseconds = sent * 1_000_000_000 / u128::from(self.bytes_per_second);
+        self.free_at = now + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
     }
 }

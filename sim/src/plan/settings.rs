@@ -148,6 +148,7 @@ fn moving(config: Matcher, width: Width) -> Matcher {
     Matcher {
         snapshot_window_bytes: window(&mut random, width, 1 << 20),
         joining_bytes_max: *random.pick(&[600, 3000, 64 << 20]),
+        snapshot_bytes_per_second: *random.pick(&[20_000, 1 << 20, u64::MAX]),
         ..config
     }
 }
