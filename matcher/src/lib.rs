@@ -23,6 +23,7 @@ mod serving;
 mod snapshots;
 pub mod statistics;
 mod subscriptions;
+mod turns;
 
 #[cfg(test)]
 mod fixture;

@@ -31,6 +31,7 @@ use crate::replicas::Replicas;
 use crate::snapshots::Snapshots;
 use crate::statistics::Statistics;
 use crate::subscriptions::{Expired, Hits, Subscriptions};
+use crate::turns::Turns;
 use applying::{Applying, apply};
 use fencing::fenced_after;
 use judged::Judged;
@@ -58,6 +59,7 @@ pub struct Serving {
     together: Together,
     replicas: Replicas,
     snapshots: Snapshots,
+    turns: Turns,
     /// Slices that the subscriptions know to be judged by, and those whose rows they remove.
     judged_by: SliceSet,
     giving_up: SliceSet,
@@ -81,6 +83,7 @@ impl Serving {
             together: Together::new(),
             replicas: Replicas::new(slices, config),
             snapshots: Snapshots::new(config),
+            turns: Turns::new(),
             judged_by: SliceSet::default(),
             giving_up: SliceSet::default(),
             hits: Hits::default(),
@@ -246,20 +249,28 @@ impl Serving {
         if self.judge_again(statistics) {
             self.judge_by_lanes();
         }
-        let Self { ownership, lanes, judged, tails, subscriptions, replicas, snapshots, giving_up, actions, .. } = self;
+        let Self {
+            ownership, lanes, judged, tails, subscriptions, replicas, snapshots, giving_up, actions, turns, ..
+        } = self;
         // Lanes that end may never come to the barrier; what was answered of them is in every snapshot.
         let governed = lanes.values().filter(|lane| !lane.ends()).map(|lane| &**lane.governed()).collect::<Vec<_>>();
         for (to, wanted) in replicas.requests(ownership, &governed) {
             statistics.snapshots += 1;
             actions.push(Send { to, message: Message::Matcher(ToMatcher::SnapshotWanted(wanted)) });
         }
-        let begins_anew = replicas.step(judged.through(), subscriptions);
+        let mut begins_anew = false;
+        if turns.is_due(now) && (replicas.is_unsettled() || subscriptions.is_unsettled()) {
+            begins_anew = replicas.step(judged.through(), subscriptions);
+            subscriptions.settle();
+            if replicas.is_unsettled() || subscriptions.is_unsettled() {
+                turns.took(now);
+            }
+        }
         let processed = |lane| lanes.get(&lane).map(Lane::processed);
         // Who joins may not be told by those who have not told yet what they have of a fenced lane: they tell this one.
         if tails.are_heard() {
             snapshots.step(now, processed, replicas, subscriptions, statistics, actions);
         }
-        subscriptions.settle();
         if !subscriptions.is_giving_up() {
             replicas.cleared(&std::mem::take(giving_up));
         }
@@ -393,9 +404,12 @@ impl Serving {
 
     /// Whether [`Serving::work`] has something to do that no event will announce.
     pub fn is_runnable(&self) -> bool {
-        self.subscriptions.is_unsettled()
-            || self.replicas.is_unsettled()
-            || self.lanes.values().any(|lane| lane.is_runnable() || lane.again.is_runnable())
+        self.lanes.values().any(|lane| lane.is_runnable() || lane.again.is_runnable())
+    }
+
+    /// When a step of what nobody waits for is due.
+    pub fn next_turn(&self) -> Option<Instant> {
+        (self.subscriptions.is_unsettled() || self.replicas.is_unsettled()).then(|| self.turns.next())
     }
 
     /// When a part of a snapshot may go.

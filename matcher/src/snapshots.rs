@@ -144,3 +144,44 @@ impl Snapshots {
         self.free_at = now + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gomera_cluster::address::{Incarnation, Shard};
+    use gomera_cluster::credit::Total;
+    use gomera_cluster::message::snapshot::{Sessions, TransferId};
+    use gomera_cluster::position::Vector;
+
+    use super::*;
+
+    #[test]
+    fn parts_go_no_faster_than_the_configuration_says() {
+        let config = Config { snapshot_bytes_per_second: 1_000, ..Config::default() };
+        let subscriptions = Subscriptions::new(&config);
+        let replicas = Replicas::new(1, &config);
+        let mut snapshots = Snapshots::new(&config);
+        let mut statistics = Statistics::default();
+        let to = Address { node: Incarnation(9), shard: Shard(0) };
+        let wanted = || SnapshotWanted {
+            transfer: TransferId(1),
+            slices: std::sync::Arc::default(),
+            after: Vector::default(),
+            sessions: Sessions::Wanted,
+            credit: Total(1 << 20),
+        };
+        let mut at = Instant::ZERO;
+        for _ in 0..10 {
+            let (mut sent, before) = (Vec::new(), statistics.snapshot_bytes);
+            snapshots.want(to, wanted());
+            while sent.is_empty() {
+                snapshots.step(at, |_| None, &replicas, &subscriptions, &mut statistics, &mut sent);
+            }
+            snapshots.want(to, wanted());
+            snapshots.step(at, |_| None, &replicas, &subscriptions, &mut statistics, &mut sent);
+            assert_eq!(sent.len(), 1, "the next one is not due");
+            let pause = Duration::from_millis(statistics.snapshot_bytes - before);
+            assert!(!pause.is_zero());
+            at = at + pause;
+        }
+    }
+}

@@ -200,7 +200,7 @@ impl Subscriptions {
     /// where publications look for them, bad choices of the index are corrected.
     pub fn settle(&mut self) {
         /// Rows that move or choose again in one step: up to 8 us each, if they are found by many keys.
-        const STEP: usize = 256;
+        const STEP: usize = 128;
         self.remove_doomed();
         self.remove_given_up();
         if self.index.is_unsettled() {

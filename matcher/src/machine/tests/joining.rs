@@ -51,7 +51,8 @@ struct Pair {
 
 impl Pair {
     fn new(config: &Config, seed: u64) -> Self {
-        let machine = |at| Matcher::new(at, config.clone());
+        // Time stands still here.
+        let machine = |at| Matcher::new(at, Config { snapshot_bytes_per_second: u64::MAX, ..config.clone() });
         let mut pair = Self {
             machines: [machine(A), machine(B)],
             links: Default::default(),
@@ -258,7 +259,12 @@ fn too_many_operations_meanwhile_begin_a_snapshot_anew() {
 
 #[test]
 fn what_came_from_a_slice_that_is_lost_goes_before_it_comes_from_who_began_with_nothing() {
-    let config = Config { snapshot_window_bytes: 1, frame_bytes_max: 1, ..Config::default() };
+    let config = Config {
+        snapshot_bytes_per_second: u64::MAX,
+        snapshot_window_bytes: 1,
+        frame_bytes_max: 1,
+        ..Config::default()
+    };
     let mut pair = Pair::new(&config, 3);
     (0..LANES).for_each(|lane| pair.barrier(lane));
     (0..200).for_each(|_| pair.operate());
