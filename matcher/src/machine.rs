@@ -229,7 +229,7 @@ impl Machine for Matcher {
             // The wall clock is read in whole microseconds: one more, and it has surely come.
             clock.at + Duration::from_micros(ahead.saturating_add(1))
         });
-        [removal, serving.next_forgetting(), serving.next_part(), serving.next_turn()].into_iter().flatten().min()
+        [removal, serving.next_forgetting(), serving.next_turn()].into_iter().flatten().min()
     }
 }
 

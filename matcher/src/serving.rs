@@ -258,18 +258,23 @@ impl Serving {
             statistics.snapshots += 1;
             actions.push(Send { to, message: Message::Matcher(ToMatcher::SnapshotWanted(wanted)) });
         }
+        let processed = |lane| lanes.get(&lane).map(Lane::processed);
         let mut begins_anew = false;
-        if turns.is_due(now) && (replicas.is_unsettled() || subscriptions.is_unsettled()) {
+        // Who joins may not be told by those who have not told yet what they have of a fenced lane: they tell this one.
+        let tells = tails.are_heard();
+        if tells {
+            snapshots.begin(processed, replicas);
+        }
+        let has_parts = |snapshots: &Snapshots| tells && snapshots.due().is_some_and(|due| due <= now);
+        if turns.is_due(now) && (replicas.is_unsettled() || subscriptions.is_unsettled() || has_parts(snapshots)) {
             begins_anew = replicas.step(judged.through(), subscriptions);
             subscriptions.settle();
-            if replicas.is_unsettled() || subscriptions.is_unsettled() {
+            if has_parts(snapshots) {
+                snapshots.step(now, replicas, subscriptions, statistics, actions);
+            }
+            if replicas.is_unsettled() || subscriptions.is_unsettled() || snapshots.due().is_some() {
                 turns.took(now);
             }
-        }
-        let processed = |lane| lanes.get(&lane).map(Lane::processed);
-        // Who joins may not be told by those who have not told yet what they have of a fenced lane: they tell this one.
-        if tails.are_heard() {
-            snapshots.step(now, processed, replicas, subscriptions, statistics, actions);
         }
         if !subscriptions.is_giving_up() {
             replicas.cleared(&std::mem::take(giving_up));
@@ -409,12 +414,10 @@ impl Serving {
 
     /// When a step of what nobody waits for is due.
     pub fn next_turn(&self) -> Option<Instant> {
-        (self.subscriptions.is_unsettled() || self.replicas.is_unsettled()).then(|| self.turns.next())
-    }
-
-    /// When a part of a snapshot may go.
-    pub fn next_part(&self) -> Option<Instant> {
-        self.snapshots.due().filter(|_| self.tails.are_heard())
+        let is_unsettled = self.subscriptions.is_unsettled() || self.replicas.is_unsettled();
+        let part = self.snapshots.due().filter(|_| self.tails.are_heard());
+        let due = is_unsettled.then_some(Instant::ZERO).into_iter().chain(part).min()?;
+        Some(due.max(self.turns.next()))
     }
 
     /// When the first subscription is to be removed, by the wall clock.

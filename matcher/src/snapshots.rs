@@ -88,11 +88,22 @@ impl Snapshots {
         self.to.values().any(is_open).then_some(self.free_at)
     }
 
-    /// Sends a part of each, if it is time. `processed` says how far a lane is worked off, if it is there.
+    /// Begins those that may begin. `processed` says how far a lane is worked off, if it is there.
+    pub fn begin(&mut self, processed: impl Fn(LaneId) -> Option<Number>, replicas: &Replicas) {
+        self.to.retain(|_, Outgoing { wanted, stage, .. }| {
+            let has_passed = |lane, number| processed(lane).is_none_or(|processed| processed >= number);
+            if *stage == Stage::Waiting && wanted.after.iter().all(|after| has_passed(after.lane, after.number)) {
+                *stage = Stage::Sessions(0);
+            }
+            // It left; who asked asks whoever has it now.
+            *stage == Stage::Waiting || replicas.are_whole(&wanted.slices)
+        });
+    }
+
+    /// Sends a part of each that has begun, if it is time.
     pub fn step(
         &mut self,
         now: Instant,
-        processed: impl Fn(LaneId) -> Option<Number>,
         replicas: &Replicas,
         subscriptions: &Subscriptions,
         statistics: &mut Statistics,
@@ -103,24 +114,15 @@ impl Snapshots {
         }
         let (measure, before) = (self.measure, statistics.snapshot_bytes);
         self.to.retain(|&to, Outgoing { wanted, credit, stage }| {
-            if *stage == Stage::Waiting {
-                let has_passed = |lane, number| processed(lane).is_none_or(|processed| processed >= number);
-                let is_ready = wanted.after.iter().all(|after| has_passed(after.lane, after.number));
-                if !is_ready {
-                    return true;
-                }
-                *stage = Stage::Sessions(0);
+            if *stage == Stage::Waiting || !credit.is_open() {
+                return true;
             }
             if !replicas.are_whole(&wanted.slices) {
-                // It left; who asked asks whoever has it now.
                 return false;
-            }
-            if !credit.is_open() {
-                return true;
             }
             let (mut sessions, mut rows, slices) = (Vec::new(), Vec::new(), &*wanted.slices);
             let next = match *stage {
-                Stage::Waiting => unreachable!("it is not waiting any more"),
+                Stage::Waiting => return true,
                 Stage::Sessions(from) => {
                     let next = subscriptions.list_sessions(from, slices, wanted.sessions, measure, &mut sessions);
                     Some(next.map_or(Stage::Subscriptions(RowId(0)), Stage::Sessions))
@@ -174,10 +176,12 @@ mod tests {
             let (mut sent, before) = (Vec::new(), statistics.snapshot_bytes);
             snapshots.want(to, wanted());
             while sent.is_empty() {
-                snapshots.step(at, |_| None, &replicas, &subscriptions, &mut statistics, &mut sent);
+                snapshots.begin(|_| None, &replicas);
+                snapshots.step(at, &replicas, &subscriptions, &mut statistics, &mut sent);
             }
             snapshots.want(to, wanted());
-            snapshots.step(at, |_| None, &replicas, &subscriptions, &mut statistics, &mut sent);
+            snapshots.begin(|_| None, &replicas);
+            snapshots.step(at, &replicas, &subscriptions, &mut statistics, &mut sent);
             assert_eq!(sent.len(), 1, "the next one is not due");
             let pause = Duration::from_millis(statistics.snapshot_bytes - before);
             assert!(!pause.is_zero());
