@@ -83,13 +83,21 @@ impl ReceiveCredit {
 
     /// The total to grant now, if it is worth a message.
     pub fn grant(&mut self) -> Option<Total> {
-        let target = self.consumed.saturating_add(self.window);
-        let worth = self.granted == 0 || target.saturating_sub(self.granted) >= self.window.div_ceil(2);
-        if !worth {
+        if !self.is_due() {
             return None;
         }
-        self.granted = target;
-        Some(Total(target))
+        self.granted = self.target();
+        Some(Total(self.granted))
+    }
+
+    /// Whether a grant is worth a message now.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.granted == 0 || self.target().saturating_sub(self.granted) >= self.window.div_ceil(2)
+    }
+
+    const fn target(&self) -> u64 {
+        self.consumed.saturating_add(self.window)
     }
 
     /// What a sender may still send before it needs another grant, were everything consumed.

@@ -50,9 +50,9 @@ pub struct Config {
     pub expiry_slack: Duration,
     /// Bytes of a snapshot that may be under way to this shard from each matcher that it asked. At least 1.
     pub snapshot_window_bytes: u64,
-    /// Bytes of snapshots that this shard sends in a second, to all that join together: a subscription is some 800 bytes, and copying it
-    /// takes some 20 us of a core here and there. Higher moves slices sooner, and takes more from everything else meanwhile. At
-    /// least 1.
+    /// Bytes of snapshots that this shard sends in a second, to all that join together, and as many that it takes in: a subscription is
+    /// some 800 bytes, and copying it takes some 20 us of a core here and there. Higher moves slices sooner, and takes more from everything
+    /// else meanwhile. At least 1.
     pub snapshot_bytes_per_second: u64,
     /// Bytes of operations kept for one slice while its snapshot is under way. When there are more, that begins anew. At least 1.
     pub joining_bytes_max: u64,
@@ -79,8 +79,8 @@ impl Default for Config {
             forgotten_for: Duration::from_secs(600),
             forgotten_max: 262_144,
             expiry_slack: Duration::from_secs(60),
-            snapshot_window_bytes: 1 << 20,
-            snapshot_bytes_per_second: 12 << 20,
+            snapshot_window_bytes: 256 << 10,
+            snapshot_bytes_per_second: 8 << 20,
             joining_bytes_max: 64 << 20,
             hash_seed: 0,
         }

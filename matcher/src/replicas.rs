@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::coverage::SliceSet;
@@ -90,6 +91,9 @@ pub struct Replicas {
     transfers: u64,
     sessions: Sessions,
     window: u64,
+    bytes_per_second: u64,
+    /// When more may be granted.
+    free_at: Instant,
     kept_bytes_max: u64,
     /// Slices on their way here.
     joining: usize,
@@ -107,6 +111,8 @@ impl Replicas {
             transfers: 0,
             sessions: Sessions::Wanted,
             window: config.snapshot_window_bytes,
+            bytes_per_second: config.snapshot_bytes_per_second,
+            free_at: Instant::ZERO,
             kept_bytes_max: config.joining_bytes_max,
             joining: 0,
             overflows: 0,
@@ -282,18 +288,15 @@ impl Replicas {
         wanted.into_iter().map(ask).collect()
     }
 
-    /// A part has come; what may be sent next.
-    pub fn take(
-        &mut self,
-        now: Instant,
-        from: Address,
-        part: SnapshotPart,
-        subscriptions: &mut Subscriptions,
-    ) -> Option<SnapshotCredit> {
-        let Self { copies, incoming, sessions, .. } = self;
-        let known = incoming.get_mut(&from).filter(|incoming| incoming.transfer == part.transfer)?;
+    /// A part has come.
+    pub fn take(&mut self, now: Instant, from: Address, part: SnapshotPart, subscriptions: &mut Subscriptions) {
+        let Self { copies, incoming, sessions, free_at, .. } = self;
+        let Some(known) = incoming.get_mut(&from).filter(|incoming| incoming.transfer == part.transfer) else {
+            return;
+        };
         let cost = part.cost();
-        let SnapshotPart { transfer, sessions: states, subscriptions: mut rows, extent } = part;
+        *free_at = now.max(*free_at) + paced(cost, self.bytes_per_second);
+        let SnapshotPart { transfer: _, sessions: states, subscriptions: mut rows, extent } = part;
         let is_loading = |slice: MatcherSlice| match &copies[usize::from(slice.0)] {
             Copy::Joining(join) => join.phase == Phase::Loading(from),
             Copy::Absent | Copy::Whole | Copy::Leaving => false,
@@ -302,9 +305,8 @@ impl Replicas {
         subscriptions.take_sessions(now, &states);
         subscriptions.take_rows(rows);
         known.credit.consume(cost);
-        let credit = known.credit.grant().map(|total| SnapshotCredit { transfer, total });
         match extent {
-            Extent::More => credit,
+            Extent::More => {}
             Extent::Last => {
                 if known.sessions == Sessions::Wanted {
                     *sessions = Sessions::Known;
@@ -317,9 +319,25 @@ impl Replicas {
                     }
                 }
                 incoming.remove(&from);
-                None
             }
         }
+    }
+
+    /// What may be sent next, if it is time.
+    pub fn credits(&mut self, now: Instant) -> Vec<(Address, SnapshotCredit)> {
+        if now < self.free_at {
+            return Vec::new();
+        }
+        let due = self.incoming.iter_mut().filter_map(|(&source, Incoming { transfer, credit, .. })| {
+            let transfer = *transfer;
+            credit.grant().map(|total| (source, SnapshotCredit { transfer, total }))
+        });
+        due.collect()
+    }
+
+    /// When [`Replicas::credits`] has something.
+    pub fn credits_due(&self) -> Option<Instant> {
+        self.incoming.values().any(|incoming| incoming.credit.is_due()).then_some(self.free_at)
     }
 
     /// Applies some of what was kept; begins anew what has too much of it, and says whether there was such. `judged` says how far all
@@ -366,6 +384,12 @@ impl Replicas {
         };
         self.joining > 0 && self.copies.iter().any(is_due)
     }
+}
+
+/// How long so many bytes may take.
+pub fn paced(bytes: u64, bytes_per_second: u64) -> Duration {
+    let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_second);
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
 impl Copy {

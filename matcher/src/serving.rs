@@ -215,9 +215,7 @@ impl Serving {
 
     /// A part of a snapshot comes in.
     pub fn take(&mut self, now: Instant, from: Address, part: SnapshotPart) {
-        if let Some(credit) = self.replicas.take(now, from, part, &mut self.subscriptions) {
-            self.actions.push(Send { to: from, message: Message::Matcher(ToMatcher::SnapshotCredit(credit)) });
-        }
+        self.replicas.take(now, from, part, &mut self.subscriptions);
     }
 
     /// Entries come in; whether they came from the lane's writer.
@@ -257,6 +255,9 @@ impl Serving {
         for (to, wanted) in replicas.requests(ownership, &governed) {
             statistics.snapshots += 1;
             actions.push(Send { to, message: Message::Matcher(ToMatcher::SnapshotWanted(wanted)) });
+        }
+        for (to, credit) in replicas.credits(now) {
+            actions.push(Send { to, message: Message::Matcher(ToMatcher::SnapshotCredit(credit)) });
         }
         let processed = |lane| lanes.get(&lane).map(Lane::processed);
         let mut begins_anew = false;
@@ -416,8 +417,8 @@ impl Serving {
     pub fn next_turn(&self) -> Option<Instant> {
         let is_unsettled = self.subscriptions.is_unsettled() || self.replicas.is_unsettled();
         let part = self.snapshots.due().filter(|_| self.tails.are_heard());
-        let due = is_unsettled.then_some(Instant::ZERO).into_iter().chain(part).min()?;
-        Some(due.max(self.turns.next()))
+        let due = is_unsettled.then_some(Instant::ZERO).into_iter().chain(part).min();
+        [due.map(|due| due.max(self.turns.next())), self.replicas.credits_due()].into_iter().flatten().min()
     }
 
     /// When the first subscription is to be removed, by the wall clock.

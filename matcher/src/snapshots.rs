@@ -8,7 +8,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::SendCredit;
@@ -22,7 +21,7 @@ use gomera_cluster::time::Instant;
 
 use crate::config::Config;
 use crate::index::RowId;
-use crate::replicas::Replicas;
+use crate::replicas::{Replicas, paced};
 use crate::statistics::Statistics;
 use crate::subscriptions::{Measure, Subscriptions};
 
@@ -141,14 +140,14 @@ impl Snapshots {
             }
             extent == Extent::More
         });
-        let sent = u128::from(statistics.snapshot_bytes - before);
-        let nanoseconds = sent * 1_000_000_000 / u128::from(self.bytes_per_second);
-        self.free_at = now + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        self.free_at = now + paced(statistics.snapshot_bytes - before, self.bytes_per_second);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use gomera_cluster::address::{Incarnation, Shard};
     use gomera_cluster::credit::Total;
     use gomera_cluster::message::snapshot::{Sessions, TransferId};
