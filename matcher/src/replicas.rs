@@ -344,7 +344,7 @@ impl Replicas {
     /// lanes are.
     pub fn step(&mut self, judged: &Vector, subscriptions: &mut Subscriptions) -> bool {
         /// Operations in one step: up to some hundred microseconds.
-        const STEP: usize = 128;
+        const STEP: usize = 32;
         if self.joining == 0 {
             return false;
         }

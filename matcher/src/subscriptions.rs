@@ -200,7 +200,7 @@ impl Subscriptions {
     /// where publications look for them, bad choices of the index are corrected.
     pub fn settle(&mut self) {
         /// Rows that move or choose again in one step: up to 8 us each, if they are found by many keys.
-        const STEP: usize = 128;
+        const STEP: usize = 32;
         self.remove_doomed();
         self.remove_given_up();
         if self.index.is_unsettled() {
@@ -224,7 +224,7 @@ impl Subscriptions {
     /// Removes some of the subscriptions of ended sessions.
     fn remove_doomed(&mut self) {
         /// Rows in one step: a few hundred microseconds.
-        const STEP: usize = 256;
+        const STEP: usize = 64;
         for _ in 0..STEP {
             match self.doomed.next_step() {
                 Some(Step::Remove { key, row, through }) => {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use gomera_cluster::time::Instant;
 
-/// How often a pause is as long as the step before: a sixteenth of the time is for such work.
-const PAUSES: u32 = 15;
+/// How often a pause is as long as the step before: a twelfth of the time is for such work.
+const PAUSES: u32 = 11;
 
 /// No pause is longer: when a whole machine stood still, that says nothing of the step.
 const PAUSE_MAX: Duration = Duration::from_millis(40);
@@ -56,14 +56,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_fifteen_times_as_long_as_the_step() {
+    fn a_pause_is_eleven_times_as_long_as_the_step() {
         let mut turns = Turns::new();
         assert!(turns.is_due(at(5)));
         turns.took(at(5));
         assert_eq!(turns.next(), at(5));
         assert!(!turns.is_due(at(8)));
-        assert_eq!(turns.next(), at(8 + 45));
-        assert!(!turns.is_due(at(52)) && turns.is_due(at(53)));
+        assert_eq!(turns.next(), at(8 + 33));
+        assert!(!turns.is_due(at(40)) && turns.is_due(at(41)));
     }
 
     #[test]

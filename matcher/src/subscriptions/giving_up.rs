@@ -25,7 +25,7 @@ impl Subscriptions {
     pub(super) fn remove_given_up(&mut self) {
         /// Rows looked at in one step, and removed.
         const PLACES: usize = 4096;
-        const STEP: usize = 256;
+        const STEP: usize = 64;
         let mut removed = 0;
         for _ in 0..PLACES {
             let Some(GivenUp { slices, next }) = &mut self.given_up else { return };
