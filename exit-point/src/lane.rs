@@ -170,8 +170,9 @@ impl Lane {
         self.open(from, frame.class);
         let reception = self.judge(from, frame);
         let source = self.sources.get_mut(&key).expect("opened above");
-        // What fills a hole never waits for what was sent before it to be merged: that may wait for this.
-        let fills = key.1 == Class::Replay && reception == Reception::Taken;
+        // What fills a hole never waits for what was sent before it to be merged: that may wait for this. Nor does it wait for a lane that
+        // has not begun here: that begins behind it.
+        let fills = key.1 == Class::Replay;
         if reception == Reception::Covered || fills {
             source.credit.consume(cost);
             self.freed = true;
