@@ -148,6 +148,8 @@ pub enum Change {
         through: Vector,
         /// All that its client may not have been told.
         given_up: Gap,
+        /// What its client has processed, as far as the sender knows: what was given up there is told to nobody any more.
+        acknowledged: Vector,
     },
     /// The session ended.
     Ended(Ending),

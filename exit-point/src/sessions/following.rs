@@ -12,7 +12,7 @@ use gomera_cluster::time::Instant;
 use super::Sessions;
 use super::end::NEVER;
 use crate::limits::Rank;
-use crate::outbox::Outbox;
+use crate::outbox::{Entry, Outbox};
 use crate::relay::{Need, Then};
 use crate::replicas::Stance;
 use crate::session::given_up::GivenUp;
@@ -32,7 +32,8 @@ impl Sessions {
             let Some(&id) = self.by_key.get(&session) else { continue };
             let slice = self.table[id.0].slice;
             let given_up = self.table[id.0].given_up.all();
-            self.tell_followers(slice, &Change::Dropped { session, slice, through, given_up });
+            let acknowledged = self.table[id.0].acknowledged.clone();
+            self.tell_followers(slice, &Change::Dropped { session, slice, through, given_up, acknowledged });
         }
     }
 
@@ -83,15 +84,19 @@ impl Sessions {
                     }
                 }
             }
-            Change::Dropped { session, slice: _, through, given_up } => {
+            Change::Dropped { session, slice: _, through, given_up, acknowledged } => {
                 self.drop_assembling(from, session, &through, given_up.clone());
                 let Some(&id) = self.by_key.get(&session) else { return };
-                let session = &mut self.table[id.0];
+                let Self { table, layout, .. } = self;
+                let session = &mut table[id.0];
                 session.given_up = GivenUp::copied(&given_up);
+                session.settle(&acknowledged, merged, believing(layout.as_deref()));
                 for position in through.iter().filter(|position| merged.get(position.lane) < position.number) {
                     session.passed.raise(position.lane, position.number);
                 }
-                let freed = session.outbox.remove(|entry| through.covers(entry.position));
+                let settled = &session.acknowledged;
+                let gone = |entry: &Entry| through.covers(entry.position) || settled.covers(entry.position);
+                let freed = session.outbox.remove(gone);
                 self.freed(id, freed);
             }
             Change::Ended(ending) => {

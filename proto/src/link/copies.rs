@@ -179,11 +179,12 @@ pub fn to_changes(encoder: &mut Encoder, changes: &Changes) -> v1::Changes {
     let mut change = |change: &Change| v1::SessionChange {
         change: Some(match change {
             Change::Attached(record) => Wire::Attached(to_record(encoder, record)),
-            Change::Dropped { session, slice, through, given_up } => Wire::Dropped(v1::Dropped {
+            Change::Dropped { session, slice, through, given_up, acknowledged } => Wire::Dropped(v1::Dropped {
                 session: parts::to_session(*session),
                 slice: u32::from(slice.0),
                 through: Some(parts::to_vector(through)),
                 given_up: Some(notifications::to_gap(given_up)),
+                acknowledged: Some(parts::to_vector(acknowledged)),
             }),
             Change::Ended(ending) => Wire::Ended(to_ending(encoder, ending)),
             Change::Forgotten(ending) => Wire::Forgotten(to_ending(encoder, ending)),
@@ -202,6 +203,7 @@ pub fn changes(decoder: &Decoder, wire: v1::Changes) -> Result<Changes, LinkErro
                 slice: parts::session_slice(wire.slice)?,
                 through: parts::vector(wire.through)?,
                 given_up: notifications::gap(&wire.given_up.ok_or_else(|| LinkError::missing("given_up"))?),
+                acknowledged: parts::vector(wire.acknowledged)?,
             },
             Wire::Ended(wire) => Change::Ended(ending(decoder, wire)?),
             Wire::Forgotten(wire) => Change::Forgotten(ending(decoder, wire)?),

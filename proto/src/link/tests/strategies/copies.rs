@@ -92,12 +92,15 @@ fn copies_part() -> impl Strategy<Value = CopiesPart> {
 fn changes() -> impl Strategy<Value = Changes> {
     let change = prop_oneof![
         record().prop_map(|record| Change::Attached(Box::new(record))),
-        (session(), slice(), vector(), gap()).prop_map(|(session, slice, through, given_up)| Change::Dropped {
-            session,
-            slice,
-            through,
-            given_up
-        }),
+        (session(), slice(), vector(), gap(), vector()).prop_map(
+            |(session, slice, through, given_up, acknowledged)| Change::Dropped {
+                session,
+                slice,
+                through,
+                given_up,
+                acknowledged
+            }
+        ),
         ending().prop_map(Change::Ended),
         ending().prop_map(Change::Forgotten),
     ];
