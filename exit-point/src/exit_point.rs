@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::lane::{Lane, Reception};
 use crate::merge::Merger;
 use crate::replicas::Need;
-use crate::sessions::Sessions;
+use crate::sessions::{Sessions, Told};
 use crate::statistics::Statistics;
 
 /// What an exit-point shard is told.
@@ -233,7 +233,10 @@ impl ExitPoint {
             }
             ToExitPoint::Attach(attach) => self.sessions.attach(now, from, attach, self.merger.merged()),
             ToExitPoint::Detach(detach) => self.sessions.detach(now, detach),
-            ToExitPoint::Acknowledge(acknowledge) => self.sessions.acknowledge(&acknowledge, self.merger.merged()),
+            ToExitPoint::Acknowledge(acknowledge) => {
+                let told = if received.epoch < self.gate.epoch() { Told::ByAnEarlierLayout } else { Told::All };
+                self.sessions.acknowledge(&acknowledge, self.merger.merged(), told);
+            }
             ToExitPoint::SessionCredit(credit) => self.sessions.grant(credit),
             ToExitPoint::EndSession(end) => self.sessions.end(end),
             ToExitPoint::Forgotten(forgotten) => self.sessions.forgotten(now, forgotten, self.merger.merged()),

@@ -33,6 +33,7 @@ use gomera_cluster::time::Instant;
 use gomera_model::timestamp::Timestamp;
 use slab::Slab;
 
+pub(crate) use self::acknowledge::Told;
 use self::copying::Copying;
 pub(crate) use self::deliver::Admission;
 use self::depart::Departing;

@@ -7,9 +7,18 @@ use super::Sessions;
 use super::reign::belief;
 use crate::session::Attachment;
 
+/// Which replicas a connection point told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// All that there are.
+    All,
+    /// Those of a layout before: who joined since may not have been there.
+    ByAnEarlierLayout,
+}
+
 impl Sessions {
     /// The client has processed everything up to a vector. Counts also when the attachment is just over: nothing newer is.
-    pub(crate) fn acknowledge(&mut self, acknowledge: &Acknowledge, merged: &Vector) {
+    pub(crate) fn acknowledge(&mut self, acknowledge: &Acknowledge, merged: &Vector, told: Told) {
         let Some(id) = self.present(acknowledge.session, acknowledge.generation) else {
             return self.acknowledge_early(acknowledge);
         };
@@ -21,6 +30,13 @@ impl Sessions {
         session.settle(&acknowledge.through, merged, belief);
         let freed = session.outbox.acknowledge(&session.acknowledged);
         self.statistics.notifications_acknowledged += freed.notifications;
+        let key = session.key;
+        match told {
+            Told::ByAnEarlierLayout if self.followers.contains_key(&self.table[id.0].slice) => {
+                self.dropped.entry(key).or_default();
+            }
+            Told::All | Told::ByAnEarlierLayout => {}
+        }
         self.freed(id, freed);
     }
 

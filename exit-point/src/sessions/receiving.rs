@@ -28,7 +28,7 @@ use super::Sessions;
 use super::deliver::satisfied;
 use crate::notify::satisfied_bytes;
 use crate::outbox::{Audience, Entry, Lean, Outbox, Step};
-use crate::replicas::{Need, Stance};
+use crate::replicas::{Need, Replicas, Stance};
 use crate::session::given_up::GivenUp;
 use crate::session::{Belief, SessionId};
 use crate::settled::Inherited;
@@ -90,11 +90,18 @@ impl Earlies {
         Some(waiting)
     }
 
-    /// Keeps what came for slices that are loading.
-    fn retain(&mut self, is_loading: impl Fn(SessionSlice) -> bool) {
-        let gone = self.sessions.extract_if(.., |_, waiting| !is_loading(SessionSlice(waiting.slice)));
-        let freed = gone.map(|(_, waiting)| waiting.merged.iter().map(Early::cost).sum::<u64>()).sum::<u64>();
-        self.bytes -= freed;
+    /// Keeps what came for slices that are loading, and what clients said of those that wait for it.
+    fn retain(&mut self, replicas: &Replicas) {
+        let bytes = &mut self.bytes;
+        self.sessions.retain(|_, waiting| {
+            let kept = match replicas.stance(SessionSlice(waiting.slice)) {
+                Stance::Loading { .. } => return true,
+                Stance::Waiting { .. } => waiting.acknowledged.is_some(),
+                Stance::Absent | Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => false,
+            };
+            *bytes -= waiting.merged.drain(..).map(|early| early.cost()).sum::<u64>();
+            kept
+        });
     }
 }
 
@@ -166,8 +173,7 @@ impl Sessions {
             }
             false
         });
-        let is_loading = |slice: SessionSlice| matches!(replicas.stance(slice), Stance::Loading { .. });
-        early.retain(is_loading);
+        early.retain(replicas);
         inherited.retain(|_, inherited| !inherited.leave(|slice| *replicas.stance(slice) == Stance::Absent));
     }
 
@@ -203,11 +209,14 @@ impl Sessions {
         self.stop_loading();
     }
 
-    /// A client of a session that is not here yet, or is to be replaced, has processed something.
+    /// A client of a session that is not here yet, or is to be replaced, has processed something: who sends its copy may not know.
     pub(super) fn acknowledge_early(&mut self, acknowledge: &Acknowledge) {
         let Acknowledge { session, generation, through } = acknowledge;
-        let Some(layout) = self.layout.as_ref().filter(|_| self.is_loading(*session)) else { return };
-        let transfer = self.transfer_of(layout.slice_of_session(*session));
+        let Some(slice) = self.layout.as_ref().map(|layout| layout.slice_of_session(*session)) else { return };
+        if !matches!(self.replicas.stance(slice), Stance::Loading { .. } | Stance::Waiting { .. }) {
+            return;
+        }
+        let transfer = self.transfer_of(slice);
         if self.by_key.get(session).is_some_and(|id| self.table[id.0].transfer == transfer) {
             return;
         }
