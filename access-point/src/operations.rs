@@ -11,14 +11,14 @@
 //!                └── the same, of a read ───────────────────────────▶ complete without an answer: it is asked again by who wanted it
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::Handle;
 use gomera_cluster::message::snapshot::SubscriptionState;
-use gomera_cluster::operation::{Change, Operation, Outcome};
-use gomera_cluster::position::Number;
+use gomera_cluster::operation::{Change, Operation, Outcome, UNSAID};
+use gomera_cluster::position::{Number, Vector};
 
 use crate::routes::Stamp;
 
@@ -375,9 +375,20 @@ fn raised(mut known: Outcome, other: &Outcome) -> Outcome {
     if let (Outcome::Applied { in_force_after, .. }, Outcome::Applied { in_force_after: other, .. }) =
         (&mut known, other)
     {
-        in_force_after.raise_all(other);
+        agree(in_force_after, other);
     }
     known
+}
+
+/// Where two machines that judge have both applied it. A lane that one of them does not know has ended there, and it may have judged all of
+/// it before: nothing is said of that lane.
+fn agree(known: &mut Vector, other: &Vector) {
+    let lanes = |vector: &Vector| vector.iter().map(|at| at.lane).collect::<BTreeSet<_>>();
+    let (ours, theirs) = (lanes(known), lanes(other));
+    known.raise_all(other);
+    for &lane in ours.symmetric_difference(&theirs) {
+        known.raise(lane, UNSAID);
+    }
 }
 
 /// What two machines said of one operation that went to both. What was found is merged and cut to what was asked; of other
@@ -398,7 +409,7 @@ fn combine(change: &Change, known: Outcome, other: Outcome) -> Outcome {
             Outcome::Applied { handle, mut in_force_after },
             Outcome::Applied { handle: other_handle, in_force_after: other },
         ) => {
-            in_force_after.raise_all(&other);
+            agree(&mut in_force_after, &other);
             Outcome::Applied { handle: handle.or(other_handle), in_force_after }
         }
         (known, other) => {
