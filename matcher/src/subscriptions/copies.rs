@@ -152,6 +152,8 @@ impl Subscriptions {
                 let version = Version { generation, counter: u64::MAX };
                 let (tenant, session) = (state.tenant.clone(), state.session);
                 self.forget(now, &Operation { tenant, session, version, low: version, change: Change::Forget });
+            } else {
+                self.sessions.drop_if_over(session);
             }
         }
     }
@@ -168,6 +170,8 @@ impl Subscriptions {
             let is_over =
                 self.sessions.get(session).has_forgotten(put.generation) || self.sessions.is_buried(key, version);
             if is_over {
+                // It may have been made for this alone.
+                self.sessions.drop_if_over(session);
                 continue;
             }
             let weight = Weight::of(&subscription.id, &subscription.filter, Seeded::new(self.config.hash_seed));

@@ -347,7 +347,7 @@ impl Sessions {
         self.drop_if_over(id);
     }
 
-    fn drop_if_over(&mut self, id: SessionId) {
+    pub(super) fn drop_if_over(&mut self, id: SessionId) {
         let session = self.get(id);
         if session.is_over() {
             let key = session.key;
@@ -377,8 +377,13 @@ impl Sessions {
         }
         for SettledState { slice, floor, tombstones } in &state.settled {
             let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
-            session.settled.entry(*slice).or_default().raise(*floor, &mut self.tombstones);
-            for &(version, key) in tombstones {
+            let forgotten = session.forgotten;
+            // Whatever a life made that is over is refused anyway.
+            let is_over = |version: Version| forgotten.is_some_and(|forgotten| version.generation <= forgotten);
+            if !is_over(*floor) {
+                session.settled.entry(*slice).or_default().raise(*floor, &mut self.tombstones);
+            }
+            for &(version, key) in tombstones.iter().filter(|(version, _)| !is_over(*version)) {
                 if self.tombstones.get(&key).is_none_or(|&known| known < version) {
                     self.leave_tombstone(id, version, *slice, key);
                 }
