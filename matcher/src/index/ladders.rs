@@ -257,13 +257,13 @@ impl Steps {
             let lane_number = u32::try_from(blocks.get(full).len()).expect("few lanes");
             lanes.push((lane, Place { block: full, lane: lane_number }));
         }
-        blocks.destroy(full);
         self.remove(at);
         lanes.sort_by_key(|(lane, _)| key(lane, self.order));
         let upper = lanes.split_off(self.cut(&lanes));
         for (at, half) in [(at, lanes), (at + 1, upper)] {
             let tests = half.iter().map(|(lane, _)| lane.tests()).max().unwrap_or(0);
             let block = blocks.create(tests, Grain::Fine, owner, NO_BLOCK);
+            assert!(block != full, "a place of before is none of after");
             blocks.reserve(block, half.len() + 1);
             self.insert(at, block);
             for (index, (lane, from)) in half.into_iter().enumerate() {
@@ -272,6 +272,8 @@ impl Steps {
                 moves.push((lane, Moved { from, to }));
             }
         }
+        // Only now, so that none of the halves gets its number: lanes of one crowd are told apart by their places while they move.
+        blocks.destroy(full);
     }
 
     /// Where lanes in order are best parted: between two pairs of attributes, if some end near the middle.
