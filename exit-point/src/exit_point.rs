@@ -11,7 +11,7 @@ use gomera_cluster::layout::{Epoch, LaneEnd, Layout, SessionSlice};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::access_point::Merged;
 use gomera_cluster::message::copies::Change;
-use gomera_cluster::message::exit_point::{LaneBegins, Matches};
+use gomera_cluster::message::exit_point::{LaneBegins, Matches, Witness};
 use gomera_cluster::message::matcher::{LaneDone, MatchesCredit};
 use gomera_cluster::message::{Message, ToAccessPoint, ToExitPoint, ToMatcher};
 use gomera_cluster::position::{LaneId, Position, Vector};
@@ -130,7 +130,11 @@ impl ExitPoint {
         for (&id, opened) in &layout.lanes {
             let lane = self.lanes.entry(id).or_insert_with(|| {
                 let window = self.config.matches_window_bytes;
-                Lane::new(layout.settings.matcher_slices, window, opened.since)
+                let mut lane = Lane::new(layout.settings.matcher_slices, window, opened.since);
+                if before == Epoch(0) && opened.since < layout.epoch {
+                    lane.await_beginning();
+                }
+                lane
             });
             lane.hear(&matchers);
         }
@@ -271,7 +275,11 @@ impl ExitPoint {
     fn begin(&mut self, begins: LaneBegins) {
         if let Some(lane) = self.lanes.get_mut(&begins.lane) {
             let before = lane.merged();
-            if lane.begin(begins.after, begins.governed) {
+            let is_news = match begins.by {
+                Witness::Before => true,
+                Witness::Newcomer => lane.awaits_beginning(),
+            };
+            if is_news && lane.begin(begins.after, begins.governed) {
                 self.merger.begin(begins.lane, begins.after);
                 self.sessions.statistics.positions_merged += begins.after.0 - before.0;
             }

@@ -54,6 +54,16 @@ pub(crate) struct Lane {
     unmerged_bytes: u64,
     window: u64,
     freed: bool,
+    beginning: Beginning,
+}
+
+/// Whether this shard knows where the lane begins for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    /// It does.
+    Known,
+    /// Matchers say.
+    Awaited,
 }
 
 /// What the marks merged so far say.
@@ -115,7 +125,18 @@ impl Lane {
             unmerged_bytes: 0,
             window,
             freed: false,
+            beginning: Beginning::Known,
         }
+    }
+
+    /// It may have been there before this shard.
+    pub(crate) const fn await_beginning(&mut self) {
+        self.beginning = Beginning::Awaited;
+    }
+
+    /// Whether nobody has said yet where it begins here, though it may not begin with its first entry.
+    pub(crate) fn awaits_beginning(&self) -> bool {
+        self.beginning == Beginning::Awaited && self.merged == Number::ZERO
     }
 
     /// Opens a window for what `matcher` sends in `class`; an open one stays as it is.
@@ -140,6 +161,7 @@ impl Lane {
 
     /// It was there before this shard: what lies up to `after` is none of its business. Whether this is news.
     pub(crate) fn begin(&mut self, after: Number, governed: Option<Epoch>) -> bool {
+        self.beginning = Beginning::Known;
         let all = (0..self.slices).map(MatcherSlice).collect();
         self.coverage.extend(&all, after);
         self.complete = self.coverage.complete();

@@ -86,6 +86,11 @@ impl Exits {
         newly
     }
 
+    /// Whether the latest layout names it.
+    pub fn lives(&self, exit_point: Address) -> bool {
+        self.latest.binary_search(&exit_point).is_ok()
+    }
+
     /// Those of the latest layout that have no output and were told nothing: from now on they were.
     pub fn unbegun(&mut self, outputs: &[Output]) -> Vec<Address> {
         let told = &mut self.told;

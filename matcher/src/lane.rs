@@ -21,7 +21,7 @@ use gomera_cluster::layout::{Epoch, LaneEnd, Layout};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{EntriesCredit, Progress, ToAccessPoint};
-use gomera_cluster::message::exit_point::{LaneBegins, LaneCut, Mark, Reach, Target, ToExitPoint};
+use gomera_cluster::message::exit_point::{LaneBegins, LaneCut, Mark, Reach, Target, ToExitPoint, Witness};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::message::snapshot::SubscriptionState;
 use gomera_cluster::operation::{Operation, Outcome};
@@ -132,10 +132,15 @@ impl Lane {
     pub fn govern(&mut self, ownership: Arc<Ownership>, number: Number) {
         let was_governed = self.governed.epoch() > Epoch(0);
         let newly = self.exits.change(self.id, &mut self.outputs, &ownership, number);
-        // Who reads the lane from this barrier on itself does not know who else does.
+        // Who reads the lane from this barrier on itself knows only of some that they were there before.
         if was_governed && number > Number::ZERO.next() {
-            let begins = LaneBegins { lane: self.id, after: number, governed: Some(ownership.epoch()) };
-            self.exits.tell(newly, begins);
+            let (lane, governed, by) = (self.id, Some(ownership.epoch()), Witness::Before);
+            self.exits.tell(newly, LaneBegins { lane, after: number, governed, by });
+        } else if number > Number::ZERO.next() {
+            let (lane, governed, by) = (self.id, Some(ownership.epoch()), Witness::Newcomer);
+            let is_stranger = |to: &Address| self.exits.lives(*to) && !ownership.holds_sessions(*to);
+            let strangers = ownership.exit_points.iter().copied().filter(is_stranger).collect();
+            self.exits.tell(strangers, LaneBegins { lane, after: number, governed, by });
         }
         self.governed = ownership;
     }
@@ -248,7 +253,8 @@ impl Lane {
     fn tell_unbegun(&mut self, governed: Option<Epoch>) {
         if self.queue.is_empty() {
             let unbegun = self.exits.unbegun(&self.outputs);
-            self.exits.tell(unbegun, LaneBegins { lane: self.id, after: self.processed, governed });
+            let (lane, after, by) = (self.id, self.processed, Witness::Before);
+            self.exits.tell(unbegun, LaneBegins { lane, after, governed, by });
         }
     }
 

@@ -121,6 +121,12 @@ impl Ownership {
         Some((slice, standing))
     }
 
+    /// Whether an exit point has a session slice whole: it was there before this layout.
+    pub fn holds_sessions(&self, exit_point: Address) -> bool {
+        let is_whole = |role| matches!(role, Some(Role::Active | Role::Standby | Role::Retiring));
+        self.layout.session.iter().any(|placement| is_whole(placement.role(exit_point)))
+    }
+
     /// The exit points that merge for a session.
     pub fn exits(&self, session: SessionKey) -> &[ExitIndex] {
         &self.exits[usize::from(self.layout.slice_of_session(session).0)]

@@ -9,7 +9,7 @@ use gomera_cluster::message::connection_point::{
     Batch, Gap, Item, Notification, Notifications, Satisfied, ToConnectionPoint,
 };
 use gomera_cluster::message::copies::Change as SessionChange;
-use gomera_cluster::message::exit_point::{Handles, Mark, Matches, ToExitPoint};
+use gomera_cluster::message::exit_point::{Handles, Mark, Matches, ToExitPoint, Witness};
 use gomera_cluster::message::matcher::{Entries, Entry, Replay, ToMatcher};
 use gomera_cluster::message::snapshot::Extent;
 use gomera_cluster::operation::{Change, Description, Excess, Operation, Outcome, Version};
@@ -281,7 +281,11 @@ fn to_exit_point(names: &Names, message: &ToExitPoint) -> String {
         }
         ToExitPoint::LaneBegins(begins) => {
             let governed = begins.governed.map_or_else(|| "closed".to_owned(), |epoch| format!("in {}", epoch.0));
-            format!("lane-begins {} after {} {governed}", begins.lane, begins.after.0)
+            let by = match begins.by {
+                Witness::Before => "",
+                Witness::Newcomer => " if it has not begun",
+            };
+            format!("lane-begins {} after {} {governed}{by}", begins.lane, begins.after.0)
         }
         ToExitPoint::CopiesWanted(wanted) => format!(
             "copies-wanted {} slices {} after {}",

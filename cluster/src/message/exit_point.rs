@@ -117,6 +117,18 @@ pub struct LaneBegins {
     pub after: Number,
     /// The layout whose barrier that is; of a lane that ended before it, the one that governed it last. None: nothing follows.
     pub governed: Option<Epoch>,
+    /// How the sender knows that the receiver came there.
+    pub by: Witness,
+}
+
+/// How a matcher knows from where on an exit point reads a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// The layout before did not name it.
+    Before,
+    /// The sender came then itself, and nothing in that layout says that the receiver was there: it knows that itself. (Whoever was
+    /// there before may have died.)
+    Newcomer,
 }
 
 /// What stands in a lane beside publications and operations.

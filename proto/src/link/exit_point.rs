@@ -11,7 +11,7 @@ use gomera_cluster::message::ToExitPoint;
 use gomera_cluster::message::copies::{ChangesTaken, CopiesCredit};
 use gomera_cluster::message::exit_point::{
     Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneBegins, LaneCut, Mark, Matched, Matches, Reach,
-    SessionCredit, Target,
+    SessionCredit, Target, Witness,
 };
 use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::position::{LaneId, Number};
@@ -76,6 +76,7 @@ pub fn encode(encoder: &mut Encoder, message: &ToExitPoint) -> Wire {
             lane: message.lane.0,
             after: message.after.0,
             governed: message.governed.map(|epoch| epoch.0),
+            by_newcomer: message.by == Witness::Newcomer,
         }),
         ToExitPoint::CopiesWanted(message) => Wire::CopiesWanted(copies::to_wanted(message)),
         ToExitPoint::CopiesCredit(message) => {
@@ -148,6 +149,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToExitPoint, LinkError> {
             lane: LaneId(wire.lane),
             after: Number(wire.after),
             governed: wire.governed.map(Epoch),
+            by: if wire.by_newcomer { Witness::Newcomer } else { Witness::Before },
         }),
         Wire::CopiesWanted(wire) => ToExitPoint::CopiesWanted(copies::wanted(wire)?),
         Wire::CopiesCredit(wire) => {

@@ -129,7 +129,10 @@ pub fn nodes() -> BTreeMap<Address, Node> {
                 AnyMachine::AccessPoint(Box::new(AccessPoint::new(address, AccessPointConfig::default())))
             }
             Layer::Matcher => {
-                AnyMachine::Matcher(Box::new(Matcher::new(address, gomera_matcher::config::Config::default())))
+                // Time stands still.
+                let snapshot_bytes_per_second = u64::MAX;
+                let config = gomera_matcher::config::Config { snapshot_bytes_per_second, ..Default::default() };
+                AnyMachine::Matcher(Box::new(Matcher::new(address, config)))
             }
             Layer::ConnectionPoint | Layer::ExitPoint => {
                 AnyMachine::ExitPoint(Box::new(ExitPoint::new(address, gomera_exit_point::Config::default())))

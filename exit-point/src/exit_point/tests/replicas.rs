@@ -6,7 +6,7 @@ use gomera_cluster::layout::{Placement, Replica, Role, Settings};
 use gomera_cluster::message::ToConnectionPoint;
 use gomera_cluster::message::connection_point::{EndReason, Item};
 use gomera_cluster::message::copies::{AttachedHere, TermAttached};
-use gomera_cluster::message::exit_point::{Acknowledge, Attach, EndSession, Mark, Matched};
+use gomera_cluster::message::exit_point::{Acknowledge, Attach, EndSession, Mark, Matched, Witness};
 use gomera_cluster::position::Number;
 use gomera_cluster::session::{Attempt, SessionOptions};
 use gomera_model::timestamp::Timestamp;
@@ -196,7 +196,8 @@ impl Pair {
         pair.barrier(&[0], 3, 2);
         assert!(pair.exits[1].report().installed.is_empty());
         for lane in LANES {
-            let begins = LaneBegins { lane, after: Number(3), governed: Some(Epoch(2)) };
+            let (after, governed) = (Number(3), Some(Epoch(2)));
+            let begins = LaneBegins { lane, after, governed, by: Witness::Before };
             pair.tell(1, MATCHERS[0], ToExitPoint::LaneBegins(begins));
         }
         assert_eq!(pair.exits[1].report().installed.len(), 8);

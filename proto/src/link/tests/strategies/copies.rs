@@ -9,7 +9,7 @@ use gomera_cluster::message::copies::{
     AttachTerm, AttachedHere, Change, Changes, ChangesTaken, CopiedEntry, CopiesCredit, CopiesPart, CopiesWanted,
     CopyHead, Ending, Handover, SessionCopy, SessionRecord, TermAttached,
 };
-use gomera_cluster::message::exit_point::LaneBegins;
+use gomera_cluster::message::exit_point::{LaneBegins, Witness};
 use gomera_cluster::message::snapshot::{Extent, TransferId};
 use gomera_cluster::session::{Attempt, Sharing};
 use proptest::collection::vec;
@@ -139,8 +139,12 @@ pub fn between_exit_points() -> impl Strategy<Value = ToExitPoint> {
         })
     };
     prop_oneof![
-        (lane(), number(), prop::option::of(any::<u64>().prop_map(Epoch)))
-            .prop_map(|(lane, after, governed)| ToExitPoint::LaneBegins(LaneBegins { lane, after, governed })),
+        (lane(), number(), prop::option::of(any::<u64>().prop_map(Epoch)), any::<bool>()).prop_map(
+            |(lane, after, governed, newcomer)| {
+                let by = if newcomer { Witness::Newcomer } else { Witness::Before };
+                ToExitPoint::LaneBegins(LaneBegins { lane, after, governed, by })
+            }
+        ),
         (any::<u64>(), vec(slice(), 0..4), vector(), any::<u64>()).prop_map(|(transfer, slices, after, credit)| {
             let (transfer, credit) = (TransferId(transfer), Total(credit));
             ToExitPoint::CopiesWanted(CopiesWanted { transfer, slices, after, credit })
