@@ -270,10 +270,10 @@ impl Serving {
         if turns.is_due(now) && (replicas.is_unsettled() || subscriptions.is_unsettled() || has_parts(snapshots)) {
             begins_anew = replicas.step(judged.through(), subscriptions);
             subscriptions.settle();
-            if has_parts(snapshots) {
+            if tells {
                 snapshots.step(now, replicas, subscriptions, statistics, actions);
             }
-            if replicas.is_unsettled() || subscriptions.is_unsettled() || snapshots.due().is_some() {
+            if replicas.is_unsettled() || subscriptions.is_unsettled() || (tells && snapshots.due().is_some()) {
                 turns.took(now);
             }
         }
@@ -418,7 +418,7 @@ impl Serving {
         let is_unsettled = self.subscriptions.is_unsettled() || self.replicas.is_unsettled();
         let part = self.snapshots.due().filter(|_| self.tails.are_heard());
         let due = is_unsettled.then_some(Instant::ZERO).into_iter().chain(part).min();
-        [due.map(|due| due.max(self.turns.next())), self.replicas.credits_due()].into_iter().flatten().min()
+        [due.map(|due| self.turns.next(due)), self.replicas.credits_due()].into_iter().flatten().min()
     }
 
     /// When the first subscription is to be removed, by the wall clock.

@@ -113,7 +113,7 @@ impl Snapshots {
         }
         let (measure, before) = (self.measure, statistics.snapshot_bytes);
         self.to.retain(|&to, Outgoing { wanted, credit, stage }| {
-            if *stage == Stage::Waiting || !credit.is_open() {
+            if !credit.is_open() {
                 return true;
             }
             if !replicas.are_whole(&wanted.slices) {

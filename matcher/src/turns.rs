@@ -41,9 +41,10 @@ impl Turns {
         self.began = Some(now);
     }
 
-    /// When the time is to be told next, if work is left.
-    pub fn next(&self) -> Instant {
-        self.began.unwrap_or(self.free_at)
+    /// When the time is to be told next, if work is left that is due then: right after a step, so that waiting for what is due later does
+    /// not count as part of it.
+    pub fn next(&self, due: Instant) -> Instant {
+        self.began.unwrap_or(self.free_at.max(due))
     }
 }
 
@@ -60,9 +61,9 @@ mod tests {
         let mut turns = Turns::new();
         assert!(turns.is_due(at(5)));
         turns.took(at(5));
-        assert_eq!(turns.next(), at(5));
+        assert_eq!(turns.next(at(900)), at(5), "however late the next one is due");
         assert!(!turns.is_due(at(8)));
-        assert_eq!(turns.next(), at(8 + 33));
+        assert_eq!((turns.next(at(0)), turns.next(at(900))), (at(8 + 33), at(900)));
         assert!(!turns.is_due(at(40)) && turns.is_due(at(41)));
     }
 
@@ -73,6 +74,6 @@ mod tests {
         assert!(turns.is_due(at(5)));
         turns.took(at(5));
         assert!(!turns.is_due(at(9_000_000)));
-        assert_eq!(turns.next(), at(9_040_000));
+        assert_eq!(turns.next(at(0)), at(9_040_000));
     }
 }
