@@ -102,6 +102,8 @@ pub(crate) struct Complete {
     pub(crate) envelope: Arc<Envelope>,
     /// Each session once, in order of key.
     pub(crate) targets: Vec<Target>,
+    /// The last layout whose barrier lies before it.
+    pub(crate) governed: Epoch,
 }
 
 impl Lane {
@@ -267,7 +269,7 @@ impl Lane {
     }
 
     /// The last layout whose barrier lies at or before a position that is still to be merged.
-    pub(crate) fn governed_at(&self, number: Number) -> Epoch {
+    fn governed_at(&self, number: Number) -> Epoch {
         let standing = match self.standing {
             Standing::Governed(epoch) => epoch,
             Standing::Closed => Epoch(u64::MAX),
@@ -359,7 +361,7 @@ impl Lane {
 
     /// Takes out what was found at `number`, which [`Lane::next_found`] gave.
     pub(crate) fn take(&mut self, number: Number) -> Complete {
-        self.found.take(number)
+        self.found.take(number, self.governed_at(number))
     }
 
     /// Everything up to `through` is in outboxes: frees what it took of the senders' windows.

@@ -148,13 +148,12 @@ impl Merger {
             if let Some(key) = lane.key_at(number)
                 && let Some(by) = self.settled.repeated(key)
             {
-                let governed = lane.governed_at(number);
                 let complete = lane.take(number);
                 sessions.statistics.publications_repeated += 1;
                 if sessions.has_disputes(by) {
                     self.settled.stand(key, id);
                     let step = self.step(step);
-                    sessions.deliver_disputed(now, Position { lane: id, number }, governed, complete, step, by);
+                    sessions.deliver_disputed(now, Position { lane: id, number }, complete, step, by);
                 }
                 continue;
             }
@@ -167,11 +166,10 @@ impl Merger {
                     }
                 }
             }
-            let governed = lane.governed_at(number);
             let complete = lane.take(number);
             self.settled.settle(now, complete.envelope.key, id);
             let step = self.step(step);
-            sessions.deliver(now, Position { lane: id, number }, governed, complete, step);
+            sessions.deliver(now, Position { lane: id, number }, complete, step);
         }
         self.finish(id, lane, lane.complete(), sessions);
         None

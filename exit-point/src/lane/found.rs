@@ -8,6 +8,7 @@ use std::vec;
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::Class;
 use gomera_cluster::identity::{Generation, Handle};
+use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::exit_point::{Handles, Matched, Target};
 use gomera_cluster::position::Number;
 
@@ -95,7 +96,7 @@ impl Found {
     }
 
     /// Takes out what was found at the number that [`Found::lowest`] gave. The first copy of the publication is kept.
-    pub(super) fn take(&mut self, number: Number) -> Complete {
+    pub(super) fn take(&mut self, number: Number, governed: Epoch) -> Complete {
         let mut complete: Option<Complete> = None;
         let mut several = false;
         for run in &mut self.runs {
@@ -104,7 +105,9 @@ impl Found {
             }
             let matched = run.take().expect("its head is there");
             match &mut complete {
-                None => complete = Some(Complete { envelope: matched.envelope, targets: matched.targets }),
+                None => {
+                    complete = Some(Complete { envelope: matched.envelope, targets: matched.targets, governed });
+                }
                 Some(complete) => {
                     complete.targets.extend(matched.targets);
                     several = true;

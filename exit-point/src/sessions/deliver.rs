@@ -67,16 +67,9 @@ impl Sessions {
         admission
     }
 
-    /// Puts a complete position into the outboxes of all whom it concerns; `governed` is the last layout whose barrier lies before it.
-    pub(crate) fn deliver(
-        &mut self,
-        now: Instant,
-        position: Position,
-        governed: Epoch,
-        complete: Complete,
-        step: &Arc<Step>,
-    ) {
-        let Complete { envelope, targets } = complete;
+    /// Puts a complete position into the outboxes of all whom it concerns.
+    pub(crate) fn deliver(&mut self, now: Instant, position: Position, complete: Complete, step: &Arc<Step>) {
+        let Complete { envelope, targets, governed } = complete;
         if envelope.expires_at.is_some_and(|expires| expires <= self.wall) {
             self.statistics.notifications_expired += u64::try_from(targets.len()).expect("a length fits 64 bits");
             return;
@@ -143,13 +136,12 @@ impl Sessions {
         &mut self,
         now: Instant,
         position: Position,
-        governed: Epoch,
         complete: Complete,
         step: &Arc<Step>,
         by: LaneId,
     ) {
         let Some(layout) = self.layout.clone() else { return };
-        let Complete { envelope, mut targets } = complete;
+        let Complete { envelope, mut targets, governed } = complete;
         targets.retain(|target| {
             let slice = layout.slice_of_session(target.session);
             match self.by_key.get(&target.session) {
@@ -159,7 +151,7 @@ impl Sessions {
             }
         });
         let key = envelope.key;
-        self.deliver(now, position, governed, Complete { envelope, targets }, step);
+        self.deliver(now, position, Complete { envelope, targets, governed }, step);
         self.inherited
             .values_mut()
             .filter(|inherited| inherited.had_ended(by))
@@ -224,7 +216,9 @@ impl Sessions {
         } else if session.doubted.covers(entry.position) || governed < session.doubted_before {
             // Whoever led before may have sent it, on an attachment before the latest.
             session.outbox.push_doubtful(entry);
-        } else if governed < inherited_before(session.slice, session.birth, &self.replicas) {
+        } else if self.layout.as_ref().is_some_and(|layout| governed < layout.epoch)
+            && governed < inherited_before(session.slice, session.birth, &self.replicas)
+        {
             session.outbox.push_suspect(entry);
         } else {
             session.outbox.push(entry);

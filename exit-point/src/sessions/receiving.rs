@@ -211,6 +211,9 @@ impl Sessions {
 
     /// A client of a session that is not here yet, or is to be replaced, has processed something: who sends its copy may not know.
     pub(super) fn acknowledge_early(&mut self, acknowledge: &Acknowledge) {
+        if self.receiving.is_empty() && !self.replicas.have_waiting() {
+            return;
+        }
         let Acknowledge { session, generation, through } = acknowledge;
         let Some(slice) = self.layout.as_ref().map(|layout| layout.slice_of_session(*session)) else { return };
         if !matches!(self.replicas.stance(slice), Stance::Loading { .. } | Stance::Waiting { .. }) {
