@@ -37,8 +37,25 @@ struct Session {
     has_more: bool,
     /// Counts changes of its own subscription.
     changes: u64,
-    /// The change that is not answered, and when it was asked for.
-    asked: Option<(SessionRequest, Instant)>,
+    /// The change that is not answered.
+    asked: Option<Asked>,
+}
+
+/// A change of its own subscription, under way.
+struct Asked {
+    request: SessionRequest,
+    /// When it was asked for first.
+    at: Instant,
+    /// Whether a stream broke before it was answered, and it was asked for once more: it may have happened.
+    is_again: bool,
+}
+
+impl Asked {
+    /// Whether this refusal says that it has happened: nothing is left to remove when what removed it is asked for again.
+    fn is_done(&self, request: u64, code: i32) -> bool {
+        let removes = matches!(self.request.body, Some(Body::Unsubscribe(_)));
+        self.is_again && removes && self.request.request == request && code == i32::from(tonic::Code::NotFound)
+    }
 }
 
 struct Stream {
@@ -99,8 +116,9 @@ impl Session {
             }
             other => bail!("expected `attached`, got {other:?}"),
         }
-        if let Some((request, _)) = &self.asked {
-            requests.try_send(request.clone())?;
+        if let Some(asked) = &mut self.asked {
+            asked.is_again = true;
+            requests.try_send(asked.request.clone())?;
         }
         Ok(Stream { requests, replies })
     }
@@ -148,11 +166,16 @@ impl Session {
                     }
                 }
                 Ok(Some((request, Some(Reply::Applied(_))))) => {
-                    if let Some((_, at)) = self.asked.take_if(|(asked, _)| asked.request == request) {
-                        self.shared.acknowledged(at);
+                    if let Some(asked) = self.asked.take_if(|asked| asked.request.request == request) {
+                        self.shared.acknowledged(asked.at);
                     }
                 }
-                Ok(Some((_, Some(Reply::Failed(failed))))) => bail!("a change was refused: {}", failed.message),
+                Ok(Some((request, Some(Reply::Failed(failed))))) => {
+                    match self.asked.take_if(|asked| asked.is_done(request, failed.code)) {
+                        Some(asked) => self.shared.acknowledged(asked.at),
+                        None => bail!("a change was refused: {}", failed.message),
+                    }
+                }
                 Ok(Some((_, Some(Reply::MoveTo(to))))) => {
                     let door = to.endpoints.get(usize::try_from(self.ordinal)? % to.endpoints.len().max(1));
                     let door = door.context("`move_to` names nobody")?.clone();
@@ -222,7 +245,7 @@ impl Session {
         // Above those of the subscriptions.
         let request = SessionRequest { request: (1 << 40) + self.changes, body: Some(body) };
         if stream.requests.try_send(request.clone()).is_ok() {
-            self.asked = Some((request, Instant::now()));
+            self.asked = Some(Asked { request, at: Instant::now(), is_again: false });
         }
     }
 }
@@ -235,5 +258,26 @@ fn applied(reply: Option<SessionReply>) -> Result<()> {
     match reply.and_then(|reply| reply.body) {
         Some(Reply::Applied(_)) => Ok(()),
         other => bail!("expected `applied`, got {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_removal_that_is_asked_for_again_may_find_nothing() {
+        let asked = |body, is_again| Asked {
+            request: SessionRequest { request: 7, body: Some(body) },
+            at: Instant::now(),
+            is_again,
+        };
+        let removal = || Body::Unsubscribe(Unsubscribe { id: "own".to_owned() });
+        let not_found = i32::from(tonic::Code::NotFound);
+        assert!(asked(removal(), true).is_done(7, not_found));
+        assert!(!asked(removal(), false).is_done(7, not_found), "it was there");
+        assert!(!asked(removal(), true).is_done(8, not_found), "another one");
+        assert!(!asked(removal(), true).is_done(7, i32::from(tonic::Code::Unavailable)));
+        assert!(!asked(Body::Subscribe(Subscribe::default()), true).is_done(7, not_found), "nothing is removed");
     }
 }
