@@ -112,6 +112,9 @@ fn the_new_state_is_in_force_where_all_have_it_and_the_worst_news_counts() {
     let combine = |known, other| combine(&Change::Forget, known, other);
     let Outcome::Applied { in_force_after, .. } = combine(applied(1, 4), applied(1, 9)) else { panic!("both applied") };
     assert_eq!(in_force_after, Vector::from_iter([Position { lane: LaneId(1), number: Number(9) }]));
+    let Outcome::Applied { in_force_after, .. } = combine(applied(1, 4), applied(2, 9)) else { panic!("both applied") };
+    let unsaid = |lane| Position { lane: LaneId(lane), number: UNSAID };
+    assert_eq!(in_force_after, Vector::from_iter([unsaid(1), unsaid(2)]), "each has ended where nothing is said of it");
     assert!(matches!(combine(applied(1, 4), Outcome::Superseded), Outcome::Superseded));
     let excess = Excess { limited: Limited::Subscriptions, limit: 3, used: 3, asked: 1 };
     assert!(

@@ -30,7 +30,8 @@ fn began_under(term: Term, birth: Generation) -> bool {
     birth.0.wrapping_shr(COUNTER_BITS) >= term.0
 }
 
-/// The layout before whose barriers whoever decided about a session earlier may have sent what is merged here now.
+/// The layout before whose barriers whoever decided about a session earlier may have sent what is merged here now. (A term is the
+/// number of the layout that began it.)
 pub(super) fn inherited_before(slice: SessionSlice, birth: Generation, replicas: &Replicas) -> Epoch {
     let reign = replicas.reign(slice).filter(|reign| !began_under(reign.term, birth));
     reign.map_or(Epoch(0), |reign| Epoch(reign.term.0))

@@ -14,6 +14,7 @@ use gomera_model::timestamp::Timestamp;
 use super::*;
 
 mod agreement;
+mod late;
 
 const OTHER: Address = machine(21);
 
@@ -184,8 +185,8 @@ impl Pair {
         }
     }
 
-    /// A session at the first one with notifications 1 and 2 of the first lane, the other one joined at number 3 and standing by.
-    fn joined() -> (Self, Generation) {
+    /// A session at the first one with notifications 1 and 2 of the first lane; the other one joins at number 3.
+    fn joining() -> (Self, Generation) {
         let mut pair = Self::new();
         pair.attach(0, "a", 1);
         let generation = pair.attached().expect("nobody else has to know");
@@ -195,12 +196,23 @@ impl Pair {
         pair.layout(&shared(2, 1, [Some(Role::Active), Some(Role::Joining)]), &[0, 1]);
         pair.barrier(&[0], 3, 2);
         assert!(pair.exits[1].report().installed.is_empty());
+        (pair, generation)
+    }
+
+    /// The other one hears where lanes begin for it, and asks for copies.
+    fn begin(&mut self) {
         for lane in LANES {
             let (after, governed) = (Number(3), Some(Epoch(2)));
             let begins = LaneBegins { lane, after, governed, by: Witness::Before };
-            pair.tell(1, MATCHERS[0], ToExitPoint::LaneBegins(begins));
+            self.tell(1, MATCHERS[0], ToExitPoint::LaneBegins(begins));
         }
-        assert_eq!(pair.exits[1].report().installed.len(), 8);
+        assert_eq!(self.exits[1].report().installed.len(), 8);
+    }
+
+    /// The same, and it stands by.
+    fn joined() -> (Self, Generation) {
+        let (mut pair, generation) = Self::joining();
+        pair.begin();
         pair.layout(&shared(3, 1, [Some(Role::Active), Some(Role::Standby)]), &[0, 1]);
         pair.barrier(&[0, 1], 4, 3);
         (pair, generation)

@@ -1,0 +1,64 @@
+//! What comes late: lanes that one replica merged and another did not, and acknowledgements before there is a copy.
+
+use super::*;
+
+/// The first one has sent 5, which the other one has not merged, and died; its client was nowhere when connection points were asked.
+fn bereaved() -> (Pair, Generation) {
+    let (mut pair, generation) = Pair::joined();
+    pair.matches(&[0], LANES[0], (4, 5), &[matched(5, vec![target("a", generation, &[1])])]);
+    assert_eq!(pair.notified(0), [(1, false), (2, false), (5, false)]);
+    pair.linked = false;
+    pair.layout(&shared(4, 4, [None, Some(Role::Active)]), &[1]);
+    for (slice, point) in (0..8).flat_map(|slice| [(slice, CONNECTION_POINT), (slice, OTHER_CONNECTION_POINT)]) {
+        let attached = TermAttached { slice: SessionSlice(slice), term: Term(4), sessions: Vec::new() };
+        pair.tell(1, point, ToExitPoint::TermAttached(attached));
+    }
+    (pair, generation)
+}
+
+/// The other one merges 5, passes the barrier of the layout by which it leads, and merges 7.
+fn catch_up(pair: &mut Pair, generation: Generation) {
+    let one = |number| matched(number, vec![target("a", generation, &[1])]);
+    pair.matches(&[1], LANES[0], (4, 5), &[one(5)]);
+    let mut barrier = whole(LANES[0], (5, 6), Vec::new());
+    barrier.marks = vec![(Number(6), Mark::Barrier(Epoch(4)))];
+    pair.tell(1, MATCHERS[0], ToExitPoint::Matches(barrier));
+    pair.matches(&[1], LANES[0], (6, 7), &[one(7)]);
+}
+
+#[test]
+fn what_lies_before_the_barrier_of_a_reign_may_have_been_sent_to_who_resumes_later() {
+    let (mut pair, generation) = bereaved();
+    catch_up(&mut pair, generation);
+    pair.attach(1, "a", 4);
+    assert_eq!(pair.notified(1), [(1, true), (2, true), (5, true), (7, false)]);
+}
+
+#[test]
+fn what_lies_before_the_barrier_of_a_reign_may_have_been_sent_to_who_resumed_before() {
+    let (mut pair, generation) = bereaved();
+    pair.attach(1, "a", 4);
+    catch_up(&mut pair, generation);
+    assert_eq!(pair.notified(1), [(1, true), (2, true), (5, true), (7, false)]);
+}
+
+#[test]
+fn what_a_client_acknowledges_while_lanes_are_waited_for_is_not_in_the_copy() {
+    let (mut pair, generation) = Pair::joining();
+    let through = [at(LANES[0], 1)].into_iter().collect();
+    let acknowledge = Acknowledge { session: session("a"), generation, through };
+    pair.tell(1, CONNECTION_POINT, ToExitPoint::Acknowledge(acknowledge));
+    // The first one has not heard of it.
+    pair.begin();
+    assert_eq!(pair.exits[1].statistics().followed_notifications, 1);
+}
+
+#[test]
+fn an_acknowledgement_by_an_earlier_layout_is_passed_on_to_who_joined_since() {
+    let (mut pair, generation) = Pair::joined();
+    let through = [at(LANES[0], 1)].into_iter().collect();
+    let acknowledge = Acknowledge { session: session("a"), generation, through };
+    let message = ToExitPoint::Acknowledge(acknowledge);
+    pair.event(0, NodeEvent::Received(Received { from: CONNECTION_POINT, epoch: Epoch(1), message }));
+    assert_eq!(pair.exits[1].statistics().followed_notifications, 1);
+}
