@@ -178,12 +178,15 @@ mod tests {
                 snapshots.begin(|_| None, &replicas);
                 snapshots.step(at, &replicas, &subscriptions, &mut statistics, &mut sent);
             }
-            snapshots.want(to, wanted());
-            snapshots.begin(|_| None, &replicas);
-            snapshots.step(at, &replicas, &subscriptions, &mut statistics, &mut sent);
-            assert_eq!(sent.len(), 1, "the next one is not due");
             let pause = Duration::from_millis(statistics.snapshot_bytes - before);
             assert!(!pause.is_zero());
+            snapshots.want(to, wanted());
+            // Sessions, and then subscriptions: there are none.
+            for early in [Duration::ZERO, pause / 2, pause - Duration::from_nanos(1)] {
+                snapshots.begin(|_| None, &replicas);
+                snapshots.step(at + early, &replicas, &subscriptions, &mut statistics, &mut sent);
+            }
+            assert_eq!(sent.len(), 1, "the next one is not due");
             at = at + pause;
         }
     }
