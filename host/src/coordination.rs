@@ -30,6 +30,7 @@ mod paths;
 mod probing;
 mod provisioning;
 mod store;
+mod view;
 mod wishes;
 mod zookeeper;
 
@@ -40,7 +41,7 @@ pub use self::in_process::InProcess;
 pub use self::journal::RequestError;
 pub use self::layouts::LayoutReader;
 pub use self::load::Load;
-pub use self::members::Acknowledgement;
+pub use self::members::{Acknowledgement, Held};
 pub use self::membership::{Acknowledging, Membership, MembershipStatus, Naming};
 pub use self::provisioning::Launch;
 pub use self::store::{Link, Session};
@@ -158,11 +159,11 @@ impl Coordination {
         self.store.session()
     }
 
-    /// Tells when one of `topics` should be read again: after changes, reconnections, and every few seconds.
+    /// Tells when which of `topics` should be read again: after changes, reconnections, and every few seconds.
     #[must_use]
     pub fn hints(&self, topics: &[Topic]) -> Hints {
-        let paths = topics.iter().flat_map(|&topic| self.paths.of_topic(topic)).collect();
-        Hints::new(self.store.subscribe(paths), self.reread)
+        let changes = topics.iter().map(|&topic| (topic, self.store.subscribe(self.paths.of_topic(topic))));
+        Hints::new(changes.collect(), self.reread)
     }
 
     /// Gives the session up with all that is ephemeral in it, and begins another, as after an expiry: for tests and drills.

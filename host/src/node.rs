@@ -176,7 +176,7 @@ impl Node {
         let mut load = JoinSet::new();
         load.spawn(tell_load(coordination.clone(), registration.clone(), handle.clone()));
         let unreachable = links.as_ref().map_or_else(|| watch::channel(BTreeSet::new()).1, Links::unreachable);
-        let acknowledging = Acknowledging::ByMachines(handle.reports(), unreachable);
+        let acknowledging = Acknowledging::by_machines(handle.reports(), unreachable);
         let membership = Membership::start(coordination.clone(), registration, acknowledging)?;
         let inboxes = machines.iter().map(|(_, inbox)| inbox.clone()).collect();
         let follow = Follow { handle: handle.clone(), inboxes, links: links.clone(), link_server };

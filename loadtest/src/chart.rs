@@ -145,7 +145,8 @@ impl Chart {
     }
 }
 
-/// Notifications and operations a second over the time of a trial, with what was done to the cluster.
+/// Notifications and operations a second, and the slowest notification of each half second, over the time of a trial, with what was
+/// done to the cluster.
 pub fn throughput(title: &str, shared: &Shared, marks: &[(Duration, String)]) -> String {
     let tallies = lock(&shared.tallies);
     // From half a second to half a second: less would draw the ticks of clocks.
@@ -161,6 +162,17 @@ pub fn throughput(title: &str, shared: &Shared, marks: &[(Duration, String)]) ->
             })
             .collect(),
     };
+    #[allow(clippy::cast_precision_loss, reason = "microseconds far below 2^53")]
+    let slowest = Line {
+        name: "slowest, µs".to_owned(),
+        points: tallies
+            .chunks(5)
+            .filter_map(|chunk| {
+                let slowest_us = chunk.iter().map(|tally| tally.slowest_us).max()?;
+                Some((chunk.last()?.at.as_secs_f64(), slowest_us as f64))
+            })
+            .collect(),
+    };
     let last = sampled.last().map_or(0.0, |tally| tally.at.as_secs_f64());
     let step = (last / 6.0).ceil().max(1.0);
     let ticks = std::iter::successors(Some(0.0), |at| Some(at + step)).take_while(|at| *at <= last);
@@ -170,6 +182,7 @@ pub fn throughput(title: &str, shared: &Shared, marks: &[(Duration, String)]) ->
         lines: vec![
             line("notifications/s", &|tally| tally.notifications, 1.0),
             line("operations/s × 10", &|tally| tally.operations, 10.0),
+            slowest,
         ],
         ticks: ticks.map(|at| Mark { at, text: format!("{at:.0}") }).collect(),
         marks: marks.iter().map(|(at, text)| Mark { at: at.as_secs_f64(), text: text.clone() }).collect(),

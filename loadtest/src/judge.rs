@@ -99,11 +99,12 @@ impl Expected {
         self.due[publisher].push_back(due);
     }
 
-    /// A notification came. One of a publisher that is not ours counts as nothing due.
-    pub fn arrive(&mut self, publisher: usize, number: u64, now_ns: u64) {
+    /// A notification came. One of a publisher that is not ours counts as nothing due. Says how many microseconds after its publication was
+    /// due, if it was missing.
+    pub fn arrive(&mut self, publisher: usize, number: u64, now_ns: u64) -> Option<u64> {
         let Some(oldest) = self.oldest_due() else {
             self.duplicated += 1;
-            return;
+            return None;
         };
         let silent_ns = now_ns.saturating_sub(oldest.scheduled_ns.max(self.last_ns));
         let longest = &mut self.silence_ns_max[usize::from(oldest.phase.number())];
@@ -111,7 +112,7 @@ impl Expected {
         self.last_ns = now_ns;
         let (Some(queue), Some(missing)) = (self.due.get_mut(publisher), self.missing.get_mut(publisher)) else {
             self.duplicated += 1;
-            return;
+            return None;
         };
         while let Some(next) = queue.pop_front_if(|next| next.number < number) {
             missing.insert(next.number, next);
@@ -125,13 +126,14 @@ impl Expected {
                 }
                 None => {
                     self.duplicated += 1;
-                    return;
+                    return None;
                 }
             },
         };
         self.arrived += 1;
         let latency_us = now_ns.saturating_sub(due.scheduled_ns) / 1_000;
         self.latency[usize::from(due.phase.number())].saturating_record(latency_us);
+        Some(latency_us)
     }
 
     /// What should have been sent first of all that has not come.

@@ -62,7 +62,7 @@ pub struct Scale {
     /// Machine-readable: one object
     #[arg(long)]
     pub json: bool,
-    /// Where to draw throughput over time, as SVG
+    /// Where to draw throughput and the slowest notifications over time, as SVG
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
     /// Keep what the processes log, and tell where

@@ -20,12 +20,15 @@ use tokio::task::JoinHandle;
 use super::probing::{Probes, Probing, Suspects};
 use super::provisioning::{Launch, Provider, Provisioning, Shortages, Wanted};
 use super::store::Session;
+use super::view::View;
 use crate::node::IN_PROCESS;
 
-use super::{Candidate, Coordination, CoordinationError, Hints, LayoutReader, Reign, Topic};
+use super::{Candidate, Coordination, CoordinationError, Hints, Reign, Topic};
 
 /// Before trying again what failed.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long hints are collected before anything is read: what nodes say of one layout comes together.
+const READ_AFTER: Duration = Duration::from_millis(10);
 /// How long resigning may take when the service does not answer.
 const RESIGN_WITHIN: Duration = Duration::from_secs(2);
 /// Writes after one reading. A first layout takes two, an operation a few; more can only be others interfering, who cause hints.
@@ -72,15 +75,7 @@ impl Coordinating {
         validate_name("name", &candidate.name)?;
         let (report_sender, report) = watch::channel(CoordinatorReport::default());
         let (stop, stopped) = watch::channel(false);
-        let topics = [
-            Topic::Members,
-            Topic::Layout,
-            Topic::Proposed,
-            Topic::Acknowledgements,
-            Topic::Desired,
-            Topic::Operations,
-            Topic::Leadership,
-        ];
+        let topics = [&View::TOPICS[..], &[Topic::Leadership]].concat();
         let session = coordination.session();
         let known = *session.borrow();
         let probing = Probing::start();
@@ -88,8 +83,9 @@ impl Coordinating {
             hints: coordination.hints(&topics),
             known,
             session,
-            layout_reader: coordination.layout_reader(),
-            proposal_reader: coordination.proposal_reader(),
+            view: View::new(&coordination),
+            leader_may_differ: true,
+            published: None,
             begun: tokio::time::Instant::now(),
             standing: Standing::Following,
             machine: Coordinator::new(config.clone(), settings),
@@ -152,8 +148,11 @@ struct Task {
     session: watch::Receiver<Session>,
     /// The session as it stood when last looked at.
     known: Session,
-    layout_reader: LayoutReader,
-    proposal_reader: LayoutReader,
+    view: View,
+    /// Whether who leads may have changed. Nobody could write who does not lead any more: this is to find out early.
+    leader_may_differ: bool,
+    /// The status that stands there, if it is known.
+    published: Option<Status>,
     begun: tokio::time::Instant,
     standing: Standing,
     machine: Coordinator,
@@ -184,7 +183,7 @@ impl Task {
                 }
             };
             tokio::select! {
-                () = self.hints.next() => {}
+                () = self.hints.next() => tokio::time::sleep(READ_AFTER).await,
                 Ok(()) = self.session.changed() => {}
                 Ok(()) = self.shortages.changed() => {}
                 Ok(()) = self.probes.changed() => {}
@@ -195,9 +194,15 @@ impl Task {
                     return;
                 }
             }
+            let news = self.hints.news();
+            if news.contains(&Topic::Leadership) {
+                (self.leader_may_differ, self.published) = (true, None);
+            }
+            self.view.doubt(news);
             let outcome = self.step().await;
             failed = outcome.is_err();
             if let Err(error) = outcome {
+                self.doubt_everything();
                 self.complain(&error);
             }
             self.tell();
@@ -216,7 +221,8 @@ impl Task {
     /// Reads everything, tells the machine, and does what it asks for, until it asks for nothing.
     async fn step(&mut self) -> Result<(), CoordinationError> {
         self.look_at_session();
-        if let Standing::Leading(reign) = &self.standing
+        if self.leader_may_differ
+            && let Standing::Leading(reign) = &self.standing
             && !self.coordination.reigns(reign).await?
         {
             self.depose();
@@ -228,10 +234,15 @@ impl Task {
                 self.machine.handle(self.now(), Event::Observed(observation));
                 reign
             }
+            Standing::Following if !self.leader_may_differ => return Ok(()),
             Standing::Following => {
-                let Some(reign) = self.coordination.stand(&self.candidate).await? else { return Ok(()) };
+                let Some(reign) = self.coordination.stand(&self.candidate).await? else {
+                    self.leader_may_differ = false;
+                    return Ok(());
+                };
                 self.coordination.want_initially(&self.config.desired).await?;
                 self.coordination.publish_supply(&reign, &self.config.supply()).await?;
+                self.doubt_everything();
                 let observation = self.observe().await?;
                 tracing::info!(term = reign.term.0, name = %self.candidate.name, "this coordinator leads");
                 self.machine.handle(self.now(), Event::Elected { term: reign.term, observation });
@@ -239,6 +250,7 @@ impl Task {
                 reign
             }
         };
+        self.leader_may_differ = false;
         for _ in 0..WRITES_MAX {
             let mut actions = Vec::new();
             self.machine.drain_actions(&mut actions);
@@ -255,9 +267,18 @@ impl Task {
         self.say(&reign).await
     }
 
+    fn doubt_everything(&mut self) {
+        self.leader_may_differ = true;
+        self.published = None;
+        self.view.doubt(View::TOPICS);
+    }
+
     /// Another session ends the reign; an interruption of the same one is told to the machine.
     fn look_at_session(&mut self) {
         let session = *self.session.borrow_and_update();
+        if session != self.known {
+            self.doubt_everything();
+        }
         if session.number != self.known.number {
             self.depose();
         } else if session.interruptions != self.known.interruptions {
@@ -276,19 +297,20 @@ impl Task {
     }
 
     async fn observe(&mut self) -> Result<Observation, CoordinationError> {
-        let said = self.coordination.acknowledgements().await?;
+        self.view.read(&self.coordination).await?;
+        let View { members, desired, layout, proposed, operations, acknowledgements: said, .. } = &self.view;
         let by_shard = |node, shards: &[Report]| {
             let addresses = (0_u16..).map(move |shard| Address { node, shard: Shard(shard) });
             addresses.zip(shards.iter().cloned()).collect::<Vec<_>>()
         };
         let observation = Observation {
-            members: self.coordination.members().await?,
-            desired: self.coordination.desired().await?,
-            layout: self.layout_reader.read(&self.coordination).await?,
-            proposed: self.proposal_reader.read(&self.coordination).await?,
+            members: members.clone(),
+            desired: *desired,
+            layout: layout.clone(),
+            proposed: proposed.clone(),
             acknowledged: said.iter().map(|(&node, said)| (node, said.epoch)).collect(),
             reports: said.iter().flat_map(|(&node, said)| by_shard(node, &said.shards)).collect(),
-            operations: self.coordination.operations().await?,
+            operations: operations.clone(),
             probes: self.probes.borrow_and_update().clone(),
             supply: self.config.supply(),
             shortages: self.shortages.borrow_and_update().clone(),
@@ -302,6 +324,12 @@ impl Task {
     }
 
     async fn write(&mut self, reign: &Reign, action: &Action) -> Result<(), CoordinationError> {
+        self.view.doubt(match action {
+            Action::Propose(_) => vec![Topic::Proposed],
+            Action::Commit(_) => vec![Topic::Layout],
+            Action::Journal(_) => vec![Topic::Operations, Topic::Desired],
+            Action::Forget(..) => vec![Topic::Operations],
+        });
         let (written, what, epoch) = match action {
             Action::Propose(layout) => {
                 (self.coordination.propose(reign, layout).await, "proposed a layout", layout.epoch.0)
@@ -323,6 +351,7 @@ impl Task {
             // What stands there is read next.
             Err(error @ CoordinationError::Superseded { .. }) => {
                 tracing::warn!(%error, "reading again");
+                self.doubt_everything();
                 Ok(())
             }
             Err(error) => Err(error),
@@ -330,8 +359,12 @@ impl Task {
     }
 
     /// Tells people where things stand, in the coordination service and then here.
-    async fn say(&self, reign: &Reign) -> Result<(), CoordinationError> {
-        self.coordination.publish_status(reign, &self.machine.status()).await?;
+    async fn say(&mut self, reign: &Reign) -> Result<(), CoordinationError> {
+        let status = self.machine.status();
+        if self.published.as_ref() != Some(&status) {
+            self.coordination.publish_status(reign, &status).await?;
+            self.published = Some(status);
+        }
         self.tell();
         Ok(())
     }

@@ -39,7 +39,7 @@ impl Coordination {
     /// # Errors
     /// [`CoordinationError::Unavailable`].
     pub async fn tell_load(&self, registration: &Registration, load: &Load) -> Result<(), CoordinationError> {
-        self.hold(&self.paths.load(registration), &json(load)).await
+        self.hold(&self.paths.load(registration), &json(load)).await.map(drop)
     }
 
     /// How much waits in each node, as they said last. What cannot be understood is left out, and logged.

@@ -8,7 +8,7 @@ use gomera_cluster::layout::Epoch;
 use gomera_cluster::report::Report;
 use gomera_coordinator::Registration;
 use gomera_coordinator::registration::incarnation_of_znode;
-use gomera_coordinator::tree::{Entry, Kind, Operation, Reason, Refusal};
+use gomera_coordinator::tree::{Entry, Kind, Operation, Reason, Refusal, SessionId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,13 @@ pub struct Acknowledgement {
     /// Peers that its links do not reach now.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty", with = "incarnations")]
     pub unreachable: BTreeSet<Incarnation>,
+}
+
+/// An ephemeral znode as a session has written it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    session: SessionId,
+    version: i32,
 }
 
 /// As 16 hexadecimal digits each: readers that take numbers for doubles would lose bits.
@@ -55,10 +62,11 @@ impl Coordination {
     /// # Errors
     /// [`CoordinationError::Unavailable`].
     pub async fn register(&self, registration: &Registration) -> Result<(), CoordinationError> {
-        self.hold(&self.paths.member(registration), &json(registration)).await
+        self.hold(&self.paths.member(registration), &json(registration)).await.map(drop)
     }
 
-    /// Says which proposal this node has and how far its machines have come, in the present session.
+    /// Says which proposal this node has and how far its machines have come, in the present session. `last` is what it gave the last
+    /// time: what stands there is not read if nobody else can have written it.
     ///
     /// # Errors
     /// [`CoordinationError::Unavailable`].
@@ -66,8 +74,18 @@ impl Coordination {
         &self,
         registration: &Registration,
         acknowledgement: &Acknowledgement,
-    ) -> Result<(), CoordinationError> {
-        self.hold(&self.paths.ack(registration), &json(acknowledgement)).await
+        last: Option<Held>,
+    ) -> Result<Held, CoordinationError> {
+        let (path, bytes) = (self.paths.ack(registration), json(acknowledgement));
+        if let Some(Held { session, version }) = last.filter(|last| last.session == self.store.session_id()) {
+            let set = Operation::Set { path: path.clone(), bytes: bytes.clone(), version };
+            match self.store.apply(&[set]).await {
+                Ok(()) => return Ok(Held { session, version: version + 1 }),
+                Err(WriteError::Unavailable(error)) => return Err(error),
+                Err(WriteError::Unknown(_) | WriteError::Refused(_)) => {}
+            }
+        }
+        self.hold(&path, &bytes).await
     }
 
     /// Takes this node and its acknowledgement away: it leaves by itself.
@@ -147,25 +165,27 @@ impl Coordination {
 
     /// Makes sure that an ephemeral znode of the present session contains `bytes`. One of an earlier session of ours, which
     /// the service has not given up yet, is replaced: it would vanish under us.
-    pub(super) async fn hold(&self, path: &str, bytes: &[u8]) -> Result<(), CoordinationError> {
+    pub(super) async fn hold(&self, path: &str, bytes: &[u8]) -> Result<Held, CoordinationError> {
+        let session = self.store.session_id();
         let (path_owned, owned) = (|| path.to_owned(), || bytes.to_vec());
         let create = || Operation::Create { path: path_owned(), bytes: owned(), kind: Kind::Ephemeral };
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
-            let operations = match self.store.get(path).await? {
-                None => vec![create()],
-                Some(entry) if entry.stamp.owner == Some(self.store.session_id()) => {
-                    if *entry.bytes == *bytes {
-                        return Ok(());
+            let (operations, version) = match self.store.get(path).await? {
+                None => (vec![create()], 0),
+                Some(Entry { stamp, bytes: standing }) if stamp.owner == Some(session) => {
+                    if *standing == *bytes {
+                        return Ok(Held { session, version: stamp.version });
                     }
-                    vec![Operation::Set { path: path_owned(), bytes: owned(), version: entry.stamp.version }]
+                    let set = Operation::Set { path: path_owned(), bytes: owned(), version: stamp.version };
+                    (vec![set], stamp.version + 1)
                 }
                 Some(entry) => {
-                    vec![Operation::Delete { path: path_owned(), version: entry.stamp.version }, create()]
+                    (vec![Operation::Delete { path: path_owned(), version: entry.stamp.version }, create()], 0)
                 }
             };
             match self.store.apply(&operations).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Held { session, version }),
                 Err(WriteError::Unavailable(error)) => return Err(error),
                 Err(WriteError::Unknown(what)) => reason = what,
                 Err(WriteError::Refused(Refusal { reason: why, .. })) => {

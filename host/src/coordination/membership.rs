@@ -14,12 +14,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::store::{Link, Session};
-use super::{Acknowledgement, Coordination, CoordinationError, Hints, LayoutReader, Topic};
+use super::{Acknowledgement, Coordination, CoordinationError, Held, Hints, LayoutReader, Topic};
 
 /// Before trying again what failed, at most: a change of the session is tried at once.
 const RETRY: Duration = Duration::from_millis(500);
-/// How long reports are collected before they are passed on: a moment for people, and few writes.
-const REPORT_AFTER: Duration = Duration::from_millis(20);
+/// How long after its machines a node says that it has a proposal, or which peers it does not reach: the others wait for that.
+const URGENT_AFTER: Duration = Duration::from_millis(20);
+/// How long what else machines report is collected: how far they are with what was decided. Nobody's messages wait for that.
+const REPORT_AFTER: Duration = Duration::from_millis(100);
+/// As [`REPORT_AFTER`], if only more was sent than before.
+const PROGRESS_AFTER: Duration = Duration::from_millis(500);
+/// What it follows.
+const TOPICS: [Topic; 2] = [Topic::Layout, Topic::Proposed];
 /// How long leaving may take when the service does not answer.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -62,39 +68,91 @@ pub struct Membership {
 pub enum Acknowledging {
     /// Nobody has to: it has it as soon as it was read.
     AtOnce,
-    /// Its machines, by shard: it has a proposal when all of them do. What they report else is passed on as well, and which peers its
-    /// links do not reach.
-    ByMachines(watch::Receiver<Vec<Report>>, watch::Receiver<BTreeSet<Incarnation>>),
+    /// Its machines, by shard.
+    ByMachines(Machines),
+}
+
+/// Reports of a node's machines, by shard. The node has a proposal when all of them do; what they report else is passed on as well.
+#[derive(Debug)]
+pub struct Machines {
+    reports: watch::Receiver<Vec<Report>>,
+    unreachable: watch::Receiver<BTreeSet<Incarnation>>,
+    said: Acknowledgement,
 }
 
 impl Acknowledging {
-    /// Waits until there is something new to say.
+    /// Machines that report there, and the peers that the node's links do not reach.
+    #[must_use]
+    pub fn by_machines(
+        reports: watch::Receiver<Vec<Report>>,
+        unreachable: watch::Receiver<BTreeSet<Incarnation>>,
+    ) -> Self {
+        Self::ByMachines(Machines { reports, unreachable, said: Acknowledgement::default() })
+    }
+
+    /// Waits until there is something new to say. If it is cancelled, it must be said.
     async fn changed(&mut self) {
         match self {
             Self::AtOnce => std::future::pending().await,
-            Self::ByMachines(reports, unreachable) => {
-                tokio::select! {
-                    Ok(()) = reports.changed() => {}
-                    Ok(()) = unreachable.changed() => {}
-                    // The machines have ended, and the node with them.
-                    else => std::future::pending().await,
-                }
-                // What changes at the same time in other machines is told in one.
-                tokio::time::sleep(REPORT_AFTER).await;
-            }
+            Self::ByMachines(machines) => machines.changed().await,
         }
     }
 
-    fn say(&mut self, proposed: &Layout) -> Acknowledgement {
+    /// `read`: the last proposal that the node has read.
+    fn say(&mut self, read: Epoch) -> Acknowledgement {
         match self {
-            Self::AtOnce => Acknowledgement { epoch: proposed.epoch, ..Acknowledgement::default() },
-            Self::ByMachines(reports, unreachable) => {
-                let shards = reports.borrow_and_update().clone();
-                let epoch = shards.iter().map(|report| report.proposed).min().unwrap_or_default();
-                Acknowledgement { epoch, shards, unreachable: unreachable.borrow_and_update().clone() }
-            }
+            Self::AtOnce => Acknowledgement { epoch: read, ..Acknowledgement::default() },
+            Self::ByMachines(machines) => machines.say(),
         }
     }
+}
+
+impl Machines {
+    async fn changed(&mut self) {
+        let mut say_at = self.pause().map(|pause| tokio::time::Instant::now() + pause);
+        loop {
+            let due = async {
+                match say_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Ok(()) = self.reports.changed() => {}
+                Ok(()) = self.unreachable.changed() => {}
+                () = due => return,
+            }
+            let at = self.pause().map(|pause| tokio::time::Instant::now() + pause);
+            say_at = say_at.into_iter().chain(at).min();
+        }
+    }
+
+    /// For how long what is new since something was last said is collected.
+    fn pause(&self) -> Option<Duration> {
+        let (said, reports) = (&self.said.shards, &*self.reports.borrow());
+        let is_urgent = (&self.said.epoch, &self.said.unreachable) != (&proposed(reports), &*self.unreachable.borrow());
+        let but_bytes = |reports: &[Report]| -> Vec<Report> {
+            reports.iter().map(|report| Report { snapshot_bytes: 0, ..report.clone() }).collect()
+        };
+        match () {
+            () if is_urgent => Some(URGENT_AFTER),
+            () if said == reports => None,
+            () if but_bytes(said) == but_bytes(reports) => Some(PROGRESS_AFTER),
+            () => Some(REPORT_AFTER),
+        }
+    }
+
+    fn say(&mut self) -> Acknowledgement {
+        let shards = self.reports.borrow_and_update().clone();
+        let unreachable = self.unreachable.borrow_and_update().clone();
+        self.said = Acknowledgement { epoch: proposed(&shards), shards, unreachable };
+        self.said.clone()
+    }
+}
+
+/// The last proposal that all machines have.
+fn proposed(reports: &[Report]) -> Epoch {
+    reports.iter().map(|report| report.proposed).min().unwrap_or_default()
 }
 
 /// What the node wants.
@@ -127,7 +185,7 @@ impl Membership {
         };
         let (status_sender, status) = watch::channel(status);
         let task = Task {
-            hints: coordination.hints(&[Topic::Layout, Topic::Proposed]),
+            hints: coordination.hints(&TOPICS),
             session: coordination.session(),
             layout_reader: coordination.layout_reader(),
             proposal_reader: coordination.proposal_reader(),
@@ -138,6 +196,7 @@ impl Membership {
             coordination,
             registration,
             acknowledging,
+            acknowledged: None,
             was_named: false,
         };
         Ok(Self { layout, proposed, status, wish, task: tokio::spawn(task.run()) })
@@ -186,6 +245,8 @@ struct Task {
     coordination: Coordination,
     registration: Registration,
     acknowledging: Acknowledging,
+    /// What it acknowledged last, and how it stands there.
+    acknowledged: Option<(Held, Acknowledgement)>,
     hints: Hints,
     session: watch::Receiver<Session>,
     layout_reader: LayoutReader,
@@ -211,25 +272,21 @@ impl Task {
             }
             let wish = *self.wish.borrow_and_update();
             let outcome = match wish {
-                Wish::Stay(state) => {
-                    self.registration.state = self.present_state(state);
-                    self.follow().await
-                }
+                Wish::Stay(state) => self.follow(state, failed).await,
                 Wish::Leave => {
                     self.leave().await;
                     return;
                 }
             };
+            failed = outcome.is_err();
             match outcome {
-                Ok(()) => failed = false,
+                Ok(()) => {}
                 // Whoever keeps the session logs that it is away.
                 Err(CoordinationError::Unavailable { reason, .. }) => {
                     tracing::debug!(reason, node = %self.registration.name, "going on with the layout at hand");
-                    failed = true;
                 }
                 Err(error) => {
                     tracing::error!(%error, node = %self.registration.name, "going on with the layout at hand");
-                    failed = true;
                 }
             }
             let link = self.session.borrow().link;
@@ -250,25 +307,50 @@ impl Task {
         if self.was_named && (!is_named || layout.leaving.contains(&node)) { NodeState::Parting } else { wished }
     }
 
-    /// Registers, acknowledges, and hands on what is new.
-    async fn follow(&mut self) -> Result<(), CoordinationError> {
+    /// Registers, hands on what is new, and acknowledges. What cannot have changed is not read again, if the last time did not fail.
+    async fn follow(&mut self, wished: NodeState, failed: bool) -> Result<(), CoordinationError> {
         let session = *self.session.borrow_and_update();
-        self.coordination.register(&self.registration).await?;
-        if self.status.borrow().registered_in != session.number {
+        let news = self.hints.news();
+        let state = self.present_state(wished);
+        let is_another = self.status.borrow().registered_in != session.number;
+        let everything = failed || is_another || state != self.registration.state || news.len() == TOPICS.len();
+        if everything {
+            self.acknowledged = None;
+            self.registration.state = state;
+            self.coordination.register(&self.registration).await?;
+        }
+        if is_another {
             tracing::info!(node = %self.registration.name, layer = %self.registration.layer, "registered");
             self.tell(|status| status.registered_in = session.number);
         }
         // The layout first: a proposal follows the layout that stood before it.
-        let layout = self.layout_reader.read(&self.coordination).await?;
-        self.take_layout(layout);
-        let proposed = self.proposal_reader.read(&self.coordination).await?;
-        if let Some(proposed) = proposed {
-            let named = proposed.members.contains_key(&self.registration.incarnation);
-            replace_if_newer(&self.proposed, proposed.clone());
-            if named {
-                let acknowledgement = self.acknowledging.say(&proposed);
-                self.coordination.acknowledge(&self.registration, &acknowledgement).await?;
-            }
+        if everything || !news.is_empty() {
+            let layout = self.layout_reader.read(&self.coordination).await?;
+            self.take_layout(layout);
+        }
+        if (everything || news.contains(&Topic::Proposed))
+            && let Some(proposed) = self.proposal_reader.read(&self.coordination).await?
+        {
+            replace_if_newer(&self.proposed, proposed);
+        }
+        self.acknowledge().await
+    }
+
+    /// Says how far it has come, if the last proposal names it.
+    async fn acknowledge(&mut self) -> Result<(), CoordinationError> {
+        let proposed = self.proposed.borrow().clone();
+        let read = proposed.as_ref().map_or(Epoch::default(), |proposed| proposed.epoch);
+        let acknowledgement = self.acknowledging.say(read);
+        if proposed.is_some_and(|proposed| proposed.members.contains_key(&self.registration.incarnation)) {
+            let last = self.acknowledged.take();
+            let held = match &last {
+                Some((held, said)) if *said == acknowledgement => *held,
+                Some(_) | None => {
+                    let last = last.map(|(held, _)| held);
+                    self.coordination.acknowledge(&self.registration, &acknowledgement, last).await?
+                }
+            };
+            self.acknowledged = Some((held, acknowledgement));
         }
         Ok(())
     }
@@ -333,4 +415,37 @@ fn replace_if_newer(held: &watch::Sender<Option<Arc<Layout>>>, layout: Arc<Layou
         false
     });
     replaced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposal_is_acknowledged_soon_and_how_much_was_sent_is_told_late() {
+        let (machine, reports) = watch::channel(vec![Report::default(); 2]);
+        let (links, unreachable) = watch::channel(BTreeSet::new());
+        let Acknowledging::ByMachines(mut machines) = Acknowledging::by_machines(reports, unreachable) else {
+            unreachable!("it was made of machines")
+        };
+        assert_eq!(machines.pause(), Some(REPORT_AFTER), "nothing was said yet");
+        machines.say();
+        assert_eq!(machines.pause(), None);
+        let change = |change: fn(&mut Vec<Report>)| machine.send_modify(change);
+        change(|reports| reports[0].snapshot_bytes += 7);
+        assert_eq!(machines.pause(), Some(PROGRESS_AFTER));
+        change(|reports| reports[1].installed.extend([4]));
+        assert_eq!(machines.pause(), Some(REPORT_AFTER), "the other machine has more to say");
+        change(|reports| reports[1].proposed = Epoch(2));
+        assert_eq!(machines.pause(), Some(REPORT_AFTER), "not all have the proposal");
+        change(|reports| reports[0].proposed = Epoch(3));
+        assert_eq!(machines.pause(), Some(URGENT_AFTER));
+        let said = machines.say();
+        assert_eq!((said.epoch, &said.shards), (Epoch(2), &*machine.borrow()));
+        assert_eq!(machines.pause(), None);
+        links.send_modify(|unreachable| unreachable.extend([Incarnation(3)]));
+        assert_eq!(machines.pause(), Some(URGENT_AFTER));
+        machines.say();
+        assert_eq!(machines.pause(), None);
+    }
 }

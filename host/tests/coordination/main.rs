@@ -22,6 +22,11 @@ mod in_process {
     }
 
     #[tokio::test]
+    async fn an_acknowledgement_follows_the_last_one_and_stands_whoever_interferes() {
+        standing::an_acknowledgement_follows_the_last_one_and_stands_whoever_interferes(World::in_process()).await;
+    }
+
+    #[tokio::test]
     async fn a_node_that_leaves_takes_everything_with_it() {
         standing::a_node_that_leaves_takes_everything_with_it(World::in_process()).await;
     }
@@ -120,6 +125,11 @@ mod zookeeper {
     #[tokio::test]
     async fn a_registration_of_a_former_session_is_replaced() {
         standing::a_registration_of_a_former_session_is_replaced(World::zookeeper()).await;
+    }
+
+    #[tokio::test]
+    async fn an_acknowledgement_follows_the_last_one_and_stands_whoever_interferes() {
+        standing::an_acknowledgement_follows_the_last_one_and_stands_whoever_interferes(World::zookeeper()).await;
     }
 
     #[tokio::test]

@@ -17,20 +17,22 @@ use crate::workload::{Content, Mark};
 
 /// Publishers number their publications below this bit, and say who they are above it.
 const PUBLISHER_BIT: u32 = 40;
-/// How often throughput is noted.
+/// How often it is noted what came.
 pub const TALLY_EVERY: Duration = Duration::from_millis(100);
 /// A session that gets fewer notifications a second than this is silent by its schedule already.
 const JUDGED_FOR_SILENCE: u64 = 2_000;
 
-/// Throughput in one [`TALLY_EVERY`], summed since the begin.
+/// What came until one moment; [`TALLY_EVERY`] there is one.
 #[derive(Clone, Copy, Debug)]
 pub struct Tally {
     /// When, from the begin of the clock.
     pub at: Duration,
-    /// Notifications that came.
+    /// Notifications that came since the begin.
     pub notifications: u64,
-    /// Changes of subscriptions and contexts that were acknowledged.
+    /// Changes of subscriptions and contexts that were acknowledged since the begin.
     pub operations: u64,
+    /// Microseconds that the slowest notification since the last one took, from when its publication was due.
+    pub slowest_us: u64,
 }
 
 /// See the top of this file.
@@ -45,13 +47,14 @@ pub struct Shared {
     pub expected: Vec<Mutex<Expected>>,
     /// Where connection points are now.
     doors: RwLock<Vec<String>>,
-    /// Throughput over time.
+    /// What came over time.
     pub tallies: Mutex<Vec<Tally>>,
     phase: AtomicU8,
     is_publishing: AtomicBool,
     sent: Vec<AtomicU64>,
     settled: Vec<AtomicU64>,
     notifications: AtomicU64,
+    slowest_us: AtomicU64,
     acknowledged: AtomicU64,
     disconnects: AtomicU64,
     lost: AtomicU64,
@@ -93,6 +96,7 @@ impl Shared {
             sent: counters(),
             settled: counters(),
             notifications: AtomicU64::new(0),
+            slowest_us: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
             disconnects: AtomicU64::new(0),
             lost: AtomicU64::new(0),
@@ -159,7 +163,8 @@ impl Shared {
         match Mark::find(content) {
             Some(mark) => {
                 let (publisher, number) = (mark.number >> PUBLISHER_BIT, mark.number & ((1 << PUBLISHER_BIT) - 1));
-                lock(&self.expected[place(session)]).arrive(place(publisher), number, now_ns);
+                let latency_us = lock(&self.expected[place(session)]).arrive(place(publisher), number, now_ns);
+                self.slowest_us.fetch_max(latency_us.unwrap_or(0), Ordering::Relaxed);
             }
             None => self.unexpected(&format!("session {session} got a publication without our mark")),
         }
@@ -276,6 +281,7 @@ pub(super) async fn tally(shared: Arc<Shared>, mut stopped: watch::Receiver<bool
                 at: shared.begun.elapsed(),
                 notifications: shared.notifications.load(Ordering::Relaxed),
                 operations: shared.acknowledged.load(Ordering::Relaxed),
+                slowest_us: shared.slowest_us.swap(0, Ordering::Relaxed),
             }),
             _ = stopped.changed() => return Ok(()),
         }

@@ -27,7 +27,7 @@ pub async fn a_leader_that_dies_in_any_phase_is_continued(make: impl Fn() -> Wor
 
 async fn acknowledge(coordination: &Coordination, nodes: &[Registration]) {
     for node in nodes {
-        coordination.acknowledge(node, &acknowledgement(Epoch(1))).await.expect("acknowledges");
+        coordination.acknowledge(node, &acknowledgement(Epoch(1)), None).await.expect("acknowledges");
     }
 }
 

@@ -60,7 +60,7 @@ impl Node {
     fn start(session: &Coordination, node: Registration) -> Self {
         let report = Report { proposed: Epoch(u64::MAX), epoch: Epoch(u64::MAX), ..Report::default() };
         let (machine, reports) = watch::channel(vec![report]);
-        let acknowledging = Acknowledging::ByMachines(reports, watch::channel(BTreeSet::new()).1);
+        let acknowledging = Acknowledging::by_machines(reports, watch::channel(BTreeSet::new()).1);
         let membership = Membership::start(session.clone(), node, acknowledging).expect("valid");
         Self { membership, machine }
     }

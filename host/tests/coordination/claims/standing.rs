@@ -11,7 +11,7 @@ pub async fn a_registration_is_seen_and_goes_with_its_session(world: World) {
     let (mine, other) = (world.connect().await, world.connect().await);
     let matcher = node(Layer::Matcher, 7);
     mine.register(&matcher).await.expect("registers");
-    mine.acknowledge(&matcher, &acknowledgement(Epoch(3))).await.expect("acknowledges");
+    mine.acknowledge(&matcher, &acknowledgement(Epoch(3)), None).await.expect("acknowledges");
     assert_eq!(other.members().await.expect("reads").get(&Incarnation(7)), Some(&matcher));
     assert_eq!(other.acknowledgements().await.expect("reads").get(&Incarnation(7)), Some(&acknowledgement(Epoch(3))));
 
@@ -47,6 +47,30 @@ pub async fn a_registration_of_a_former_session_is_replaced(world: World) {
     assert_eq!(other.members().await.expect("reads").len(), 1);
 }
 
+pub async fn an_acknowledgement_follows_the_last_one_and_stands_whoever_interferes(world: World) {
+    let (mine, other) = (world.connect().await, world.connect().await);
+    let matcher = node(Layer::Matcher, 7);
+    let mut last = None;
+    let mut says = async |mine: &Coordination, epoch| {
+        let said = acknowledgement(Epoch(epoch));
+        last = Some(mine.acknowledge(&matcher, &said, last).await.expect("acknowledges"));
+        assert_eq!(other.acknowledgements().await.expect("reads").get(&Incarnation(7)), Some(&said));
+    };
+    for epoch in 1..4 {
+        says(&mine, epoch).await;
+    }
+    // Somebody writes it, or takes it away.
+    mine.acknowledge(&matcher, &acknowledgement(Epoch(100)), None).await.expect("acknowledges");
+    says(&mine, 4).await;
+    mine.withdraw(&matcher).await.expect("withdraws");
+    says(&mine, 5).await;
+    // Another session knows nothing of the former one's versions.
+    mine.expire_session().await.expect("expires");
+    until("another session", &mut mine.session(), |session| session.number == 2).await;
+    says(&mine, 6).await;
+    says(&mine, 7).await;
+}
+
 pub async fn a_node_that_leaves_takes_everything_with_it(world: World) {
     let (mine, other) = (world.connect().await, world.connect().await);
     let membership = Membership::start(mine.clone(), node(Layer::ExitPoint, 5), Acknowledging::AtOnce).expect("valid");
@@ -67,9 +91,9 @@ pub async fn every_topic_hints_at_its_changes(world: World) {
     heard.hears("a member").await;
 
     let mut heard = Heard::new(&other, Topic::Acknowledgements).await;
-    mine.acknowledge(&nodes[0], &acknowledgement(Epoch(1))).await.expect("acknowledges");
+    mine.acknowledge(&nodes[0], &acknowledgement(Epoch(1)), None).await.expect("acknowledges");
     heard.hears("an acknowledgement").await;
-    mine.acknowledge(&nodes[0], &acknowledgement(Epoch(2))).await.expect("acknowledges");
+    mine.acknowledge(&nodes[0], &acknowledgement(Epoch(2)), None).await.expect("acknowledges");
     heard.hears("a further acknowledgement").await;
 
     let mut heard = Heard::new(&other, Topic::Leadership).await;
