@@ -21,7 +21,9 @@ use gomera_cluster::identity::{Generation, Sequence};
 use gomera_cluster::layout::{Epoch, LaneState};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
-use gomera_cluster::message::access_point::{Expire, Forget, OpenPublisher, Operate, Progress, Publish, Submission};
+use gomera_cluster::message::access_point::{
+    Expire, Forget, OpenPublisher, Operate, Progress, Publish, Purpose, Submission,
+};
 use gomera_cluster::message::connection_point::{
     Acknowledged, AcknowledgedThrough, LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused,
     ToConnectionPoint,
@@ -163,7 +165,15 @@ impl Lane {
         generation: Generation,
         output: &mut Output,
     ) {
-        let OpenPublisher { lane, publisher, instance, connection } = open;
+        let OpenPublisher { lane, publisher, instance, connection, purpose } = open;
+        let answer = |generation, sequenced, acknowledged| {
+            let opened = PublisherOpened { lane, publisher, instance, connection, generation, sequenced, acknowledged };
+            ToConnectionPoint::PublisherOpened(opened)
+        };
+        if purpose == Purpose::Settle && !self.publishers.knows(&(publisher, instance)) {
+            output.tell(from, answer(Generation(0), Sequence(0), Sequence(0)));
+            return;
+        }
         let Some(opened) = self.publishers.open(now, (publisher, instance), from, generation) else {
             output.statistics.refused += 1;
             let reason = self.full();
@@ -178,16 +188,7 @@ impl Lane {
             let superseded = PublisherSuperseded { lane, publisher, instance, generation };
             output.tell(previous, ToConnectionPoint::PublisherSuperseded(superseded));
         }
-        let opened = PublisherOpened {
-            lane,
-            publisher,
-            instance,
-            connection,
-            generation,
-            sequenced: opened.sequenced,
-            acknowledged: opened.acknowledged,
-        };
-        output.tell(from, ToConnectionPoint::PublisherOpened(opened));
+        output.tell(from, answer(generation, opened.sequenced, opened.acknowledged));
     }
 
     /// Publications come in.

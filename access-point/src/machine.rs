@@ -14,7 +14,7 @@ use gomera_cluster::identity::{Generation, Sequence};
 use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::ToAccessPoint;
-use gomera_cluster::message::access_point::{EntriesCredit, Merged, OpenPublisher, Publish};
+use gomera_cluster::message::access_point::{EntriesCredit, Merged, OpenPublisher, Publish, Purpose};
 use gomera_cluster::message::connection_point::{Refusal, Refused, ToConnectionPoint};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::report::Report;
@@ -156,7 +156,7 @@ impl AccessPoint {
         self.output.statistics.misdirected += 1;
         let reason = Refusal::Lane;
         match message {
-            ToAccessPoint::OpenPublisher(OpenPublisher { lane, publisher, instance, connection: _ }) => {
+            ToAccessPoint::OpenPublisher(OpenPublisher { lane, publisher, instance, .. }) => {
                 let (generation, sequence) = (Generation(0), Sequence(0));
                 let refused = Refused { lane, publisher, instance, generation, sequence, reason };
                 self.output.tell(from, ToConnectionPoint::Refused(refused));
@@ -184,7 +184,11 @@ impl AccessPoint {
 /// Whether a message asks for something that a lane which is closed cannot do.
 fn brings(message: &ToAccessPoint) -> bool {
     match message {
-        ToAccessPoint::OpenPublisher(_) | ToAccessPoint::Publish(_) | ToAccessPoint::Operate(_) => true,
+        ToAccessPoint::Publish(_) | ToAccessPoint::Operate(_) => true,
+        ToAccessPoint::OpenPublisher(open) => match open.purpose {
+            Purpose::Publish => true,
+            Purpose::Settle => false,
+        },
         ToAccessPoint::Progress(_)
         | ToAccessPoint::EntriesCredit(_)
         | ToAccessPoint::Merged(_)

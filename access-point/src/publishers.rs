@@ -199,6 +199,11 @@ impl Publishers {
         self.evicted
     }
 
+    /// Whether something is known of an instance.
+    pub fn knows(&self, name: &Name) -> bool {
+        self.by_name.contains_key(name)
+    }
+
     /// An attachment begins; `None` if the table is full.
     pub fn open(&mut self, now: Instant, name: Name, from: Address, generation: Generation) -> Option<Opened> {
         let is_known = self.by_name.contains_key(&name);

@@ -31,6 +31,11 @@ pub(crate) struct Flow {
 }
 
 impl Lane {
+    /// Whether the writer was told that nothing more comes from here.
+    pub const fn is_left(&self) -> bool {
+        self.is_left
+    }
+
     /// Whether it is to be said now that nothing more comes from here, `stands` telling who is on the lane and `find` finding one.
     pub fn leave(
         &mut self,

@@ -6,6 +6,7 @@
 
 mod answers;
 mod publisher;
+mod seeking;
 mod window;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use gomera_cluster::address::Address;
 use gomera_cluster::identity::{ConnectionId, Instance, PublisherKey, Sequence, Tenant};
 use gomera_cluster::layout::Layout;
 use gomera_cluster::message::ToAccessPoint;
-use gomera_cluster::message::access_point::{OpenPublisher, Publish, Submission};
+use gomera_cluster::message::access_point::{OpenPublisher, Publish, Purpose, Submission};
 use gomera_cluster::position::LaneId;
 
 use self::publisher::{Numbering, Publisher, Standing, Verdict};
@@ -94,6 +95,8 @@ impl Publishers {
             standing: Standing::AwaitingLane,
             is_introduced: false,
             is_moving: false,
+            seeking: None,
+            catches_up: None,
             window: Window::default(),
             brake: Brake::default(),
             rate,
@@ -107,7 +110,7 @@ impl Publishers {
         self.by_instance.insert((key, instance), connection);
         self.by_connection.insert(connection, publisher);
         around.timers.set(Timer::Wait(connection), around.now + around.config.layout_wait);
-        self.ask(around, connection);
+        self.ask(around, lanes, connection);
     }
 
     /// Publications of a client; says whether this connection publishes at all.
@@ -194,27 +197,35 @@ impl Publishers {
                     publisher.window.send_again();
                     // Its turn has gone with the lane.
                     publisher.turn = None;
+                    publisher.catches_up = None;
                     publisher.standing = Standing::AwaitingLane;
                     around.timers.set(Timer::Wait(connection), around.now + around.config.layout_wait);
                     asking.push(connection);
                 }
-                Some(lane) if wanted.is_some_and(|wanted| wanted != lane) => moving.push(connection),
+                Some(lane) if wanted.is_some_and(|wanted| wanted != lane) && publisher.catches_up.is_none() => {
+                    moving.push(connection);
+                }
                 Some(_) => queue(lanes, connection, publisher),
             }
         }
         for connection in moving {
-            let Some(publisher) = self.by_connection.get_mut(&connection) else { continue };
-            publisher.is_moving = true;
-            if let (Some(turn), Some(lane)) = (publisher.turn.take(), publisher.standing.lane())
-                && let Some(lane) = lanes.get_mut(lane)
-            {
-                lane.publications.turns.leave(turn);
-            }
-            self.move_on(around, lanes, connection);
+            self.begin_to_move(around, lanes, connection);
         }
         for connection in asking {
-            self.ask(around, connection);
+            self.ask(around, lanes, connection);
         }
+    }
+
+    /// Hands nothing in any more where it is, and goes on on its own lane when what was sent is acknowledged.
+    fn begin_to_move(&mut self, around: &mut Surroundings, lanes: &mut Lanes, connection: ConnectionId) {
+        let Some(publisher) = self.by_connection.get_mut(&connection) else { return };
+        publisher.is_moving = true;
+        if let (Some(turn), Some(lane)) = (publisher.turn.take(), publisher.standing.lane())
+            && let Some(lane) = lanes.get_mut(lane)
+        {
+            lane.publications.turns.leave(turn);
+        }
+        self.move_on(around, lanes, connection);
     }
 
     /// Goes on on another lane, if it is to and if what was sent on the one before is acknowledged.
@@ -232,7 +243,7 @@ impl Publishers {
             lane.left.push((publisher.key, publisher.instance, publisher.seen));
         }
         publisher.seen_told = Sequence(0);
-        self.ask(around, connection);
+        self.ask(around, lanes, connection);
     }
 
     /// Whether a connection publishes on a lane.
@@ -251,8 +262,13 @@ impl Publishers {
         let Some(publisher) = self.by_connection.get(&connection) else { return };
         let failure = match publisher.standing {
             Standing::AwaitingLane => failure::no_layout(around.config.layout_wait),
-            Standing::Opening(_) => failure::no_answer("the access point of this publisher", around.config.answer_wait),
-            Standing::Open(..) => return,
+            Standing::Seeking | Standing::Opening(_) => {
+                failure::no_answer("the access point of this publisher", around.config.answer_wait)
+            }
+            Standing::Open(..) => {
+                self.end_catching_up(around, lanes, connection);
+                return;
+            }
         };
         self.close(around, lanes, connection, failure);
     }
@@ -353,14 +369,23 @@ impl Publishers {
         self.remove(around, lanes, connection);
     }
 
-    /// Asks the access point of the publisher's lane, if there is one.
-    fn ask(&mut self, around: &mut Surroundings, connection: ConnectionId) {
+    /// Asks the access point of the publisher's lane, if there is one, or first those of all others.
+    fn ask(&mut self, around: &mut Surroundings, lanes: &mut Lanes, connection: ConnectionId) {
+        let Some(publisher) = self.by_connection.get(&connection) else { return };
+        let own = around.layout.as_ref().and_then(|layout| layout.lane_of_publisher(publisher.key));
+        match own {
+            Some(own) if Self::is_to_be_sought(publisher) => self.seek(around, lanes, connection, own),
+            Some(_) | None => self.open_on_its_lane(around, connection),
+        }
+    }
+
+    fn open_on_its_lane(&mut self, around: &mut Surroundings, connection: ConnectionId) {
         let Some(publisher) = self.by_connection.get_mut(&connection) else { return };
         let place = around.layout.as_deref().and_then(|layout| place(layout, publisher.key));
         let Some((lane, writer)) = place else { return };
         publisher.standing = Standing::Opening(lane);
         let (publisher, instance) = (publisher.key, publisher.instance);
-        let open = OpenPublisher { lane, publisher, instance, connection };
+        let open = OpenPublisher { lane, publisher, instance, connection, purpose: Purpose::Publish };
         around.output.tell_access_point(writer, ToAccessPoint::OpenPublisher(open));
         around.timers.set(Timer::Wait(connection), around.now + around.config.answer_wait);
     }
@@ -378,6 +403,7 @@ fn queue(lanes: &mut Lanes, connection: ConnectionId, publisher: &mut Publisher)
     if let Standing::Open(lane, _) = publisher.standing
         && publisher.turn.is_none()
         && !publisher.is_moving
+        && publisher.catches_up.is_none_or(|catch_up| !catch_up.holds)
         && publisher.window.has_unsent()
         && let Some(lane) = lanes.get_mut(lane)
     {

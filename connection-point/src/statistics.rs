@@ -5,6 +5,8 @@
 pub struct Statistics {
     /// Counter: publishers that went on on another lane because the layout gave them one.
     pub publishers_moved: u64,
+    /// Counter: publishers that came back and had something outstanding on another lane than theirs.
+    pub publishers_found: u64,
     /// Counter: publishers that went on on another lane because theirs had ended.
     pub publishers_fenced: u64,
     /// Counter: attachments whose exit point another one took over from.

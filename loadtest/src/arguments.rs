@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use crate::chaos::Chaos;
 use crate::driver::{self, Run, Target};
 use crate::figure7::Figure7;
+use crate::moves::Moves;
 use crate::report::Report;
 use crate::scale::Scale;
 use crate::spawn;
@@ -52,6 +53,10 @@ pub enum Verb {
     ///
     /// Example: loadtest figure7 --processes 1-1-1-1,1-1-2-1 --plot figure7.svg
     Figure7(Figure7),
+    /// How long a layer takes to grow, over the bytes that move and the rate of publications meanwhile.
+    ///
+    /// Example: loadtest moves --subscriptions 20000,40000,80000 --rates 2000,8000
+    Moves(Moves),
     /// Named benchmarks
     Bench {
         /// Which.
@@ -122,6 +127,7 @@ impl Verb {
             Self::Scale(scale) => scale.validate(),
             Self::Chaos(chaos) => chaos.validate(),
             Self::Figure7(figure) => figure.validate(),
+            Self::Moves(moves) => moves.validate(),
             Self::FloorFront { content, .. } => content.content().map(drop),
             Self::Bench { .. } | Self::Peers { .. } | Self::FloorRelay { .. } => Ok(()),
         }

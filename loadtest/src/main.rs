@@ -1,4 +1,4 @@
-//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `scale`, `chaos`, `figure7`, `bench`, `peers`.
+//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `scale`, `chaos`, `figure7`, `moves`, `bench`, `peers`.
 
 mod arguments;
 mod bench;
@@ -10,6 +10,7 @@ mod fleet;
 mod floor;
 mod judge;
 mod measure;
+mod moves;
 mod report;
 mod scale;
 mod spawn;
@@ -57,6 +58,7 @@ fn act(verb: Verb) -> Result<u8> {
     let valid = match verb {
         Verb::Chaos(chaos) => return told(&arguments::runtime(1)?.block_on(chaos.run())?, chaos.json),
         Verb::Figure7(figure) => figure.run(),
+        Verb::Moves(moves) => arguments::runtime(1)?.block_on(moves.run()),
         Verb::Scale(scale) => return told(&arguments::runtime(1)?.block_on(scale.run())?, scale.json),
         Verb::Content(content) => one(&content.run_on_cluster()?, content.json),
         Verb::Fanout(fanout) => one(&fanout.run_on_cluster()?, fanout.json()),

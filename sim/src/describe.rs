@@ -4,7 +4,7 @@ mod client;
 
 use gomera_cluster::credit::Class;
 use gomera_cluster::message::Message;
-use gomera_cluster::message::access_point::ToAccessPoint;
+use gomera_cluster::message::access_point::{Purpose, ToAccessPoint};
 use gomera_cluster::message::connection_point::{
     Batch, Gap, Item, Notification, Notifications, Satisfied, ToConnectionPoint,
 };
@@ -114,7 +114,11 @@ fn outcome(outcome: &Outcome) -> String {
 fn to_access_point(names: &Names, message: &ToAccessPoint) -> String {
     match message {
         ToAccessPoint::OpenPublisher(open) => {
-            format!("open-publisher {} lane {}", names.of_publisher(open.publisher), open.lane)
+            let verb = match open.purpose {
+                Purpose::Publish => "open-publisher",
+                Purpose::Settle => "find-publisher",
+            };
+            format!("{verb} {} lane {}", names.of_publisher(open.publisher), open.lane)
         }
         ToAccessPoint::Publish(publish) => format!(
             "publish lane {} {}{}",

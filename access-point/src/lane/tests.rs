@@ -300,6 +300,37 @@ fn with_every_window_at_one_everything_is_sent_and_acknowledged() {
 }
 
 #[test]
+fn who_is_only_looked_for_is_not_remembered_and_its_older_attachment_ends_if_it_is_known() {
+    let mut bench = Bench::open_for_all(&Config::default());
+    let open = |name, purpose| OpenPublisher {
+        lane: LANE,
+        publisher: publisher(name),
+        instance: Instance(1),
+        connection: ConnectionId(1),
+        purpose,
+    };
+    let look = |bench: &mut Bench, name, generation| {
+        let open = open(name, Purpose::Settle);
+        bench.lane.open_publisher(Instant::ZERO, address(5, 0), open, Generation(generation), &mut bench.output);
+        bench.flush();
+        let opened = bench.told.drain(..).filter_map(|(_, told)| match told {
+            ToConnectionPoint::PublisherOpened(opened) => Some(opened),
+            _ => None,
+        });
+        opened.last().map(|opened| (opened.generation.0, opened.sequenced.0, opened.acknowledged.0))
+    };
+    assert_eq!(look(&mut bench, "nobody", 1), Some((0, 0, 0)));
+    assert_eq!(bench.lane.publishers.len(), 0);
+    let first = open("p", Purpose::Publish);
+    bench.lane.open_publisher(Instant::ZERO, CONNECTION_POINT, first, Generation(2), &mut bench.output);
+    bench.publish(vec![submission("p", 2, 1), submission("p", 2, 2)]);
+    bench.flush();
+    assert_eq!(look(&mut bench, "p", 3), Some((3, 2, 0)), "two are outstanding");
+    bench.publish(vec![submission("p", 2, 3)]);
+    assert_eq!(bench.output.statistics.superseded, 1, "nothing is taken of the older attachment");
+}
+
+#[test]
 fn a_newer_attachment_ends_the_older_one_at_its_connection_point() {
     let mut bench = Bench::open_for_all(&Config::default());
     let open = |connection| OpenPublisher {
@@ -307,6 +338,7 @@ fn a_newer_attachment_ends_the_older_one_at_its_connection_point() {
         publisher: publisher("p"),
         instance: Instance(1),
         connection: ConnectionId(connection),
+        purpose: Purpose::Publish,
     };
     bench.lane.open_publisher(Instant::ZERO, CONNECTION_POINT, open(1), Generation(1), &mut bench.output);
     bench.publish(vec![submission("p", 4, 1)]);
@@ -334,6 +366,7 @@ fn an_older_attachment_hears_of_its_end_also_if_it_was_forgotten_when_the_newer_
         publisher: publisher("p"),
         instance: Instance(1),
         connection: ConnectionId(connection),
+        purpose: Purpose::Publish,
     };
     bench.lane.open_publisher(Instant::ZERO, CONNECTION_POINT, open(1), Generation(1), &mut bench.output);
     while let Some(at) = bench.lane.next_sweep() {
@@ -358,7 +391,7 @@ fn a_full_table_of_publishers_refuses_with_its_limit() {
     assert_eq!(bench.refused(), [(1, Refusal::Publishers(1))]);
     assert_eq!(bench.output.statistics.publications, 2);
     let (publisher, instance, connection) = (publisher("r"), Instance(1), ConnectionId(1));
-    let open = OpenPublisher { lane: LANE, publisher, instance, connection };
+    let open = OpenPublisher { lane: LANE, publisher, instance, connection, purpose: Purpose::Publish };
     bench.lane.open_publisher(Instant::ZERO, CONNECTION_POINT, open, Generation(7), &mut bench.output);
     bench.flush();
     assert_eq!(bench.refused(), [(0, Refusal::Publishers(1))], "an attachment is refused as sequence 0");

@@ -28,7 +28,8 @@ fn publish(lane: u32, sequence: u64) -> ToAccessPoint {
 
 fn open(lane: u32) -> ToAccessPoint {
     let (publisher, instance, connection) = (publisher("p"), Instance(1), ConnectionId(1));
-    ToAccessPoint::OpenPublisher(OpenPublisher { lane: LaneId(lane), publisher, instance, connection })
+    let purpose = Purpose::Publish;
+    ToAccessPoint::OpenPublisher(OpenPublisher { lane: LaneId(lane), publisher, instance, connection, purpose })
 }
 
 #[test]

@@ -46,6 +46,18 @@ pub struct OpenPublisher {
     pub instance: Instance,
     /// The client connection, echoed in the answer.
     pub connection: ConnectionId,
+    /// What it is asked for.
+    pub purpose: Purpose,
+}
+
+/// Why a publisher instance is opened on a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It goes on here: the lane knows it from now on.
+    Publish,
+    /// A layout has given it another lane, perhaps while it was not connected: if this one knows it, its older attachment is over, and the
+    /// answer says what is outstanding; else the answer has generation 0.
+    Settle,
 }
 
 /// A publication as a connection point hands it in.

@@ -49,7 +49,7 @@ pub struct PublisherOpened {
     pub instance: Instance,
     /// The client connection that asked.
     pub connection: ConnectionId,
-    /// To be put on its submissions.
+    /// To be put on its submissions; 0 if it was to be found and is not known.
     pub generation: Generation,
     /// The highest sequence the lane has taken from it, 0 for none.
     pub sequenced: Sequence,

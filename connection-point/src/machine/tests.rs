@@ -8,6 +8,7 @@ mod moving;
 mod notifying;
 mod operating;
 mod publishing;
+mod seeking;
 mod storm;
 
 use std::collections::BTreeMap;

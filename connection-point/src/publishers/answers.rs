@@ -19,11 +19,15 @@ impl Publishers {
     /// An access point has opened a publisher.
     pub fn opened(&mut self, around: &mut Surroundings, lanes: &mut Lanes, from: Address, opened: PublisherOpened) {
         let asked = self.by_connection.get_mut(&opened.connection).filter(|publisher| {
-            publisher.standing == Standing::Opening(opened.lane)
-                && (publisher.key, publisher.instance) == (opened.publisher, opened.instance)
+            (publisher.key, publisher.instance) == (opened.publisher, opened.instance)
                 && lanes.writer(opened.lane) == Some(from)
         });
-        let Some(publisher) = asked else {
+        let standing = asked.as_ref().map(|publisher| publisher.standing);
+        if standing == Some(Standing::Seeking) {
+            self.answered(around, lanes, opened.connection, opened.lane, Some(opened));
+            return;
+        }
+        let Some(publisher) = asked.filter(|publisher| publisher.standing == Standing::Opening(opened.lane)) else {
             around.statistics.messages_stale += 1;
             return;
         };
@@ -35,9 +39,7 @@ impl Publishers {
                 around.output.acknowledge(opened.connection, acknowledged);
             }
         } else {
-            publisher.is_introduced = true;
-            around.output.reply(opened.connection, ClientReply::PublisherOpened { sequenced, acknowledged });
-            self.settle(around, opened.connection, acknowledged);
+            self.introduce(around, opened.connection, sequenced, acknowledged);
         }
         if let Some(publisher) = self.by_connection.get_mut(&opened.connection) {
             queue(lanes, opened.connection, publisher);
@@ -63,6 +65,7 @@ impl Publishers {
                     if self.settle(around, connection, entry.sequence) {
                         around.output.acknowledge(connection, entry.sequence);
                     }
+                    self.catch_up(around, lanes, connection);
                     self.move_on(around, lanes, connection);
                 }
                 None => around.statistics.messages_stale += 1,
@@ -74,6 +77,12 @@ impl Publishers {
     /// A publication that the access point did not take; or, while it is asked to open, a publisher.
     pub fn refused(&mut self, around: &mut Surroundings, lanes: &mut Lanes, refused: Refused) {
         let Refused { lane, publisher: key, instance, generation, sequence, reason } = refused;
+        if reason == Refusal::Lane
+            && let Some(connection) = self.find(key, instance, Standing::Seeking)
+        {
+            self.answered(around, lanes, connection, lane, None);
+            return;
+        }
         let found = match reason {
             Refusal::Reused | Refusal::OutOfRange => self.find(key, instance, Standing::Open(lane, generation)),
             // These concern the publisher as a whole, so they can be the answer to its opening as well.
@@ -97,7 +106,7 @@ impl Publishers {
     }
 
     /// Everything up to `through` is acknowledged; says whether that is news.
-    fn settle(&mut self, around: &mut Surroundings, connection: ConnectionId, through: Sequence) -> bool {
+    pub(super) fn settle(&mut self, around: &mut Surroundings, connection: ConnectionId, through: Sequence) -> bool {
         let Some(publisher) = self.by_connection.get_mut(&connection) else { return false };
         let (before, bytes_before) = (publisher.acknowledged, publisher.window.bytes());
         around.statistics.publications_acknowledged += publisher.acknowledge(through);

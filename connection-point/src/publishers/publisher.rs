@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   AwaitingLane ──a layout with an open lane──▶ Opening ──PublisherOpened──▶ Open
-//!        │ layout_wait                              │ answer_wait               │ superseded, lane ended,
+//!        │ layout_wait           (Seeking first)    │ answer_wait               │ superseded, lane ended,
 //!        ▼                                          ▼                           ▼ window overrun
 //!      closed                                     closed                      closed
 //! ```
@@ -18,6 +18,7 @@ use gomera_cluster::identity::{Generation, Instance, PublisherKey, Sequence, Ten
 use gomera_cluster::position::LaneId;
 use gomera_cluster::publication::PublicationKey;
 
+use super::seeking::{CatchUp, Seeking};
 use super::window::Window;
 use crate::brake::Brake;
 use crate::client::{Failure, PublishItem};
@@ -39,6 +40,8 @@ pub(crate) enum Numbering {
 pub(crate) enum Standing {
     /// The layout has no open lane, or there is none yet.
     AwaitingLane,
+    /// The other lanes are asked whether they know it.
+    Seeking,
     /// The access point is asked.
     Opening(LaneId),
     /// Publications go there, under this generation.
@@ -49,7 +52,7 @@ impl Standing {
     /// Its lane, if it has one.
     pub fn lane(self) -> Option<LaneId> {
         match self {
-            Self::AwaitingLane => None,
+            Self::AwaitingLane | Self::Seeking => None,
             Self::Opening(lane) | Self::Open(lane, _) => Some(lane),
         }
     }
@@ -87,6 +90,10 @@ pub(crate) struct Publisher {
     pub is_introduced: bool,
     /// Whether it is to go on on another lane as soon as what it sent is acknowledged.
     pub is_moving: bool,
+    /// Who was asked for it, while it is sought.
+    pub seeking: Option<Box<Seeking>>,
+    /// What is to be acknowledged first where it was found.
+    pub catches_up: Option<CatchUp>,
     /// What is unacknowledged.
     pub window: Window,
     /// Why nothing more is read from it, if so.
@@ -172,6 +179,8 @@ mod tests {
             standing: Standing::AwaitingLane,
             is_introduced: false,
             is_moving: false,
+            seeking: None,
+            catches_up: None,
             window: Window::default(),
             brake: Brake::default(),
             rate: None,

@@ -86,6 +86,7 @@ pub fn connection_point(labels: &Labels, statistics: &gomera_connection_point::S
     use Figure::{Count, Level};
     let &gomera_connection_point::Statistics {
         publishers_moved,
+        publishers_found,
         publishers_fenced,
         sessions_taken_over,
         sessions_moved,
@@ -145,6 +146,7 @@ pub fn connection_point(labels: &Labels, statistics: &gomera_connection_point::S
         ("gomera_connection_point_gaps_delivered_total", Count(gaps_delivered)),
         ("gomera_connection_point_pauses_total", Count(pauses)),
         ("gomera_connection_point_publishers_moved_total", Count(publishers_moved)),
+        ("gomera_connection_point_publishers_found_total", Count(publishers_found)),
         ("gomera_connection_point_publishers_fenced_total", Count(publishers_fenced)),
         ("gomera_connection_point_sessions_moved_total", Count(sessions_moved)),
         ("gomera_connection_point_sessions_fenced_total", Count(sessions_fenced)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence, SubscriptionKey};
 use gomera_cluster::message::ToAccessPoint;
 use gomera_cluster::message::access_point::{
-    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
+    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Purpose, Submission,
 };
 use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
@@ -20,6 +20,7 @@ pub fn encode(encoder: &mut Encoder, message: &ToAccessPoint) -> Wire {
             publisher: Some(parts::to_key(message.publisher.0)),
             instance: message.instance.0,
             connection: message.connection.0,
+            settle: message.purpose == Purpose::Settle,
         }),
         ToAccessPoint::Publish(message) => Wire::Publish(v1::Publish {
             lane: message.lane.0,
@@ -93,6 +94,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToAccessPoint, LinkError>
             publisher: PublisherKey(parts::key(wire.publisher)?),
             instance: Instance(wire.instance),
             connection: ConnectionId(wire.connection),
+            purpose: if wire.settle { Purpose::Settle } else { Purpose::Publish },
         }),
         Wire::Publish(wire) => ToAccessPoint::Publish(Publish {
             lane: LaneId(wire.lane),

@@ -11,7 +11,7 @@ use gomera_cluster::identity::{
 };
 use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::machine::Send;
-use gomera_cluster::message::access_point::{OpenPublisher, Operate, Publish, Submission};
+use gomera_cluster::message::access_point::{OpenPublisher, Operate, Publish, Purpose, Submission};
 use gomera_cluster::message::connection_point::Item;
 use gomera_cluster::message::exit_point::Attach;
 use gomera_cluster::message::{Frame, Message, ToAccessPoint, ToConnectionPoint, ToExitPoint};
@@ -123,6 +123,7 @@ impl Model {
                 publisher: self.publisher(index),
                 instance: Instance(1),
                 connection: ConnectionId(1),
+                purpose: Purpose::Publish,
             };
             self.say(WRITERS[index], Message::AccessPoint(ToAccessPoint::OpenPublisher(open)))?;
         }

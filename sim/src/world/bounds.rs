@@ -233,6 +233,7 @@ pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
                 tally.add(Transition::TurnedAway, statistics.connections_turned_away);
                 tally.add(Transition::MovedByForce, statistics.connections_forced);
                 tally.add(Transition::PublisherChangedLane, statistics.publishers_moved);
+                tally.add(Transition::PublisherFound, statistics.publishers_found);
                 tally.add(Transition::PublisherFenced, statistics.publishers_fenced);
                 tally.add(Transition::SessionChangedLane, statistics.sessions_moved);
                 tally.add(Transition::SessionFenced, statistics.sessions_fenced);

@@ -156,7 +156,7 @@ impl Storm {
         match message {
             Message::AccessPoint(ToAccessPoint::OpenPublisher(open)) => {
                 self.generation += 1;
-                let OpenPublisher { lane, publisher, instance, connection } = open;
+                let OpenPublisher { lane, publisher, instance, connection, .. } = open;
                 let (sequenced, acknowledged) = (Sequence(0), Sequence(0));
                 let generation = Generation(self.generation);
                 let opened =

@@ -139,6 +139,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Publishers that went on on another lane because the layout gave them one.",
     ),
     (
+        "gomera_connection_point_publishers_found_total",
+        "Publishers that came back and had something outstanding on another lane than theirs.",
+    ),
+    (
         "gomera_connection_point_publishers_fenced_total",
         "Publishers that went on on another lane because theirs had ended.",
     ),

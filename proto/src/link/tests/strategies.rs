@@ -15,7 +15,7 @@ use gomera_cluster::identity::{
 };
 use gomera_cluster::layout::{Epoch, Layout, MatcherSlice, Member, SessionSlice, Settings};
 use gomera_cluster::message::access_point::{
-    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Submission,
+    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Purpose, Submission,
 };
 use gomera_cluster::message::connection_point::{
     Acknowledged, AcknowledgedThrough, AttachRefusal, AttachRefused, Attached, Batch, Completed, EndReason, Ended, Gap,
@@ -244,8 +244,10 @@ fn to_access_point() -> impl Strategy<Value = ToAccessPoint> {
         resent,
     });
     prop_oneof![
-        (lane(), publisher(), connection()).prop_map(|(lane, (publisher, instance), connection)| {
-            ToAccessPoint::OpenPublisher(OpenPublisher { lane, publisher, instance, connection })
+        (lane(), publisher(), connection(), any::<bool>()).prop_map(|(lane, publisher, connection, settles)| {
+            let purpose = if settles { Purpose::Settle } else { Purpose::Publish };
+            let (publisher, instance) = publisher;
+            ToAccessPoint::OpenPublisher(OpenPublisher { lane, publisher, instance, connection, purpose })
         }),
         (lane(), prop::collection::vec(submission, 0..5), prop::collection::vec((publisher(), sequence()), 0..3))
             .prop_map(|(lane, submissions, acknowledged)| {
