@@ -22,15 +22,16 @@ use gomera_cluster::layout::{Epoch, LaneState};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{
-    Expire, Forget, OpenPublisher, Operate, Progress, Publish, Purpose, Submission,
+    Expire, Forget, OpenPublisher, Operate, Progress, Publish, Purpose, SettleSession, Submission,
 };
 use gomera_cluster::message::connection_point::{
     Acknowledged, AcknowledgedThrough, LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused,
-    ToConnectionPoint,
+    SessionSettled, ToConnectionPoint,
 };
 use gomera_cluster::message::matcher::{Entries, Entry, ToMatcher};
 use gomera_cluster::operation::{Change, Operation, Outcome, Version};
 use gomera_cluster::position::{LaneId, Number};
+use gomera_cluster::table::Seeded;
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
@@ -40,6 +41,7 @@ use crate::publishers::{Name, Publishers, Slot, Submitted, Verdict};
 use crate::readers::Readers;
 use crate::replays::Replays;
 use crate::routes::Routes;
+use crate::settling::{Settling, Waiting};
 use crate::sources::Sources;
 use crate::statistics::Statistics;
 use closing::Closing;
@@ -78,6 +80,7 @@ pub struct Lane {
     log: Log,
     publishers: Publishers,
     operations: Operations,
+    settling: Settling,
     readers: Readers,
     merged: BTreeMap<Address, Number>,
     sources: Sources,
@@ -103,6 +106,7 @@ impl Lane {
             log: Log::default(),
             publishers: Publishers::new(config),
             operations: Operations::default(),
+            settling: Settling::new(Seeded::new(config.hash_seed)),
             readers: Readers::default(),
             merged: routes.exit_points.iter().map(|&address| (address, Number::ZERO)).collect(),
             sources: Sources::default(),
@@ -262,8 +266,19 @@ impl Lane {
     /// Operations of sessions come in.
     pub fn operate(&mut self, from: Address, operate: Operate, output: &mut Output) {
         for operation in operate.operations {
+            if self.settling.is_over(operation.session, operation.version.generation) {
+                output.statistics.operations_superseded += 1;
+                self.sources.free_operations(from, operation.cost());
+                continue;
+            }
             self.sequence(operation, Asker::ConnectionPoint(from), Charge::Asker, Round::First, None, output);
         }
+    }
+
+    /// A session is attached anew and goes on on another lane.
+    pub fn settle_session(&mut self, now: Instant, from: Address, settle: SettleSession) {
+        let SettleSession { lane: _, session, generation } = settle;
+        self.settling.wait(now, Waiting { to: from, session, generation });
     }
 
     /// A session ended at `from`.
@@ -326,6 +341,12 @@ impl Lane {
         // After sending: exit points may have merged what a matcher without slices is sent only now.
         self.trim();
         self.send_acknowledgements(output);
+        for Waiting { to, session, generation } in self.settling.settled() {
+            let settled = SessionSettled { lane: self.id, session, generation };
+            if self.sources.serves(to) {
+                output.tell(to, ToConnectionPoint::SessionSettled(settled));
+            }
+        }
         self.tell_settled(output);
         for grant in self.sources.grants() {
             let credit = LaneCredit { lane: self.id, class: grant.class, total: grant.total };
@@ -340,12 +361,13 @@ impl Lane {
 
     /// When [`Lane::sweep`] has something to do.
     pub fn next_sweep(&self) -> Option<Instant> {
-        self.publishers.next_sweep()
+        self.publishers.next_sweep().into_iter().chain(self.settling.next_sweep()).min()
     }
 
-    /// Forgets idle publishers.
+    /// Forgets idle publishers, and older attachments of sessions.
     pub fn sweep(&mut self, now: Instant) {
         self.publishers.sweep(now);
+        self.settling.sweep(now);
     }
 
     /// Adds this lane's share to the gauges.
@@ -383,6 +405,7 @@ impl Lane {
         };
         let number = self.log.append(Retained { cost: entry.cost(), entry, origin });
         self.last_operation = number;
+        self.settling.begin(operation.session);
         self.operations.begin(Sequenced { number, operation, asker, stamp, decider, charge, round, answer });
     }
 

@@ -16,6 +16,7 @@ mod publishers;
 mod readers;
 mod replays;
 mod routes;
+mod settling;
 mod sources;
 pub mod statistics;
 

@@ -14,8 +14,8 @@ use gomera_cluster::identity::{Generation, Sequence};
 use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::ToAccessPoint;
-use gomera_cluster::message::access_point::{EntriesCredit, Merged, OpenPublisher, Publish, Purpose};
-use gomera_cluster::message::connection_point::{Refusal, Refused, ToConnectionPoint};
+use gomera_cluster::message::access_point::{EntriesCredit, Merged, OpenPublisher, Publish, Purpose, SettleSession};
+use gomera_cluster::message::connection_point::{Refusal, Refused, SessionSettled, ToConnectionPoint};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::report::Report;
 use gomera_cluster::time::Instant;
@@ -127,6 +127,7 @@ impl AccessPoint {
             ToAccessPoint::Operate(operate) => operate.lane,
             ToAccessPoint::Progress(progress) => progress.lane,
             ToAccessPoint::LeaveLane(leave) => leave.lane,
+            ToAccessPoint::SettleSession(settle) => settle.lane,
             ToAccessPoint::Forget(forget) => forget.lane,
             ToAccessPoint::Expire(expire) => expire.lane,
         };
@@ -145,6 +146,7 @@ impl AccessPoint {
             ToAccessPoint::EntriesCredit(credit) => lane.entries_credit(from, credit.class, credit.total),
             ToAccessPoint::Merged(merged) => lane.merged(from, merged.through),
             ToAccessPoint::LeaveLane(_) => lane.left(from),
+            ToAccessPoint::SettleSession(settle) => lane.settle_session(now, from, settle),
             ToAccessPoint::Forget(forget) => lane.forget(from, forget),
             ToAccessPoint::Expire(expire) => lane.expire(expire),
         }
@@ -170,6 +172,10 @@ impl AccessPoint {
                     self.output.tell(from, ToConnectionPoint::Refused(refused));
                 }
             }
+            ToAccessPoint::SettleSession(SettleSession { lane, session, generation }) => {
+                let settled = SessionSettled { lane, session, generation };
+                self.output.tell(from, ToConnectionPoint::SessionSettled(settled));
+            }
             ToAccessPoint::Operate(_)
             | ToAccessPoint::Progress(_)
             | ToAccessPoint::EntriesCredit(_)
@@ -193,6 +199,7 @@ fn brings(message: &ToAccessPoint) -> bool {
         | ToAccessPoint::EntriesCredit(_)
         | ToAccessPoint::Merged(_)
         | ToAccessPoint::LeaveLane(_)
+        | ToAccessPoint::SettleSession(_)
         | ToAccessPoint::Forget(_)
         | ToAccessPoint::Expire(_) => false,
     }

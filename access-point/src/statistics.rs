@@ -13,6 +13,8 @@ pub struct Statistics {
     pub refused: u64,
     /// Submissions ignored because a newer attachment of their publisher exists.
     pub superseded: u64,
+    /// Operations ignored because a newer attachment of their session goes on on another lane.
+    pub operations_superseded: u64,
     /// Operations that got a number, ends of sessions included.
     pub operations: u64,
     /// Operations completed.

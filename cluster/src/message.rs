@@ -61,6 +61,7 @@ impl Message {
                 | ToConnectionPoint::Acknowledged(_)
                 | ToConnectionPoint::Refused(_)
                 | ToConnectionPoint::Completed(_)
+                | ToConnectionPoint::SessionSettled(_)
                 | ToConnectionPoint::LaneCredit(_)
                 | ToConnectionPoint::Attached(_)
                 | ToConnectionPoint::AttachRefused(_)
@@ -75,6 +76,7 @@ impl Message {
                 | ToAccessPoint::EntriesCredit(_)
                 | ToAccessPoint::Merged(_)
                 | ToAccessPoint::LeaveLane(_)
+                | ToAccessPoint::SettleSession(_)
                 | ToAccessPoint::Forget(_)
                 | ToAccessPoint::Expire(_) => 0,
             },

@@ -207,6 +207,7 @@ impl ConnectionPoint {
             ToConnectionPoint::Acknowledged(acknowledged) => publishers.acknowledged(around, lanes, &acknowledged),
             ToConnectionPoint::Refused(refused) => publishers.refused(around, lanes, refused),
             ToConnectionPoint::Completed(completed) => sessions.completed(around, lanes, completed),
+            ToConnectionPoint::SessionSettled(settled) => sessions.settled(around, lanes, settled),
             ToConnectionPoint::LaneCredit(grant) => {
                 if !lanes.grant(from, grant) {
                     around.statistics.messages_stale += 1;

@@ -12,6 +12,7 @@ mod operations;
 mod requests;
 mod sending;
 mod session;
+mod settling;
 mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ use self::answers::tell_loss;
 use self::attaching::Again;
 use self::sending::{join_lane, queue, send_acknowledgement};
 use self::session::{Attachment, Reign, Session};
+use self::settling::settle;
 use self::terms::Terms;
 use crate::client::{Failure, RequestId};
 use crate::failure;
@@ -122,6 +124,7 @@ impl Sessions {
             }
             let lane = layout.lane_of_session(session.key);
             join_lane(around, lanes, session, lane);
+            settle(around, session, false);
             queue(around, lanes, connection, session);
             if is_lost && let Some(attachment) = session.attachment_mut() {
                 attachment.operations.lose(lost);

@@ -212,12 +212,6 @@ impl Replicas {
         slices.iter().all(|slice| matches!(self.copies.get(usize::from(slice.0)), Some(Copy::Whole)))
     }
 
-    /// Slices of which it has everything.
-    pub fn whole(&self) -> SliceSet {
-        let slices = (0..).map(MatcherSlice).zip(&self.copies);
-        slices.filter(|(_, copy)| matches!(copy, Copy::Whole)).map(|(slice, _)| slice).collect()
-    }
-
     /// Slices that join here by a layout and are whole.
     pub fn installed(&self, latest: &Ownership) -> impl Iterator<Item = u16> {
         let slices = (0..).map(MatcherSlice).zip(&self.copies);

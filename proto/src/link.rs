@@ -106,6 +106,7 @@ impl Decoder {
             | Wire::EntriesCredit(_)
             | Wire::Merged(_)
             | Wire::LeaveLane(_)
+            | Wire::SettleSession(_)
             | Wire::Forget(_)
             | Wire::Expire(_) => Message::AccessPoint(access_point::decode(self, message)?),
             Wire::PublisherOpened(_)
@@ -113,6 +114,7 @@ impl Decoder {
             | Wire::Acknowledged(_)
             | Wire::Refused(_)
             | Wire::Completed(_)
+            | Wire::SessionSettled(_)
             | Wire::LaneCredit(_)
             | Wire::Attached(_)
             | Wire::AttachRefused(_)

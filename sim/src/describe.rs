@@ -150,6 +150,9 @@ fn to_access_point(names: &Names, message: &ToAccessPoint) -> String {
         }
         ToAccessPoint::Merged(merged) => format!("merged lane {} through {}", merged.lane, merged.through.0),
         ToAccessPoint::LeaveLane(leave) => format!("leave-lane {}", leave.lane),
+        ToAccessPoint::SettleSession(settle) => {
+            format!("settle {} g{} lane {}", names.of_session(settle.session), settle.generation.0, settle.lane)
+        }
         ToAccessPoint::Forget(forget) => format!(
             "forget lane {} {} g{}",
             forget.lane,
@@ -360,6 +363,9 @@ fn to_connection_point(names: &Names, message: &ToConnectionPoint) -> String {
         ),
         ToConnectionPoint::PublisherSuperseded(over) => {
             format!("publisher-superseded {} g{}", names.of_publisher(over.publisher), over.generation.0)
+        }
+        ToConnectionPoint::SessionSettled(settled) => {
+            format!("settled {} g{} lane {}", names.of_session(settled.session), settled.generation.0, settled.lane)
         }
         ToConnectionPoint::Acknowledged(acknowledged) => format!(
             "acknowledged lane {} {}",

@@ -185,6 +185,7 @@ impl Watch {
                 | ToAccessPoint::Progress(_)
                 | ToAccessPoint::EntriesCredit(_)
                 | ToAccessPoint::LeaveLane(_)
+                | ToAccessPoint::SettleSession(_)
                 | ToAccessPoint::Forget(_)
                 | ToAccessPoint::Expire(_),
             )
@@ -269,6 +270,7 @@ impl Watch {
             ToConnectionPoint::PublisherSuperseded(_)
             | ToConnectionPoint::Refused(_)
             | ToConnectionPoint::Completed(_)
+            | ToConnectionPoint::SessionSettled(_)
             | ToConnectionPoint::LaneCredit(_)
             | ToConnectionPoint::AttachRefused(_)
             | ToConnectionPoint::AttachTerm(_)
@@ -340,6 +342,7 @@ impl Watch {
                 | ToConnectionPoint::Acknowledged(_)
                 | ToConnectionPoint::Refused(_)
                 | ToConnectionPoint::Completed(_)
+                | ToConnectionPoint::SessionSettled(_)
                 | ToConnectionPoint::Attached(_)
                 | ToConnectionPoint::AttachRefused(_)
                 | ToConnectionPoint::Notifications(_)
@@ -353,6 +356,7 @@ impl Watch {
                 | ToAccessPoint::Progress(_)
                 | ToAccessPoint::Merged(_)
                 | ToAccessPoint::LeaveLane(_)
+                | ToAccessPoint::SettleSession(_)
                 | ToAccessPoint::Forget(_)
                 | ToAccessPoint::Expire(_),
             )

@@ -18,6 +18,7 @@ use crate::operations::{Asker, Charge, Completion, Hearing, Round};
 impl Lane {
     pub(super) fn complete(&mut self, completion: Completion, output: &mut Output) {
         let Completion { number, operation, asker, outcome, hearing, restore, missing, freed } = completion;
+        self.settling.end(operation.session);
         if let Asker::ConnectionPoint(from) = asker {
             self.sources.free_operations(from, freed);
         }

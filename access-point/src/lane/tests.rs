@@ -300,6 +300,40 @@ fn with_every_window_at_one_everything_is_sent_and_acknowledged() {
 }
 
 #[test]
+fn a_session_is_settled_when_its_operations_are_worked_off_and_nothing_of_an_older_attachment_is_taken_after_that() {
+    let mut bench = Bench::open_for_all(&Config::default());
+    let operate = |bench: &mut Bench, counter| {
+        let operate = Operate { lane: LANE, operations: vec![get("s", "a", counter)] };
+        bench.lane.operate(CONNECTION_POINT, operate, &mut bench.output);
+        bench.flush();
+    };
+    let settled = |bench: &mut Bench| {
+        let told = bench.told.drain(..).filter_map(|(to, told)| match told {
+            ToConnectionPoint::SessionSettled(settled) => Some((to, settled.session, settled.generation.0)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let asker = address(5, 0);
+    let settle = |bench: &mut Bench, name| {
+        let settle = SettleSession { lane: LANE, session: session(name), generation: Generation(2) };
+        bench.lane.settle_session(Instant::ZERO, asker, settle);
+        bench.flush();
+    };
+    operate(&mut bench, 1);
+    settle(&mut bench, "other");
+    assert_eq!(settled(&mut bench), [(asker, session("other"), 2)], "nothing is under way");
+    settle(&mut bench, "s");
+    assert_eq!(settled(&mut bench), [], "it is under way");
+    bench.progress(0, 2, vec![(2, Outcome::NotFound)]);
+    bench.progress(1, 2, vec![(2, Outcome::NotFound)]);
+    assert_eq!(settled(&mut bench), [(asker, session("s"), 2)]);
+    operate(&mut bench, 2);
+    let Statistics { operations, operations_superseded, .. } = bench.output.statistics;
+    assert_eq!((operations, operations_superseded), (1, 1));
+}
+
+#[test]
 fn who_is_only_looked_for_is_not_remembered_and_its_older_attachment_ends_if_it_is_known() {
     let mut bench = Bench::open_for_all(&Config::default());
     let open = |name, purpose| OpenPublisher {
@@ -313,11 +347,11 @@ fn who_is_only_looked_for_is_not_remembered_and_its_older_attachment_ends_if_it_
         let open = open(name, Purpose::Settle);
         bench.lane.open_publisher(Instant::ZERO, address(5, 0), open, Generation(generation), &mut bench.output);
         bench.flush();
-        let opened = bench.told.drain(..).filter_map(|(_, told)| match told {
+        let mut opened = bench.told.drain(..).filter_map(|(_, told)| match told {
             ToConnectionPoint::PublisherOpened(opened) => Some(opened),
             _ => None,
         });
-        opened.last().map(|opened| (opened.generation.0, opened.sequenced.0, opened.acknowledged.0))
+        opened.next_back().map(|opened| (opened.generation.0, opened.sequenced.0, opened.acknowledged.0))
     };
     assert_eq!(look(&mut bench, "nobody", 1), Some((0, 0, 0)));
     assert_eq!(bench.lane.publishers.len(), 0);

@@ -29,6 +29,9 @@ pub enum ToAccessPoint {
     Merged(Merged),
     /// From a connection point: nothing more comes from it on a lane that drains.
     LeaveLane(LeaveLane),
+    /// From a connection point: a newer attachment of a session goes on on another lane. Answered by
+    /// [`super::connection_point::SessionSettled`].
+    SettleSession(SettleSession),
     /// From an active exit point: a session ended; sequence a `Forget` for it.
     Forget(Forget),
     /// From an active matcher: a subscription expired; sequence its removal.
@@ -146,6 +149,18 @@ pub struct EntriesCredit {
 pub struct LeaveLane {
     /// The lane.
     pub lane: LaneId,
+}
+
+/// A session is attached anew, and its operations go to another lane: nothing of its older attachments is taken here any more, and what is
+/// under way is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct SettleSession {
+    /// The lane that is asked.
+    pub lane: LaneId,
+    /// The session.
+    pub session: SessionKey,
+    /// The newer attachment.
+    pub generation: Generation,
 }
 
 /// How far an exit-point shard has merged a lane. Cumulative. Needs no credit.

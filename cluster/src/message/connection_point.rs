@@ -24,6 +24,8 @@ pub enum ToConnectionPoint {
     Refused(Refused),
     /// From an access point: an operation is in force, or why not.
     Completed(Completed),
+    /// From an access point: nothing of a session's older attachments is under way on a lane.
+    SessionSettled(SessionSettled),
     /// From an access point: publications or operations for this much may be sent to a lane.
     LaneCredit(LaneCredit),
     /// From an exit point: the session is attached.
@@ -67,6 +69,17 @@ pub struct PublisherSuperseded {
     /// Its life.
     pub instance: Instance,
     /// The attachment that is over.
+    pub generation: Generation,
+}
+
+/// Every operation that a lane has of older attachments of a session is worked off by all matchers it concerns.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionSettled {
+    /// The lane.
+    pub lane: LaneId,
+    /// The session.
+    pub session: SessionKey,
+    /// The attachment that asked.
     pub generation: Generation,
 }
 

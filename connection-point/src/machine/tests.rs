@@ -9,6 +9,7 @@ mod notifying;
 mod operating;
 mod publishing;
 mod seeking;
+mod settling;
 mod storm;
 
 use std::collections::BTreeMap;

@@ -17,6 +17,7 @@ use super::deliveries::Deliveries;
 use super::operations::Operations;
 use super::sending::{join_lane, queue, send_acknowledgement};
 use super::session::{Asked, Attaching, Attachment, Ending, Phase, Reign, Session};
+use super::settling::{Settling, settle};
 use super::{Attachable, Farewell, Sessions};
 use crate::brake::Brake;
 use crate::client::{ClientReply, Failure};
@@ -200,9 +201,11 @@ impl Sessions {
             told,
             received,
             operations,
+            settling: Settling::default(),
         });
         let lane = around.layout.as_deref().and_then(|layout| layout.lane_of_session(key));
         join_lane(around, lanes, session, lane);
+        settle(around, session, true);
         queue(around, lanes, connection, session);
         send_acknowledgement(around, session);
         if let Ending::Asked(_) = session.ending {

@@ -52,7 +52,10 @@ impl Sessions {
 
 /// Lets an attached session with an unsent operation wait for its turn on its lane; or for a lane, but not for ever.
 pub(super) fn queue(around: &mut Surroundings, lanes: &mut Lanes, connection: ConnectionId, session: &mut Session) {
-    let Some(Attachment { operations, .. }) = session.attachment_mut() else { return };
+    let Some(Attachment { operations, settling, .. }) = session.attachment_mut() else { return };
+    if settling.is_under_way() {
+        return;
+    }
     if operations.lane != operations.destination && !operations.has_sent() {
         around.statistics.sessions_moved += u64::from(operations.lane.is_some());
         operations.lane = operations.destination;

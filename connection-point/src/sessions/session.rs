@@ -22,6 +22,7 @@ use gomera_cluster::session::{Attempt, SessionOptions};
 use super::deliveries::Deliveries;
 use super::draft::Draft;
 use super::operations::Operations;
+use super::settling::Settling;
 use crate::brake::Brake;
 use crate::client::RequestId;
 
@@ -74,6 +75,8 @@ pub(crate) struct Attachment {
     pub received: u64,
     /// Operations under way.
     pub operations: Operations,
+    /// What earlier attachments have under way elsewhere.
+    pub settling: Settling,
 }
 
 /// Whether the exit point in charge knows of an attachment.

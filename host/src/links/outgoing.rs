@@ -307,6 +307,7 @@ fn bytes(frame: &Frame) -> usize {
             | ToAccessPoint::EntriesCredit(_)
             | ToAccessPoint::Merged(_)
             | ToAccessPoint::LeaveLane(_)
+            | ToAccessPoint::SettleSession(_)
             | ToAccessPoint::Forget(_)
             | ToAccessPoint::Expire(_) => 0,
         },
@@ -349,6 +350,7 @@ fn bytes(frame: &Frame) -> usize {
             | ToConnectionPoint::PublisherSuperseded(_)
             | ToConnectionPoint::Acknowledged(_)
             | ToConnectionPoint::Refused(_)
+            | ToConnectionPoint::SessionSettled(_)
             | ToConnectionPoint::LaneCredit(_)
             | ToConnectionPoint::Attached(_)
             | ToConnectionPoint::AttachRefused(_)

@@ -40,8 +40,11 @@ pub fn apply(
     let Applying { now, number, operation } = applying;
     let mut take_back = None;
     let outcome = match operation.change.subscription() {
-        // Whoever has a slice lists it, so that no list lacks what a dead one had.
-        None => subscriptions.apply_to_all(now, operation, &replicas.whole(), || in_force_after(Saying::Answer)),
+        // Who judges by a slice lists it: standbys may have what had no room where it counts. If one dies that was asked, it is asked again.
+        None => {
+            let judged = &lane.governed().active;
+            subscriptions.apply_to_all(now, operation, judged, || in_force_after(Saying::Answer))
+        }
         Some(key) => {
             // Stamped by the layout that governs the lane here.
             let (slice, standing) = lane.governed().standing(key)?;

@@ -25,7 +25,7 @@ impl Subscriptions {
             return Outcome::Superseded;
         }
         let Some(session) = self.sessions.find(operation.session) else { return Outcome::Found(Vec::new()) };
-        // What is not all here others list.
+        // What others judge by they list.
         let rows = self.sessions.get(session).rows_after(after).filter(|&id| judged.contains(self.rows.get(id).slice));
         Outcome::Found(rows.take(usize::from(limit)).map(|id| describe(self.rows.get(id))).collect())
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use gomera_cluster::identity::{ConnectionId, Generation, Instance, PublisherKey, Sequence, SubscriptionKey};
 use gomera_cluster::message::ToAccessPoint;
 use gomera_cluster::message::access_point::{
-    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Purpose, Submission,
+    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Purpose,
+    SettleSession, Submission,
 };
 use gomera_cluster::position::{LaneId, Number};
 use v1::frame::Message as Wire;
@@ -71,6 +72,11 @@ pub fn encode(encoder: &mut Encoder, message: &ToAccessPoint) -> Wire {
         }
         ToAccessPoint::Merged(message) => Wire::Merged(v1::Merged { lane: message.lane.0, through: message.through.0 }),
         ToAccessPoint::LeaveLane(message) => Wire::LeaveLane(v1::LeaveLane { lane: message.lane.0 }),
+        ToAccessPoint::SettleSession(message) => Wire::SettleSession(v1::SettleSession {
+            lane: message.lane.0,
+            session: Some(parts::to_key(message.session.0)),
+            generation: message.generation.0,
+        }),
         ToAccessPoint::Expire(message) => Wire::Expire(v1::Expire {
             lane: message.lane.0,
             tenant: encoder.tenant(&message.tenant),
@@ -139,6 +145,11 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToAccessPoint, LinkError>
         }
         Wire::Merged(wire) => ToAccessPoint::Merged(Merged { lane: LaneId(wire.lane), through: Number(wire.through) }),
         Wire::LeaveLane(wire) => ToAccessPoint::LeaveLane(LeaveLane { lane: LaneId(wire.lane) }),
+        Wire::SettleSession(wire) => ToAccessPoint::SettleSession(SettleSession {
+            lane: LaneId(wire.lane),
+            session: parts::session(wire.session)?,
+            generation: Generation(wire.generation),
+        }),
         Wire::Forget(wire) => ToAccessPoint::Forget(Forget {
             lane: LaneId(wire.lane),
             tenant: decoder.tenant(wire.tenant)?,

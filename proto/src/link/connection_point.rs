@@ -4,7 +4,7 @@ use gomera_cluster::identity::{ConnectionId, Generation, Handle, Instance, Publi
 use gomera_cluster::message::ToConnectionPoint;
 use gomera_cluster::message::connection_point::{
     Acknowledged, AcknowledgedThrough, AttachRefusal, AttachRefused, Attached, Completed, EndReason, Ended, LaneCredit,
-    Notifications, Presence, PublisherOpened, PublisherSuperseded, Refusal, Refused,
+    Notifications, Presence, PublisherOpened, PublisherSuperseded, Refusal, Refused, SessionSettled,
 };
 use gomera_cluster::position::{LaneId, Number, Position};
 use v1::frame::Message as Wire;
@@ -22,6 +22,11 @@ pub fn encode(encoder: &mut Encoder, message: &ToConnectionPoint) -> Wire {
             generation: message.generation.0,
             sequenced: message.sequenced.0,
             acknowledged: message.acknowledged.0,
+        }),
+        ToConnectionPoint::SessionSettled(message) => Wire::SessionSettled(v1::SessionSettled {
+            lane: message.lane.0,
+            session: Some(parts::to_key(message.session.0)),
+            generation: message.generation.0,
         }),
         ToConnectionPoint::PublisherSuperseded(message) => Wire::PublisherSuperseded(v1::PublisherSuperseded {
             lane: message.lane.0,
@@ -110,6 +115,11 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToConnectionPoint, LinkEr
             generation: Generation(wire.generation),
             sequenced: Sequence(wire.sequenced),
             acknowledged: Sequence(wire.acknowledged),
+        }),
+        Wire::SessionSettled(wire) => ToConnectionPoint::SessionSettled(SessionSettled {
+            lane: LaneId(wire.lane),
+            session: parts::session(wire.session)?,
+            generation: Generation(wire.generation),
         }),
         Wire::PublisherSuperseded(wire) => ToConnectionPoint::PublisherSuperseded(PublisherSuperseded {
             lane: LaneId(wire.lane),

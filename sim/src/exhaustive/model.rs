@@ -396,6 +396,7 @@ impl Model {
             }
             ToConnectionPoint::LaneCredit(_) => {}
             ToConnectionPoint::PublisherSuperseded(_)
+            | ToConnectionPoint::SessionSettled(_)
             | ToConnectionPoint::Refused(_)
             | ToConnectionPoint::AttachRefused(_)
             | ToConnectionPoint::AttachTerm(_)

@@ -55,6 +55,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("gomera_access_point_repeats_total", "Submissions that repeated one taken before."),
     ("gomera_access_point_refused_total", "Submissions refused."),
     (
+        "gomera_access_point_operations_superseded_total",
+        "Operations ignored because a newer attachment of their session goes on on another lane.",
+    ),
+    (
         "gomera_access_point_superseded_total",
         "Submissions ignored because a newer attachment of their publisher exists.",
     ),

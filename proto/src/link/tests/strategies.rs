@@ -15,12 +15,13 @@ use gomera_cluster::identity::{
 };
 use gomera_cluster::layout::{Epoch, Layout, MatcherSlice, Member, SessionSlice, Settings};
 use gomera_cluster::message::access_point::{
-    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Purpose, Submission,
+    EntriesCredit, Expire, Forget, LeaveLane, Merged, OpenPublisher, Operate, Progress, Publish, Purpose,
+    SettleSession, Submission,
 };
 use gomera_cluster::message::connection_point::{
     Acknowledged, AcknowledgedThrough, AttachRefusal, AttachRefused, Attached, Batch, Completed, EndReason, Ended, Gap,
     GapRange, Item, LaneCredit, Notification, Notifications, Presence, PublisherOpened, PublisherSuperseded, Refusal,
-    Refused, Satisfied,
+    Refused, Satisfied, SessionSettled,
 };
 use gomera_cluster::message::exit_point::{
     Acknowledge, Attach, Detach, EndSession, Forgotten, Handles, LaneCut, Mark, Matched, Matches, Reach, SessionCredit,
@@ -263,6 +264,9 @@ fn to_access_point() -> impl Strategy<Value = ToAccessPoint> {
         credit().prop_map(|(lane, class, total)| ToAccessPoint::EntriesCredit(EntriesCredit { lane, class, total })),
         (lane(), number()).prop_map(|(lane, through)| ToAccessPoint::Merged(Merged { lane, through })),
         lane().prop_map(|lane| ToAccessPoint::LeaveLane(LeaveLane { lane })),
+        (lane(), session(), generation()).prop_map(|(lane, session, generation)| {
+            ToAccessPoint::SettleSession(SettleSession { lane, session, generation })
+        }),
         (lane(), tenant(), session(), generation()).prop_map(|(lane, tenant, session, generation)| {
             ToAccessPoint::Forget(Forget { lane, tenant, session, generation })
         }),
@@ -464,6 +468,9 @@ fn to_connection_point() -> impl Strategy<Value = ToConnectionPoint> {
         opened,
         (lane(), publisher(), generation()).prop_map(|(lane, (publisher, instance), generation)| {
             ToConnectionPoint::PublisherSuperseded(PublisherSuperseded { lane, publisher, instance, generation })
+        }),
+        (lane(), session(), generation()).prop_map(|(lane, session, generation)| {
+            ToConnectionPoint::SessionSettled(SessionSettled { lane, session, generation })
         }),
         (lane(), prop::collection::vec(through, 0..4))
             .prop_map(|(lane, through)| ToConnectionPoint::Acknowledged(Acknowledged { lane, through })),
