@@ -173,6 +173,9 @@ impl Session {
                 Ok(Some((request, Some(Reply::Failed(failed))))) => {
                     match self.asked.take_if(|asked| asked.is_done(request, failed.code)) {
                         Some(asked) => self.shared.acknowledged(asked.at),
+                        None if failed.code == i32::from(tonic::Code::Unavailable) => {
+                            self.ask_again(&stream, request)?
+                        }
                         None => bail!("a change was refused: {}", failed.message),
                     }
                 }
@@ -198,6 +201,14 @@ impl Session {
                 Err(status) => stream = self.come_back(status.message(), &mut stopped).await?,
             }
         }
+    }
+
+    /// It may or may not have been in force: whoever asks again knows.
+    fn ask_again(&mut self, stream: &Stream, request: u64) -> Result<()> {
+        let asked = self.asked.as_mut().filter(|asked| asked.request.request == request);
+        let asked = asked.context("an answer to nothing that was asked")?;
+        asked.is_again = true;
+        stream.requests.try_send(asked.request.clone()).context("ask again")
     }
 
     async fn come_back(&mut self, why: &str, stopped: &mut watch::Receiver<bool>) -> Result<Stream> {
