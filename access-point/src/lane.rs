@@ -192,7 +192,12 @@ impl Lane {
             let superseded = PublisherSuperseded { lane, publisher, instance, generation };
             output.tell(previous, ToConnectionPoint::PublisherSuperseded(superseded));
         }
-        output.tell(from, answer(generation, opened.sequenced, opened.acknowledged));
+        let sequenced = match purpose {
+            // An instance that was forgotten once is not told what is acknowledged before it hands it in.
+            Purpose::Settle if !opened.has_outstanding => opened.acknowledged,
+            Purpose::Settle | Purpose::Publish => opened.sequenced,
+        };
+        output.tell(from, answer(generation, sequenced, opened.acknowledged));
     }
 
     /// Publications come in.

@@ -130,6 +130,8 @@ pub struct Opened {
     pub sequenced: Sequence,
     /// Everything up to here is acknowledged.
     pub acknowledged: Sequence,
+    /// Whether something is taken and not merged.
+    pub has_outstanding: bool,
     /// The attachment before, which is over, and its connection point.
     pub superseded: Option<(Address, Generation)>,
 }
@@ -213,7 +215,8 @@ impl Publishers {
             (is_known && publisher.generation > Generation(0)).then_some((publisher.from, publisher.generation));
         publisher.attach(from, generation);
         publisher.used = true;
-        let opened = Opened { sequenced: publisher.sequenced, acknowledged: publisher.settled(), superseded };
+        let (sequenced, acknowledged) = (publisher.sequenced, publisher.settled());
+        let opened = Opened { sequenced, acknowledged, has_outstanding: !publisher.outstanding.is_empty(), superseded };
         // Who opens and publishes nothing is the first to make room.
         self.note_expendable(slot);
         Some(opened)

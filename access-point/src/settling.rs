@@ -10,12 +10,13 @@ use gomera_cluster::identity::{Generation, SessionKey};
 use gomera_cluster::table::{Seeded, Table};
 use gomera_cluster::time::Instant;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Sessions in each half: some 2 MB. Beyond that, those that were asked about longest ago are forgotten sooner.
 const SESSIONS_MAX: usize = 65_536;
-/// How long a generation is remembered at least, if there is room. What an older attachment sent is under way for as long as a link
-/// may stall without being given up, not longer.
+/// How long a generation is remembered at least, if there is room: longer than a link stalls whose ends both live, but for a network that
+/// keeps two machines apart and everybody else together.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// Who waits until nothing of a session is under way.
@@ -33,7 +34,8 @@ pub struct Waiting {
 #[derive(Debug)]
 pub struct Settling {
     under_way: Table<SessionKey, u32>,
-    waiting: Vec<Waiting>,
+    /// The newest of each session.
+    waiting: BTreeMap<SessionKey, Waiting>,
     young: Table<SessionKey, Generation>,
     old: Table<SessionKey, Generation>,
     since: Instant,
@@ -45,7 +47,7 @@ impl Settling {
         let table = || Table::with_hasher(hashing);
         Self {
             under_way: Table::with_hasher(hashing),
-            waiting: Vec::new(),
+            waiting: BTreeMap::new(),
             young: table(),
             old: table(),
             since: Instant::ZERO,
@@ -62,7 +64,10 @@ impl Settling {
         }
         let newest = self.young.entry(waiting.session).or_insert(waiting.generation);
         *newest = (*newest).max(waiting.generation);
-        self.waiting.push(waiting);
+        // An older attachment needs no answer any more.
+        if *newest == waiting.generation {
+            self.waiting.insert(waiting.session, waiting);
+        }
     }
 
     /// Whether an operation comes of an attachment that is over.
@@ -92,7 +97,7 @@ impl Settling {
     /// Those of which nothing is under way any more, each once.
     pub fn settled(&mut self) -> Vec<Waiting> {
         let under_way = &self.under_way;
-        self.waiting.extract_if(.., |waiting| !under_way.contains_key(&waiting.session)).collect()
+        self.waiting.extract_if(.., |session, _| !under_way.contains_key(session)).map(|(_, waiting)| waiting).collect()
     }
 
     /// When [`Settling::sweep`] has something to do.

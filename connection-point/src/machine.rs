@@ -272,7 +272,10 @@ impl Machine for ConnectionPoint {
                     publishers.give_up(around, lanes, connection);
                     sessions.give_up(around, lanes, connection);
                 }
-                Timer::Retry(connection) => sessions.retry(around, connection),
+                Timer::Retry(connection) => {
+                    sessions.retry(around, connection);
+                    sessions.urge(around, lanes, connection);
+                }
                 Timer::Refill(connection) => publishers.refill(around, connection),
                 Timer::Room => publishers.give_room(around),
                 Timer::Parting => self.send_away(),

@@ -124,7 +124,7 @@ impl Sessions {
             }
             let lane = layout.lane_of_session(session.key);
             join_lane(around, lanes, session, lane);
-            settle(around, session, false);
+            settle(around, connection, session);
             queue(around, lanes, connection, session);
             if is_lost && let Some(attachment) = session.attachment_mut() {
                 attachment.operations.lose(lost);

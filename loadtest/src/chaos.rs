@@ -165,8 +165,13 @@ impl Chaos {
             let fault = faults[run.random.random_range(0..faults.len())];
             let event = run.happen(fault).await?;
             eprintln!("loadtest: {:.1} s: {}, whole after {:?} ms", event.at_s, event.what, event.whole_after_ms);
+            let is_whole = event.whole_after_ms.is_some();
             events.push(event);
             run.trial.check().await?;
+            if !is_whole {
+                // What comes then says nothing of later events.
+                break;
+            }
         }
         self.conclude(run, events, outcome).await
     }

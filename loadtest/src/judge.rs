@@ -149,6 +149,15 @@ impl Expected {
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
+    /// By publisher: the first that has not come, when it should have been sent, and how many have not.
+    pub fn overdue(&self) -> Vec<(usize, Due, usize)> {
+        let of = |(publisher, (queue, missing)): (usize, (&VecDeque<Due>, &BTreeMap<u64, Due>))| {
+            let first = missing.values().next().or(queue.front())?;
+            Some((publisher, *first, queue.len() + missing.len()))
+        };
+        self.due.iter().zip(&self.missing).enumerate().filter_map(of).collect()
+    }
+
     /// Microseconds from when each should have been sent to its arrival.
     pub fn latency(&self, phase: Phase) -> &Histogram<u64> {
         &self.latency[usize::from(phase.number())]

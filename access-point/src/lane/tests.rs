@@ -357,11 +357,16 @@ fn who_is_only_looked_for_is_not_remembered_and_its_older_attachment_ends_if_it_
     assert_eq!(bench.lane.publishers.len(), 0);
     let first = open("p", Purpose::Publish);
     bench.lane.open_publisher(Instant::ZERO, CONNECTION_POINT, first, Generation(2), &mut bench.output);
-    bench.publish(vec![submission("p", 2, 1), submission("p", 2, 2)]);
+    bench.publish(vec![submission("p", 1, 2), submission("p", 2, 2)]);
     bench.flush();
     assert_eq!(look(&mut bench, "p", 3), Some((3, 2, 0)), "two are outstanding");
-    bench.publish(vec![submission("p", 2, 3)]);
+    bench.publish(vec![submission("p", 3, 2)]);
     assert_eq!(bench.output.statistics.superseded, 1, "nothing is taken of the older attachment");
+    bench.progress(0, 3, Vec::new());
+    bench.progress(1, 3, Vec::new());
+    bench.merge(0, 3);
+    bench.merge(1, 3);
+    assert_eq!(look(&mut bench, "p", 4), Some((4, 2, 2)), "nothing is outstanding");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use gomera_cluster::identity::{ConnectionId, Sequence};
 use gomera_cluster::message::connection_point::{Acknowledged, PublisherOpened, PublisherSuperseded, Refusal, Refused};
 
 use super::publisher::Standing;
+use super::seeking::CatchUp;
 use super::{Publishers, queue};
 use crate::brake::Reason;
 use crate::client::ClientReply;
@@ -39,6 +40,11 @@ impl Publishers {
                 around.output.acknowledge(opened.connection, acknowledged);
             }
         } else {
+            if sequenced > acknowledged {
+                // Of before: a layout that gives it another lane finds it here until that is acknowledged.
+                publisher.catches_up = Some(CatchUp::here(sequenced));
+                around.timers.set(Timer::Wait(opened.connection), around.now + around.config.answer_wait);
+            }
             self.introduce(around, opened.connection, sequenced, acknowledged);
         }
         if let Some(publisher) = self.by_connection.get_mut(&opened.connection) {

@@ -54,6 +54,13 @@ pub(crate) struct CatchUp {
     pub holds: bool,
 }
 
+impl CatchUp {
+    /// On its own lane.
+    pub fn here(through: Sequence) -> Self {
+        Self { through, holds: false }
+    }
+}
+
 impl Seeking {
     fn follow(&mut self, layout: &Layout) {
         let stands = |lane: LaneId| layout.lanes.contains_key(&lane);
@@ -72,8 +79,13 @@ impl Publishers {
     pub(super) fn seek(&mut self, around: &mut Surroundings, lanes: &mut Lanes, connection: ConnectionId, own: LaneId) {
         let Some(layout) = around.layout.clone() else { return };
         let Some(publisher) = self.by_connection.get_mut(&connection) else { return };
-        publisher.standing = Standing::Seeking;
+        let before = std::mem::replace(&mut publisher.standing, Standing::Seeking);
         let seeking = publisher.seeking.get_or_insert_default();
+        if let Standing::Opening(asked) = before {
+            // It answers that: asked twice, the second attachment would end the first.
+            seeking.asked.insert(asked);
+            seeking.missing.insert(asked);
+        }
         seeking.follow(&layout);
         for (&lane, of_layout) in &layout.lanes {
             if lane != own && seeking.asked.insert(lane) {

@@ -201,11 +201,11 @@ impl Sessions {
             told,
             received,
             operations,
-            settling: Settling::default(),
+            settling: Settling::new(around.now),
         });
         let lane = around.layout.as_deref().and_then(|layout| layout.lane_of_session(key));
         join_lane(around, lanes, session, lane);
-        settle(around, session, true);
+        settle(around, connection, session);
         queue(around, lanes, connection, session);
         send_acknowledgement(around, session);
         if let Ending::Asked(_) = session.ending {

@@ -53,15 +53,16 @@ impl Sessions {
 /// Lets an attached session with an unsent operation wait for its turn on its lane; or for a lane, but not for ever.
 pub(super) fn queue(around: &mut Surroundings, lanes: &mut Lanes, connection: ConnectionId, session: &mut Session) {
     let Some(Attachment { operations, settling, .. }) = session.attachment_mut() else { return };
-    if settling.is_under_way() {
-        return;
-    }
     if operations.lane != operations.destination && !operations.has_sent() {
         around.statistics.sessions_moved += u64::from(operations.lane.is_some());
         operations.lane = operations.destination;
     }
-    // What was sent on the lane before comes first.
-    if operations.turn.is_some() || !operations.has_unsent() || operations.lane != operations.destination {
+    // What was sent on the lane before comes first, and what earlier attachments have elsewhere.
+    if settling.holds(operations.lane)
+        || operations.turn.is_some()
+        || !operations.has_unsent()
+        || operations.lane != operations.destination
+    {
         return;
     }
     match operations.lane.and_then(|lane| lanes.get_mut(lane)) {

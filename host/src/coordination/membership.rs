@@ -267,7 +267,7 @@ impl Task {
                 () = self.hints.next() => {}
                 Ok(()) = self.session.changed() => {}
                 Ok(()) = self.wish.changed() => {}
-                () = self.acknowledging.changed() => {}
+                () = self.acknowledging.changed(), if !failed => {}
                 () = tokio::time::sleep(RETRY), if failed => {}
             }
             let wish = *self.wish.borrow_and_update();

@@ -164,6 +164,7 @@ impl Run {
                 return u64::try_from(since.duration_since(begun).as_millis()).ok();
             }
         }
+        self.trial.shared.say_overdue(WHOLE);
         None
     }
 

@@ -244,6 +244,24 @@ impl Shared {
         since_ns.map_or(Duration::ZERO, |since_ns| Duration::from_nanos(self.now_ns().saturating_sub(since_ns)))
     }
 
+    /// Says of each session what has been due for longer than `for_longer_than`, and how many publications of its publisher were sent and
+    /// acknowledged.
+    pub fn say_overdue(&self, for_longer_than: Duration) {
+        for (session, expected) in self.expected.iter().enumerate() {
+            for (publisher, first, count) in lock(expected).overdue() {
+                let for_so_long = Duration::from_nanos(self.now_ns().saturating_sub(first.scheduled_ns));
+                if for_so_long > for_longer_than {
+                    let counter = |counters: &[AtomicU64]| counters[publisher].load(Ordering::Relaxed);
+                    let (sent, settled) = (counter(&self.sent), counter(&self.settled));
+                    self.say(&format!(
+                        "session {session}: {count} of publisher {publisher} are due, number {} for {for_so_long:?}; sent {sent}, acknowledged {settled}",
+                        first.number
+                    ));
+                }
+            }
+        }
+    }
+
     /// How long a judged session heard nothing although something was due, at most; `None` if sessions hear too little to tell.
     pub fn silence(&self, phase: Phase) -> Option<Duration> {
         let longest = self.expected.iter().map(|expected| lock(expected).silence_ns_max(phase)).max().unwrap_or(0);

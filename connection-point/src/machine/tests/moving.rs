@@ -2,6 +2,7 @@
 
 use gomera_cluster::layout::{Lane, LaneState};
 use gomera_cluster::message::access_point::LeaveLane;
+use gomera_cluster::message::connection_point::SessionSettled;
 
 use super::*;
 
@@ -91,7 +92,9 @@ fn a_publisher_moves_when_what_it_sent_is_acknowledged_and_holds_the_rest_until_
 #[test]
 fn operations_move_when_those_before_them_are_answered_and_go_again_when_their_lane_was_fenced() {
     let mut bench = Bench::new(Config::default());
-    bench.session(1, "s", 1);
+    let attach = bench.session(1, "s", 1);
+    let settled = SessionSettled { lane: LANE, session: attach.session, generation: Generation(1) };
+    bench.hear(ACCESS_POINT, ToConnectionPoint::SessionSettled(settled));
     bench.operate(1, 1, ClientOperation::Get(Arc::from("a")));
     let first = bench.operated();
     bench.layout(with_next(2, Some(LaneState::Draining)));

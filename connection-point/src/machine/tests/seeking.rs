@@ -191,3 +191,27 @@ fn who_has_no_instance_never_comes_back_and_is_not_sought() {
     bench.begin_publisher(1, "p", None);
     assert_eq!(asked(&mut bench), [(OWN, Purpose::Publish)]);
 }
+
+#[test]
+fn who_has_something_outstanding_on_its_own_lane_is_found_there_by_the_next_layout() {
+    let mut bench = Bench::new(Config::default());
+    bench.begin_publisher(1, "p", Some(7));
+    let open = bench.open_publisher(3, 5, 2);
+    bench.layout(drained(2));
+    assert_eq!(asked(&mut bench), [], "3 to 5 are outstanding there");
+    bench.publish(1, [3, 4, 5]);
+    assert_eq!(submissions(&mut bench), [(LANE, 3), (LANE, 4), (LANE, 5)]);
+    bench.acknowledge(&open, 3, 5);
+    assert_eq!(asked(&mut bench), [(OWN, Purpose::Publish)]);
+}
+
+#[test]
+fn a_lane_that_was_asked_to_open_a_publisher_is_not_asked_again_to_settle_it() {
+    let mut bench = Bench::new(Config::default());
+    bench.begin_publisher(1, "p", Some(7));
+    assert_eq!(asked(&mut bench), [(LANE, Purpose::Publish)]);
+    bench.layout(drained(2));
+    assert_eq!(asked(&mut bench), [], "its second attachment would end the first");
+    answer(&mut bench, LANE, (3, 4, 4));
+    assert_eq!(asked(&mut bench), [(OWN, Purpose::Publish)]);
+}

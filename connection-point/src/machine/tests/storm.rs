@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use gomera_cluster::message::access_point::Submission;
+use gomera_cluster::message::access_point::{SettleSession, Submission};
 use gomera_cluster::message::connection_point::{
-    AttachRefusal, AttachRefused, EndReason, Ended, PublisherSuperseded, Refusal, Refused,
+    AttachRefusal, AttachRefused, EndReason, Ended, PublisherSuperseded, Refusal, Refused, SessionSettled,
 };
 
 use super::*;
@@ -168,6 +168,11 @@ impl Storm {
                 for submission in publish.submissions {
                     self.submission(submission);
                 }
+            }
+            Message::AccessPoint(ToAccessPoint::SettleSession(settle)) => {
+                let SettleSession { lane, session, generation } = settle;
+                let settled = SessionSettled { lane, session, generation };
+                self.access_point.push_back(ToConnectionPoint::SessionSettled(settled));
             }
             Message::AccessPoint(ToAccessPoint::Operate(operate)) => {
                 self.credits[1] += operate.cost();
