@@ -59,6 +59,9 @@ struct Prober {
     probes: i64,
 }
 
+/// What may find nothing when it is asked for again.
+const UNSUBSCRIBE: &str = "unsubscribe";
+
 /// Whether a probe has to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comes {
@@ -79,16 +82,22 @@ impl Prober {
         Ok(prober)
     }
 
-    /// Asks for a change, and notes how long it took to be acknowledged.
+    /// Asks for a change, and notes how long it took to be acknowledged. If nobody knows whether it was in force, it is asked for again.
     async fn ask<Asked>(&self, what: &str, ask: impl Fn() -> Asked) -> Result<()>
     where
         Asked: Future<Output = Result<Applied, OperationError>>,
     {
-        let asked = Instant::now();
-        tokio::time::timeout(PATIENCE, ask())
-            .await
-            .with_context(|| format!("{what}: no answer within {PATIENCE:?}"))?
-            .with_context(|| what.to_owned())?;
+        let (asked, mut is_again) = (Instant::now(), false);
+        loop {
+            let answer = tokio::time::timeout(PATIENCE, ask()).await;
+            match answer.with_context(|| format!("{what}: no answer within {PATIENCE:?}"))? {
+                Ok(_) => break,
+                Err(OperationError::Refused { code: tonic::Code::Unavailable, .. }) => is_again = true,
+                // It was removed the first time.
+                Err(OperationError::NotFound(_)) if is_again && what == UNSUBSCRIBE => break,
+                Err(error) => return Err(error).with_context(|| what.to_owned()),
+            }
+        }
         self.shared.acknowledged(asked);
         Ok(())
     }
@@ -103,7 +112,7 @@ impl Prober {
         self.ask("update", || session.update("probe", filter(second))).await?;
         self.probe(first, Comes::Never, "updated away").await?;
         self.probe(second, Comes::Once, "updated").await?;
-        self.ask("unsubscribe", || session.unsubscribe("probe")).await?;
+        self.ask(UNSUBSCRIBE, || session.unsubscribe("probe")).await?;
         self.probe(second, Comes::Never, "unsubscribed").await?;
         let context = |value: i64| [("wanted", Value::from(value))].into_iter().collect();
         self.ask("set the context", || session.set_context(context(first))).await?;
@@ -115,7 +124,7 @@ impl Prober {
         self.ask("change the context", || session.set_context(context(second))).await?;
         self.probe(first, Comes::Never, "context changed away").await?;
         self.probe(second, Comes::Once, "context changed").await?;
-        self.ask("unsubscribe", || session.unsubscribe("probe")).await
+        self.ask(UNSUBSCRIBE, || session.unsubscribe("probe")).await
     }
 
     /// Publishes a probe and a mark behind it, and judges what comes until the mark.
@@ -211,7 +220,11 @@ async fn alternate(prober: Prober, stopped: watch::Receiver<bool>) -> Result<()>
         while !*is_over.borrow() {
             above = (above + 1) % 2;
             let asked = Instant::now();
-            session.update("either", filter(above)).await?;
+            match session.update("either", filter(above)).await {
+                // The next one says the other thing in any case.
+                Ok(_) | Err(OperationError::Refused { code: tonic::Code::Unavailable, .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
             asking.acknowledged(asked);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
