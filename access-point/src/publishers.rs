@@ -26,6 +26,7 @@ use gomera_cluster::address::Address;
 use gomera_cluster::identity::{Generation, Instance, PublisherKey, Sequence};
 use gomera_cluster::message::connection_point::{AcknowledgedThrough, Refusal};
 use gomera_cluster::position::Number;
+use gomera_cluster::rules::{self, Rule};
 use gomera_cluster::table::{Seeded, Table};
 use gomera_cluster::time::Instant;
 
@@ -245,7 +246,7 @@ impl Publishers {
     pub fn judge(&mut self, slot: Slot, submitted: &Submitted) -> Verdict {
         let publisher = self.get_mut(slot);
         debug_assert_eq!(publisher.name, submitted.name, "a slot belongs to its instance");
-        if submitted.generation < publisher.generation {
+        if submitted.generation < publisher.generation && rules::holds(Rule::NewestAttachmentCounts) {
             return Verdict::Superseded;
         }
         if submitted.generation > publisher.generation {
@@ -254,7 +255,7 @@ impl Publishers {
         }
         publisher.used = true;
         publisher.submitted = publisher.submitted.max(submitted.sequence);
-        if submitted.sequence > publisher.sequenced {
+        if submitted.sequence > publisher.sequenced || !rules::holds(Rule::RepeatsArePassedOver) {
             return match publisher.history {
                 History::Lost if submitted.resent => Verdict::Refuse(Refusal::OutOfRange),
                 History::Lost | History::Doubtful | History::Whole => Verdict::Take(slot),
@@ -275,7 +276,7 @@ impl Publishers {
     /// A submission got its number.
     pub fn taken(&mut self, slot: Slot, sequence: Sequence, number: Number) {
         let publisher = self.get_mut(slot);
-        debug_assert!(sequence > publisher.sequenced, "sequences rise");
+        debug_assert!(sequence > publisher.sequenced || !rules::holds(Rule::RepeatsArePassedOver), "sequences rise");
         if publisher.history == History::Lost {
             publisher.history = History::Doubtful;
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::layout::{Epoch, Layout};
 use crate::machine::Received;
+use crate::rules::{self, Rule};
 
 /// Most messages held for a layout to come; beyond it the oldest sender is at fault and its message is refused.
 pub const HELD_MAX: usize = 65_536;
@@ -69,7 +70,8 @@ impl<M> Gate<M> {
     }
 
     fn lets_in(&self, layout: &Layout, from: Address) -> bool {
-        layout.names(from) && self.proposal.as_ref().is_none_or(|proposal| proposal.names(from))
+        let is_named = layout.names(from) && self.proposal.as_ref().is_none_or(|proposal| proposal.names(from));
+        is_named || !rules::holds(Rule::RemovedAreRefused)
     }
 
     /// The latest layout that was proposed or came into force here, 0 before the first.

@@ -16,6 +16,7 @@ pub mod operation;
 pub mod position;
 pub mod publication;
 pub mod report;
+pub mod rules;
 pub mod session;
 pub mod table;
 pub mod time;

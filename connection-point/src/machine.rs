@@ -11,15 +11,17 @@ mod requests;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::gate::{Gate, Passage};
 use gomera_cluster::identity::{ConnectionId, Tenant};
-use gomera_cluster::layout::Epoch;
+use gomera_cluster::layout::{Epoch, Layout};
 use gomera_cluster::machine::{Machine, NodeEvent, Received, Send};
 use gomera_cluster::message::access_point::LeaveLane;
 use gomera_cluster::message::{ToAccessPoint, ToConnectionPoint};
 use gomera_cluster::report::{Clients, Report};
+use gomera_cluster::rules::{self, Rule};
 use gomera_cluster::time::Instant;
 
 use crate::client::{ClientAction, ClientEvent};
@@ -121,7 +123,10 @@ impl ConnectionPoint {
         match event {
             NodeEvent::Clock(clock) => self.around.clock = clock,
             NodeEvent::Proposed(proposal) => {
-                self.gate.propose(proposal);
+                let comes_by_it = self.around.layout.is_none() && proposal.names(self.around.address);
+                if self.gate.propose(proposal.clone()) && comes_by_it && !rules::holds(Rule::ServedFromTheCommit) {
+                    self.serve(Some(proposal));
+                }
             }
             NodeEvent::Layout(layout) => {
                 if self.gate.install(layout) {
@@ -131,6 +136,7 @@ impl ConnectionPoint {
                     }
                 }
             }
+            NodeEvent::Received(received) if counts_from_any_lane(&received.message) => self.message(received),
             NodeEvent::Received(received) => match self.gate.admit(received) {
                 Passage::Pass(received) => self.message(received),
                 // Layouts travel by the driver; nobody has to be asked from here.
@@ -142,8 +148,13 @@ impl ConnectionPoint {
 
     /// Follows the layout at the gate: clients are served while it names us.
     fn follow(&mut self) {
-        let Self { around, gate, lanes, fresh, publishers, sessions, parting } = self;
-        let named = gate.layout().filter(|layout| layout.names(around.address)).cloned();
+        let layout = self.gate.layout();
+        self.serve(layout.filter(|layout| layout.names(self.around.address)).cloned());
+    }
+
+    /// Serves clients by a layout, or nobody any more.
+    fn serve(&mut self, named: Option<Arc<Layout>>) {
+        let Self { around, gate: _, lanes, fresh, publishers, sessions, parting } = self;
         let served_before = around.layout.is_some();
         around.layout = named;
         lanes.follow(around.layout.as_deref());
@@ -248,6 +259,11 @@ impl ConnectionPoint {
             self.fresh.insert(connection, tenant);
         }
     }
+}
+
+/// Whether something counts whoever says it. In the product nothing does: whoever wrote a lane that is fenced is refused.
+fn counts_from_any_lane(message: &ToConnectionPoint) -> bool {
+    !rules::holds(Rule::AcknowledgedByTheLastLane) && matches!(message, ToConnectionPoint::Acknowledged(_))
 }
 
 impl Machine for ConnectionPoint {

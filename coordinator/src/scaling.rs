@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gomera_cluster::address::{Address, Incarnation, Layer, Shard};
 use gomera_cluster::layout::{Epoch, Layout, Member, Placement, Replica, Role};
 use gomera_cluster::position::LaneId;
+use gomera_cluster::rules::{self, Rule};
 
 pub use knowledge::Knowledge;
 pub use supersede::supersede;
@@ -214,7 +215,8 @@ impl Draft {
         };
         let targets = target::targets(placements, &machines, replication);
         let mut room = goal.joining_max.max(1).saturating_sub(climb::joining(placements));
-        let may_leave = !bereaved && knowledge.all_lanes_govern(before);
+        let has_barriers = knowledge.all_lanes_govern(before) || !rules::holds(Rule::LeavesAfterTheBarriers);
+        let may_leave = !bereaved && has_barriers;
         for (slice, (placement, target)) in (0_u16..).zip(placements.iter_mut().zip(targets)) {
             let installed = |holder| knowledge.installed.contains(&(layer, slice, holder));
             if climb::succeed(placement, &installed, epoch, target.active) {

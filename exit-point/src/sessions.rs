@@ -29,6 +29,7 @@ use gomera_cluster::message::connection_point::{EndReason, Ended};
 use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::message::{Message, ToConnectionPoint};
 use gomera_cluster::position::Vector;
+use gomera_cluster::rules::{self, Rule};
 use gomera_cluster::time::Instant;
 use gomera_model::timestamp::Timestamp;
 use slab::Slab;
@@ -287,7 +288,8 @@ impl Sessions {
     /// The session whose latest attachment is `generation`.
     fn present(&self, session: SessionKey, generation: Generation) -> Option<SessionId> {
         let id = *self.by_key.get(&session)?;
-        (self.table[id.0].generation == generation).then_some(id)
+        let is_latest = self.table[id.0].generation == generation;
+        (is_latest || !rules::holds(Rule::NewestAttachmentCounts)).then_some(id)
     }
 
     /// Whether a session is decided about here.

@@ -18,6 +18,7 @@ use gomera_cluster::identity::{Instance, PublisherKey, Sequence};
 use gomera_cluster::layout::{Layout, SessionSlice};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::publication::PublicationKey;
+use gomera_cluster::rules::{self, Rule};
 use gomera_cluster::table::{Seeded, Table};
 use gomera_cluster::time::Instant;
 use indexmap::IndexMap;
@@ -57,6 +58,9 @@ impl Settled {
 
     /// If a publication is in outboxes already, by which lane its instance came that far.
     pub(crate) fn repeated(&self, key: PublicationKey) -> Option<LaneId> {
+        if !rules::holds(Rule::RepeatsArePassedOver) {
+            return None;
+        }
         let instance = (key.publisher, key.instance);
         let latest = self.young.get(&instance).or_else(|| self.old.get(&instance))?;
         (key.sequence <= latest.sequence).then_some(latest.lane)
@@ -180,7 +184,8 @@ impl Inherited {
 
     /// Whether a publication was settled before for a slice.
     pub(crate) fn is_repeat(&self, slice: SessionSlice, key: PublicationKey) -> bool {
-        self.slices.contains(&slice)
+        rules::holds(Rule::RepeatsArePassedOver)
+            && self.slices.contains(&slice)
             && self.settled.get(&(key.publisher, key.instance)).is_some_and(|&settled| key.sequence <= settled)
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use gomera_cluster::rules::{self, Rule};
+
 use crate::judge::Account;
 use crate::plan::Plan;
 use crate::tally::{Tally, Transition};
@@ -81,12 +83,13 @@ pub fn regressions(text: &str) -> Vec<(u64, &str)> {
 
 /// The command that repeats a seed, with everything that happens in it.
 #[must_use]
-pub fn repeat(seed: u64) -> String {
-    format!("cargo run --release -p gomera-sim -- --seed {seed} --trace")
+pub fn repeat(seed: u64, left_out: Option<Rule>) -> String {
+    let without = left_out.map(|rule| format!("--without {} ", rule.number())).unwrap_or_default();
+    format!("cargo run --release -p gomera-sim -- {without}--seed {seed} --trace")
 }
 
 thread_local! {
-    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+    static SEED: Cell<Option<(u64, Option<Rule>)>> = const { Cell::new(None) };
 }
 
 /// A machine that panics has broken a promise, and in release takes the process with it: says which seed it was.
@@ -94,9 +97,9 @@ pub fn name_seeds_that_panic() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |told| {
         before(told);
-        if let Some(seed) = SEED.get() {
+        if let Some((seed, left_out)) = SEED.get() {
             eprintln!("seed {seed}: a machine panicked");
-            eprintln!("repeat with: {}", repeat(seed));
+            eprintln!("repeat with: {}", repeat(seed, left_out));
         }
     }));
 }
@@ -104,18 +107,24 @@ pub fn name_seeds_that_panic() {
 /// Runs one seed. A machine that panics ends everything: see [`name_seeds_that_panic`].
 #[must_use]
 pub fn run(seed: u64, keep: Keep) -> Outcome {
-    SEED.set(Some(seed));
-    let outcome = World::new(Plan::draw(seed), keep).run();
+    run_without(None, seed, keep)
+}
+
+/// Runs one seed without a rule of the protocol, if one is left out.
+#[must_use]
+pub fn run_without(left_out: Option<Rule>, seed: u64, keep: Keep) -> Outcome {
+    SEED.set(Some((seed, left_out)));
+    let outcome = rules::without(left_out, || World::new(Plan::draw(seed), keep).run());
     SEED.set(None);
     outcome
 }
 
-/// Runs `seeds` on `threads` threads; stops early after `failures_max` failures.
+/// Runs `seeds` on `threads` threads, without a rule if one is `left_out`; stops early after `failures_max` failures.
 ///
 /// # Panics
 /// If a machine does.
 #[must_use]
-pub fn swarm(seeds: &[u64], threads: usize, failures_max: usize) -> Report {
+pub fn swarm(seeds: &[u64], threads: usize, failures_max: usize, left_out: Option<Rule>) -> Report {
     let report = Mutex::new(Report::default());
     let next = AtomicU64::new(0);
     let enough = AtomicBool::new(false);
@@ -127,7 +136,7 @@ pub fn swarm(seeds: &[u64], threads: usize, failures_max: usize) -> Report {
                     let Some(&seed) = seeds.get(at) else {
                         return;
                     };
-                    let outcome = run(seed, Keep::Nothing);
+                    let outcome = run_without(left_out, seed, Keep::Nothing);
                     let mut report = report.lock().expect("no thread dies");
                     report.take(seed, outcome);
                     if report.failures.len() >= failures_max {

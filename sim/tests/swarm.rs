@@ -6,9 +6,9 @@ use gomera_sim::transcript::Keep;
 #[test]
 fn promises_hold_over_known_bad_seeds_and_a_few_dozen_more() {
     swarm::name_seeds_that_panic();
-    let report = swarm::swarm(&swarm::seeds(0, 30), 2, 1);
+    let report = swarm::swarm(&swarm::seeds(0, 30), 2, 1, None);
     if let Some((seed, violation)) = report.failures.first() {
-        panic!("seed {seed}: {violation}\nrepeat with: {}", swarm::repeat(*seed));
+        panic!("seed {seed}: {violation}\nrepeat with: {}", swarm::repeat(*seed, None));
     }
     assert!(report.counting * 2 > report.seeds, "{} of {} seeds count for something", report.counting, report.seeds);
 }

@@ -99,6 +99,16 @@ fn layers_know_only_model_and_cluster() {
 }
 
 #[test]
+fn the_simulator_alone_asks_for_switchable_rules() {
+    let feature = "\"switchable-rules\"";
+    let manifests = files().into_iter().filter(|path| path.file_name().is_some_and(|name| name == "Cargo.toml"));
+    let asking = manifests
+        .filter(|path| fs::read_to_string(root().join(path)).expect("a manifest is readable").contains(feature))
+        .collect::<Vec<_>>();
+    assert_eq!(asking, [Path::new("sim/Cargo.toml")], "rules of the protocol are no setting of the product");
+}
+
+#[test]
 fn versions_stand_in_the_workspace_manifest_alone() {
     let mut complaints = Vec::new();
     for path in files() {

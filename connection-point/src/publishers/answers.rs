@@ -5,6 +5,7 @@
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::{ConnectionId, Sequence};
 use gomera_cluster::message::connection_point::{Acknowledged, PublisherOpened, PublisherSuperseded, Refusal, Refused};
+use gomera_cluster::rules::{self, Rule};
 
 use super::publisher::Standing;
 use super::seeking::CatchUp;
@@ -65,8 +66,13 @@ impl Publishers {
     /// Publications that every exit point has merged.
     pub fn acknowledged(&mut self, around: &mut Surroundings, lanes: &mut Lanes, acknowledged: &Acknowledged) {
         for entry in &acknowledged.through {
-            let standing = Standing::Open(acknowledged.lane, entry.generation);
-            match self.find(entry.publisher, entry.instance, standing) {
+            let found = if rules::holds(Rule::AcknowledgedByTheLastLane) {
+                let standing = Standing::Open(acknowledged.lane, entry.generation);
+                self.find(entry.publisher, entry.instance, standing)
+            } else {
+                self.by_instance.get(&(entry.publisher, entry.instance)).copied()
+            };
+            match found {
                 Some(connection) => {
                     if self.settle(around, connection, entry.sequence) {
                         around.output.acknowledge(connection, entry.sequence);

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gomera_cluster::address::{Address, Layer};
 use gomera_cluster::layout::{Epoch, LaneEnd, Layout, SessionSlice};
+use gomera_cluster::rules::{self, Rule};
 
 use super::{Replicas, Stance};
 
@@ -60,7 +61,7 @@ impl Unrest {
 impl Replicas {
     /// Has slices that are decided about elsewhere agreed about anew, after a layout was followed.
     pub(crate) fn unsettle(&mut self, layout: &Layout, unrest: Unrest) {
-        if unrest == Unrest::None {
+        if unrest == Unrest::None || !rules::holds(Rule::LeaderDecidesTheCut) {
             return;
         }
         let epoch = layout.epoch;

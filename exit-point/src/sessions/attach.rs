@@ -11,6 +11,7 @@ use gomera_cluster::message::copies::{Change, Ending};
 use gomera_cluster::message::exit_point::{Attach, Detach};
 use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::position::Vector;
+use gomera_cluster::rules::{self, Rule};
 use gomera_cluster::time::Instant;
 
 use super::end::{NEVER, Wait};
@@ -133,7 +134,7 @@ impl Sessions {
             layout.slice_of_session(attach.session) == attach.slice
                 && self.replicas.reign(attach.slice).is_some_and(|reign| reign.term == attach.term)
         });
-        if !is_active {
+        if !is_active && rules::holds(Rule::AttachedInItsTerm) {
             return Some(AttachRefusal::NotActive);
         }
         if let Some(existing) = existing {

@@ -16,6 +16,7 @@ use gomera_cluster::message::connection_point::{AttachRefusal, AttachRefused, En
 use gomera_cluster::message::copies::{AttachTerm, AttachedHere, Ending, Handover, TermAttached};
 use gomera_cluster::message::{Message, ToConnectionPoint, ToExitPoint};
 use gomera_cluster::position::Vector;
+use gomera_cluster::rules::{self, Rule};
 use gomera_cluster::time::Instant;
 
 use super::end::NEVER;
@@ -174,6 +175,9 @@ impl Sessions {
     /// A session is decided about here from now on.
     fn take_up(&mut self, id: SessionId) {
         let session = &mut self.table[id.0];
+        if session.decided == Decided::Here && !rules::holds(Rule::AttachedInItsTerm) {
+            return;
+        }
         session.decided = Decided::Here;
         session.outbox.suspect(&session.doubted);
         let held = session.outbox.all();

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use gomera_cluster::rules::Rule;
 use gomera_sim::exhaustive::{self, Bounds};
 use gomera_sim::swarm::{self, Report};
 use gomera_sim::tally::Transition;
@@ -38,9 +39,17 @@ struct Arguments {
     /// With --exhaustive: messages of clients on the lane with the operations and on the other one.
     #[arg(long, num_args = 2, default_values_t = [1, 1], value_names = ["FIRST", "SECOND"])]
     messages: Vec<usize>,
+    /// Leave out a rule of the protocol, by its number or name (`docs/simulation.md`, «Rules»): promises are expected to break.
+    #[arg(long, value_name = "RULE", value_parser = rule, conflicts_with = "exhaustive")]
+    without: Option<Rule>,
     /// Do not fail for transitions that never ran (few seeds cannot reach all of them).
     #[arg(long)]
     partial: bool,
+}
+
+fn rule(number_or_name: &str) -> Result<Rule, String> {
+    let names = || Rule::ALL.map(|rule| format!("{} ({})", rule.number(), rule.name())).join(", ");
+    Rule::find(number_or_name).ok_or_else(|| format!("there is no such rule, only {}", names()))
 }
 
 fn main() -> ExitCode {
@@ -48,7 +57,7 @@ fn main() -> ExitCode {
     swarm::name_seeds_that_panic();
     match (arguments.exhaustive, arguments.seed) {
         (Some(states_max), _) => every_order(states_max, [arguments.messages[0], arguments.messages[1]]),
-        (None, Some(seed)) => one(seed, arguments.trace),
+        (None, Some(seed)) => one(seed, arguments.trace, arguments.without),
         (None, None) => many(&arguments),
     }
 }
@@ -72,8 +81,8 @@ fn every_order(states_max: usize, messages: [usize; 2]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn one(seed: u64, trace: bool) -> ExitCode {
-    let outcome = swarm::run(seed, if trace { Keep::Printed } else { Keep::Lines });
+fn one(seed: u64, trace: bool, left_out: Option<Rule>) -> ExitCode {
+    let outcome = swarm::run_without(left_out, seed, if trace { Keep::Printed } else { Keep::Lines });
     println!(
         "seed {seed}: {} steps, {} ms simulated, {} operations, {} deliveries, hash {:016x}",
         outcome.steps,
@@ -105,16 +114,19 @@ fn explain(violation: &Violation, transcript: &Transcript) {
 fn many(arguments: &Arguments) -> ExitCode {
     let began = Instant::now();
     let seeds = swarm::seeds(arguments.start, arguments.seeds);
-    let report = swarm::swarm(&seeds, arguments.threads, arguments.failures);
+    let report = swarm::swarm(&seeds, arguments.threads, arguments.failures, arguments.without);
     let seconds = began.elapsed().as_secs_f64();
     summary(&report, seconds);
+    if let Some(rule) = arguments.without {
+        println!("rule {} was left out: {}", rule.number(), rule.name());
+    }
     for (seed, violation) in &report.failures {
         println!();
         println!("seed {seed}: {violation}");
-        println!("repeat with: {}", swarm::repeat(*seed));
+        println!("repeat with: {}", swarm::repeat(*seed, arguments.without));
     }
     if let Some((seed, _)) = report.failures.first() {
-        let outcome = swarm::run(*seed, Keep::Lines);
+        let outcome = swarm::run_without(arguments.without, *seed, Keep::Lines);
         if let Some(violation) = &outcome.violation {
             println!();
             explain(violation, &outcome.transcript);
