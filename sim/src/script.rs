@@ -16,9 +16,11 @@
 //! p open                                 also `drop`, `restart`, `repeat`, `reuse`
 //! p publish kind='road' n=3              `expires=TIME` may come first
 //! stall E0 200ms                         a machine; `stall A0 M1 200ms`: a link
+//! deaf A0 200ms                          hears of layouts only then, unless another machine speaks of them
 //! crash C0                               a connection point; `pause C0 1s`: it is taken for dead and wakes up
 //! layout without C0                      committed, known to all at once; `layout with C1`, one of `joining=N` of the cluster
-//!                                        (`A1`, of `joining-access=N`: layout by layout, as far as machines report)
+//!                                        (`A1`, of `joining-access=N`, `M1`, of `joining-matchers=N`: layout by layout, as far as
+//!                                        machines report)
 //! wait 50ms                              lets time pass; `settle` until nothing is under way
 //! ```
 
@@ -71,6 +73,7 @@ fn transcript(scenario: &Scenario) -> Result<String, String> {
             Command::Publisher(number, verb) => world.publisher_does(*number, verb),
             Command::Subscriber(number, verb) => world.subscriber_does(*number, verb),
             Command::StallMachine(name, pause) => world.stall_machine(name, *pause)?,
+            Command::Deafen(name, pause) => world.deafen_machine(name, *pause)?,
             Command::StallLink(from, to, pause) => world.stall_link(from, to, *pause)?,
             Command::Crash(point) => world.crash_point(point)?,
             Command::Pause(point, pause) => world.pause_point(point, *pause)?,

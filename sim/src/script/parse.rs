@@ -33,6 +33,7 @@ pub(super) enum Command {
     Subscriber(usize, SubscriberVerb),
     StallMachine(String, Duration),
     StallLink(String, String, Duration),
+    Deafen(String, Duration),
     Crash(String),
     Pause(String, Duration),
     Layout { point: String, with: bool },
@@ -112,6 +113,10 @@ impl Scenario {
                 [from, to, pause] => Command::StallLink(from.clone(), to.clone(), duration(pause)?),
                 _ => return Err("must be `stall MACHINE TIME` or `stall FROM TO TIME`".to_owned()),
             },
+            "deaf" => match rest {
+                [machine, pause] => Command::Deafen(machine.clone(), duration(pause)?),
+                _ => return Err("must be `deaf MACHINE TIME`".to_owned()),
+            },
             "crash" => Command::Crash(rest.first().ok_or("needs a connection point")?.clone()),
             "pause" => match rest {
                 [point, pause] => Command::Pause(point.clone(), duration(pause)?),
@@ -154,11 +159,16 @@ impl Scenario {
                 "lanes" => self.shape.lanes = value,
                 "joining" => self.joining[0] = value,
                 "joining-access" => self.joining[1] = value,
+                "joining-matchers" => self.joining[2] = value,
                 "slices" => {
                     self.shape.settings.matcher_slices = value;
                     self.shape.settings.session_slices = value;
                 }
-                other => return Err(format!("{other} is not a setting: lanes, joining, joining-access, slices")),
+                other => {
+                    return Err(format!(
+                        "{other} is not a setting: lanes, joining, joining-access, joining-matchers, slices"
+                    ));
+                }
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ use std::time::Duration;
 use gomera_cluster::address::{Address, Incarnation, Layer};
 use gomera_cluster::layout::{Epoch, LaneEnd, Layout, MatcherSlice, Member, Role};
 use gomera_cluster::report::Report;
+use gomera_cluster::time::Instant;
 use gomera_coordinator::scaling::{self, Goal, Knowledge, Next, Proposal};
 
 use super::World;
@@ -37,6 +38,8 @@ pub(super) struct Office {
     proposal: Option<Arc<Layout>>,
     /// Whether a layout is to come though nothing changes.
     renewal: bool,
+    /// Machines that hear of layouts only then, in scripts.
+    deaf_until: BTreeMap<NodeIndex, Instant>,
     /// Everything that was ever proposed.
     proposals: BTreeMap<Epoch, Arc<Layout>>,
 }
@@ -200,7 +203,7 @@ impl World {
     }
 
     /// When a machine hears of something that the coordinator writes now.
-    fn hears_within(&mut self, index: NodeIndex) -> gomera_cluster::time::Instant {
+    fn hears_within(&mut self, index: NodeIndex) -> Instant {
         let most = if self.stage.is_rough() { self.plan.troubles.later_layouts.1 } else { millis(1) };
         let heard = self.stage.now + self.fates.duration(Duration::ZERO, most);
         let node = &self.nodes[index.0];
@@ -334,6 +337,11 @@ impl World {
         }
     }
 
+    /// A machine does not hear of layouts for a while.
+    pub(super) fn deafen(&mut self, index: NodeIndex, until: Instant) {
+        self.office.deaf_until.insert(index, until);
+    }
+
     /// Goes towards the goal without any delay, for scripts: layout by layout, as far as reports allow at this moment.
     pub(super) fn hurry(&mut self) {
         for _ in 0..16 {
@@ -351,7 +359,9 @@ impl World {
             let (next, now) = (Arc::new(next), self.stage.now);
             self.enact(next.clone());
             for index in (0..self.nodes.len()).map(NodeIndex) {
-                self.stage.agenda.enter(now.max(self.nodes[index.0].stalled_until), Due::Layout(index, next.epoch));
+                let deaf_until = self.office.deaf_until.get(&index).copied().unwrap_or_default();
+                let heard = now.max(self.nodes[index.0].stalled_until).max(deaf_until);
+                self.stage.agenda.enter(heard, Due::Layout(index, next.epoch));
             }
         }
     }

@@ -48,6 +48,13 @@ impl World {
         Ok(())
     }
 
+    /// A machine hears of layouts later.
+    pub(crate) fn deafen_machine(&mut self, name: &str, pause: Duration) -> Result<(), String> {
+        let index = self.machine_named(name)?;
+        self.deafen(index, self.stage.now + pause);
+        Ok(())
+    }
+
     /// A connection point crashes.
     pub(crate) fn crash_point(&mut self, name: &str) -> Result<(), String> {
         self.crash(self.node_named(name)?);
