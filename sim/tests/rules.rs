@@ -21,14 +21,14 @@ const fn proof(rule: Rule, seed: u64, promise: Promise) -> Proof {
 }
 
 const PROOFS: [Proof; 8] = [
-    proof(Rule::RemovedAreRefused, 9_203_329, Promise::Retention),
-    proof(Rule::RepeatsArePassedOver, 301, Promise::Delivery),
-    proof(Rule::NewestAttachmentCounts, 9_100_142, Promise::Delivery),
-    proof(Rule::VectorOfTheMerge, 3562, Promise::Delivery),
-    proof(Rule::AttachedInItsTerm, 1571, Promise::Retention),
+    proof(Rule::RemovedAreRefused, 221, Promise::Retention),
+    proof(Rule::RepeatsArePassedOver, 2_000_026, Promise::Delivery),
+    proof(Rule::NewestAttachmentCounts, 2_000_026, Promise::Retention),
+    proof(Rule::VectorOfTheMerge, 2617, Promise::Delivery),
+    proof(Rule::AttachedInItsTerm, 486, Promise::Delivery),
     proof(Rule::EndedBeforeOneCame, 9_111_143, Promise::Progress),
-    proof(Rule::LeaderDecidesTheCut, 2424, Promise::Progress),
-    proof(Rule::ServedFromTheCommit, 7_002_501, Promise::Progress),
+    proof(Rule::LeaderDecidesTheCut, 1707, Promise::Progress),
+    proof(Rule::ServedFromTheCommit, 5_017_474, Promise::Progress),
 ];
 
 /// Those for which a scenario is told here.
