@@ -11,7 +11,7 @@
 //! Invariant: both halves hold at most [`INSTANCES_MAX`] instances. What is forgotten would be delivered again if it were handed in
 //! again on another lane so much later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gomera_cluster::identity::{Instance, PublisherKey, Sequence};
@@ -85,12 +85,21 @@ impl Settled {
         self.young.insert((key.publisher, key.instance), Latest { sequence: key.sequence, lane });
     }
 
-    /// All of it, to be sent to another replica.
-    pub(crate) fn list(&self) -> Vec<(PublisherKey, Instance, Sequence)> {
-        // Who stands in both is listed twice, the later time with the later sequence.
-        let all = self.old.iter().chain(&self.young);
-        all.map(|(&(publisher, instance), latest)| (publisher, instance, latest.sequence)).collect()
+    /// Adds all of it to what is known.
+    pub(crate) fn list(&self, known: &mut Known) {
+        for (&instance, latest) in self.old.iter().chain(&self.young) {
+            note(known, instance, latest.sequence);
+        }
     }
+}
+
+/// How far publisher instances have come, to be sent to another replica: each once, whatever it was heard from. Were it sent as often as it
+/// was heard, two replicas that copy slices from each other would send each other twice as much each time.
+pub(crate) type Known = BTreeMap<(PublisherKey, Instance), Sequence>;
+
+fn note(known: &mut Known, instance: (PublisherKey, Instance), sequence: Sequence) {
+    let latest = known.entry(instance).or_insert(sequence);
+    *latest = (*latest).max(sequence);
 }
 
 /// How far publishers had come elsewhere before this shard had some slices: for targets in these only, and as long as a second copy of
@@ -106,8 +115,6 @@ pub(crate) struct Inherited {
     lane_next: LaneId,
     scope: Scope,
     settled: Table<(PublisherKey, Instance), Sequence>,
-    /// The same, to be handed on.
-    all: Vec<(PublisherKey, Instance, Sequence)>,
     until: Instant,
 }
 
@@ -128,7 +135,6 @@ impl Inherited {
             lane_next: layout.lane_next,
             scope: Scope::Copied,
             settled: Table::with_hasher(hashing),
-            all: Vec::new(),
             until: now + REMEMBERED_FOR,
         }
     }
@@ -160,20 +166,23 @@ impl Inherited {
     }
 
     pub(crate) fn add(&mut self, all: Vec<(PublisherKey, Instance, Sequence)>) {
-        for &(publisher, instance, sequence) in &all {
+        for (publisher, instance, sequence) in all {
             let settled = self.settled.entry((publisher, instance)).or_insert(sequence);
             *settled = (*settled).max(sequence);
         }
-        self.all.extend(all);
     }
 
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         now >= self.until
     }
 
-    /// All of it, if it is about one of these slices.
-    pub(crate) fn list(&self, slices: &[SessionSlice]) -> &[(PublisherKey, Instance, Sequence)] {
-        if slices.iter().any(|slice| self.slices.contains(slice)) { &self.all } else { &[] }
+    /// Adds it to what is known, if it is about one of these slices.
+    pub(crate) fn list(&self, slices: &[SessionSlice], known: &mut Known) {
+        if slices.iter().any(|slice| self.slices.contains(slice)) {
+            for (&instance, &sequence) in &self.settled {
+                note(known, instance, sequence);
+            }
+        }
     }
 
     /// Slices come here anew, or go; whether none is left.
@@ -222,6 +231,40 @@ mod tests {
             assert!(settled.young.len() + settled.old.len() <= 9);
         }
         assert!(!is_repeat(&settled, key(1, 1)), "forgotten long ago");
+    }
+
+    #[test]
+    fn replicas_that_copy_from_each_other_tell_each_instance_once() {
+        let layout = crate::testing::layout(1);
+        let slice = SessionSlice(0);
+        let mut shards = [1, 2].map(|own| {
+            let mut settled = Settled::new(Seeded::new(1));
+            settled.settle(Instant::ZERO, key(own, own), LANE);
+            settled.settle(Instant::ZERO, key(0, own), LANE);
+            (settled, Vec::<Inherited>::new())
+        });
+        let list = |(settled, inherited): &(Settled, Vec<Inherited>)| {
+            let mut known = Known::new();
+            inherited.iter().for_each(|inherited| inherited.list(&[slice], &mut known));
+            settled.list(&mut known);
+            known
+                .into_iter()
+                .map(|((publisher, instance), sequence)| (publisher, instance, sequence))
+                .collect::<Vec<_>>()
+        };
+        for round in 0..40 {
+            let told = list(&shards[round % 2]);
+            let mut inherited = Inherited::new(Instant::ZERO, [slice].into(), &layout, Seeded::new(1));
+            inherited.add(told);
+            shards[(round + 1) % 2].1.push(inherited);
+        }
+        let all = |sequences: [u64; 3]| {
+            let instances = (0..).zip(sequences);
+            instances
+                .map(|(instance, sequence)| (PublisherKey(1), Instance(instance), Sequence(sequence)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(list(&shards[0]), all([2, 1, 2]), "the highest of each");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use gomera_cluster::position::Vector;
 
 use super::Sessions;
 use crate::replicas::Stance;
-use crate::settled::Settled;
+use crate::settled::{Known, Settled};
 
 /// What one other replica asked for.
 #[derive(Debug)]
@@ -136,14 +136,17 @@ impl Sessions {
     }
 
     fn begin_listing(&mut self, to: Address, slices: &[SessionSlice], settled: &Settled) -> Listing {
-        let mut known: VecDeque<_> =
-            self.inherited.values().flat_map(|inherited| inherited.list(slices)).copied().collect();
-        known.extend(settled.list());
+        let mut known = Known::new();
+        self.inherited.values().for_each(|inherited| inherited.list(slices, &mut known));
+        settled.list(&mut known);
         for &slice in slices {
             self.followers.entry(slice).or_default().insert(to);
         }
         Listing {
-            settled: known,
+            settled: known
+                .into_iter()
+                .map(|((publisher, instance), sequence)| (publisher, instance, sequence))
+                .collect(),
             forgetting: slices.iter().flat_map(|&slice| self.list_endings(slice)).collect(),
             remaining: slices
                 .iter()

@@ -218,7 +218,7 @@ impl Task {
         }
     }
 
-    /// Reads everything, tells the machine, and does what it asks for, until it asks for nothing.
+    /// Reads what may have changed, tells the machine, and does what it asks for, until it asks for nothing.
     async fn step(&mut self) -> Result<(), CoordinationError> {
         self.look_at_session();
         if self.leader_may_differ
