@@ -177,6 +177,7 @@ impl Inherited {
     }
 
     /// Adds it to what is known, if it is about one of these slices.
+    #[expect(clippy::iter_over_hash_type, reason = "what is known has an order of its own")]
     pub(crate) fn list(&self, slices: &[SessionSlice], known: &mut Known) {
         if slices.iter().any(|slice| self.slices.contains(slice)) {
             for (&instance, &sequence) in &self.settled {
