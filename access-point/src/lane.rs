@@ -280,7 +280,7 @@ impl Lane {
         }
     }
 
-    /// A session is attached anew and goes on on another lane.
+    /// A session is attached anew, here or on another lane.
     pub fn settle_session(&mut self, now: Instant, from: Address, settle: SettleSession) {
         let SettleSession { lane: _, session, generation } = settle;
         self.settling.wait(now, Waiting { to: from, session, generation });

@@ -29,7 +29,7 @@ pub enum ToAccessPoint {
     Merged(Merged),
     /// From a connection point: nothing more comes from it on a lane that drains.
     LeaveLane(LeaveLane),
-    /// From a connection point: a newer attachment of a session goes on on another lane. Answered by
+    /// From a connection point: a session has a newer attachment, on this lane or another one. Answered by
     /// [`super::connection_point::SessionSettled`].
     SettleSession(SettleSession),
     /// From an active exit point: a session ended; sequence a `Forget` for it.
@@ -151,8 +151,7 @@ pub struct LeaveLane {
     pub lane: LaneId,
 }
 
-/// A session is attached anew, and its operations go to another lane: nothing of its older attachments is taken here any more, and what is
-/// under way is waited for.
+/// A session is attached anew: nothing of its older attachments is taken on this lane any more, and what is under way is waited for.
 #[derive(Clone, Copy, Debug)]
 pub struct SettleSession {
     /// The lane that is asked.

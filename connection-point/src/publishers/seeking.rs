@@ -8,7 +8,8 @@
 //!                            Opening on its own lane               Open there, until that is acknowledged;
 //!                                                                  then it goes on on its own lane
 //! ```
-//! Asking ends its older attachments as well. A connection seeks once: what it hands in itself it hands in here. A lane that everybody
+//! Asking ends its older attachments as well. A connection seeks once: what it hands in itself it hands in here. What is outstanding on its
+//! own lane is caught up with in the same way, if a layout gives it another one. A lane that everybody
 //! here has left takes nothing from here any more: there it waits, and hands in what is unacknowledged on its own lane. It waits no longer
 //! than for an answer: what an access point does not acknowledge by itself was handed in so long ago that it was forgotten since.
 

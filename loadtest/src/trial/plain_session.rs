@@ -24,6 +24,8 @@ const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(20);
 const CHANGE_EVERY: Duration = Duration::from_millis(20);
 /// Subscriptions under way at once while they are declared.
 const DECLARING_MAX: u64 = 256;
+/// A change that is not in force after so long, however often it was asked for, has failed.
+const ASKS_WITHIN: Duration = Duration::from_secs(30);
 
 struct Session {
     shared: Arc<Shared>,
@@ -174,7 +176,7 @@ impl Session {
                     match self.asked.take_if(|asked| asked.is_done(request, failed.code)) {
                         Some(asked) => self.shared.acknowledged(asked.at),
                         None if failed.code == i32::from(tonic::Code::Unavailable) => {
-                            self.ask_again(&stream, request)?
+                            self.ask_again(&stream, request, &failed.message)?
                         }
                         None => bail!("a change was refused: {}", failed.message),
                     }
@@ -203,10 +205,14 @@ impl Session {
         }
     }
 
-    /// It may or may not have been in force: whoever asks again knows.
-    fn ask_again(&mut self, stream: &Stream, request: u64) -> Result<()> {
+    /// It may or may not have been in force, which only a death explains: whoever asks again knows.
+    fn ask_again(&mut self, stream: &Stream, request: u64, why: &str) -> Result<()> {
         let asked = self.asked.as_mut().filter(|asked| asked.request.request == request);
         let asked = asked.context("an answer to nothing that was asked")?;
+        if asked.at.elapsed() > ASKS_WITHIN {
+            bail!("a change was refused for {ASKS_WITHIN:?}: {why}");
+        }
+        self.shared.disconnected(&format!("session {} (plain), a change: {why}", self.ordinal));
         asked.is_again = true;
         stream.requests.try_send(asked.request.clone()).context("ask again")
     }

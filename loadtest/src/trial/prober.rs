@@ -82,17 +82,21 @@ impl Prober {
         Ok(prober)
     }
 
-    /// Asks for a change, and notes how long it took to be acknowledged. If nobody knows whether it was in force, it is asked for again.
+    /// Asks for a change, and notes how long it took to be acknowledged. If nobody knows whether it was in force, which only a death explains,
+    /// it is asked for again, within the same patience.
     async fn ask<Asked>(&self, what: &str, ask: impl Fn() -> Asked) -> Result<()>
     where
         Asked: Future<Output = Result<Applied, OperationError>>,
     {
         let (asked, mut is_again) = (Instant::now(), false);
         loop {
-            let answer = tokio::time::timeout(PATIENCE, ask()).await;
+            let answer = tokio::time::timeout(PATIENCE.saturating_sub(asked.elapsed()), ask()).await;
             match answer.with_context(|| format!("{what}: no answer within {PATIENCE:?}"))? {
                 Ok(_) => break,
-                Err(OperationError::Refused { code: tonic::Code::Unavailable, .. }) => is_again = true,
+                Err(OperationError::Refused { code: tonic::Code::Unavailable, message }) => {
+                    self.shared.disconnected(&format!("prober {}, {what}: {message}", self.ordinal));
+                    is_again = true;
+                }
                 // It was removed the first time.
                 Err(OperationError::NotFound(_)) if is_again && what == UNSUBSCRIBE => break,
                 Err(error) => return Err(error).with_context(|| what.to_owned()),
@@ -221,11 +225,13 @@ async fn alternate(prober: Prober, stopped: watch::Receiver<bool>) -> Result<()>
             above = (above + 1) % 2;
             let asked = Instant::now();
             match session.update("either", filter(above)).await {
+                Ok(_) => asking.acknowledged(asked),
                 // The next one says the other thing in any case.
-                Ok(_) | Err(OperationError::Refused { code: tonic::Code::Unavailable, .. }) => {}
+                Err(OperationError::Refused { code: tonic::Code::Unavailable, message }) => {
+                    asking.disconnected(&format!("prober of updates: {message}"));
+                }
                 Err(error) => return Err(error.into()),
             }
-            asking.acknowledged(asked);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         anyhow::Ok(())
