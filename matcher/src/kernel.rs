@@ -26,6 +26,9 @@ pub const MISSING: u8 = u8::MAX;
 /// Lanes judged at a time.
 pub const LANES: usize = 64;
 
+/// Questions that are decided at a time, at most.
+pub const ASKS_MAX: usize = 64;
+
 /// Tests that most lanes have. Whether any lane that is left has a further one is asked before it is compared.
 const MOST_HAVE: usize = 2;
 
@@ -56,9 +59,21 @@ pub struct Publications<'a> {
 pub struct Ask {
     /// Which publication.
     pub publication: u8,
-    /// So many of the first tests are known to be passed.
+    /// So many of the first tests are known to be surely passed by all lanes; they may be judged all the same.
     pub skipped: u8,
 }
+
+/// Publications that lanes are gathered for at a time, at most: as bits, the first as the lowest one.
+pub const GATHERED_MAX: usize = 32;
+
+/// Where targets of one publication go.
+pub trait Gathers<T> {
+    /// Behind what is there.
+    fn gathered(&mut self) -> &mut Vec<T>;
+}
+
+/// Publications and what is open for them: the lanes that may pass and do not surely.
+pub type OpenLanes = [(usize, Verdict); GATHERED_MAX];
 
 /// Columns of a block, from the first lane that is to be judged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,16 +93,31 @@ pub struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    /// Asks for the memory of these lanes, because they will be judged soon.
+    /// Asks for the memory of these lanes, because they will be judged soon; also of their fine codes, if there are many questions.
     #[inline]
-    pub fn prefetch(&self) {
-        let &Columns { bytes, capacity, first, tests, .. } = self;
+    pub fn prefetch(&self, questions: usize) {
+        let &Columns { bytes, fine, capacity, first, tests, .. } = self;
         // Whether more are looked at is seen only then.
-        let length = 3 * tests.min(MOST_HAVE + 1) * capacity;
-        // Short columns share lines; of long ones only some are read.
-        let (step, all) =
-            if capacity <= LANES { (LANES, &bytes[..length]) } else { (capacity, &bytes[first.min(length)..length]) };
-        all.iter().step_by(step).for_each(prefetch);
+        let tests = tests.min(MOST_HAVE + 1);
+        lines_of(&bytes[..3 * tests * capacity], capacity, first);
+        if questions >= MANY && !fine.is_empty() {
+            lines_of(&fine[..2 * tests * capacity], capacity, first);
+        }
+    }
+}
+
+/// With so many questions about some lanes, most probably something is left open.
+const MANY: usize = 4;
+
+/// Asks for the memory of columns of this length, from a lane on.
+#[inline]
+fn lines_of(columns: &[u8], capacity: usize, first: usize) {
+    // Short columns share lines; of long ones only some are read.
+    let step = if capacity <= LANES { LANES } else { capacity };
+    let mut at = if capacity <= LANES { 0 } else { first };
+    while at < columns.len() {
+        prefetch(&columns[at]);
+        at += step;
     }
 }
 
@@ -139,7 +169,9 @@ impl Kernel {
         #[cfg(target_arch = "x86_64")]
         {
             let counts = is_x86_feature_detected!("popcnt");
-            if counts && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi") {
+            let bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+            let wide = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi");
+            if counts && bits && wide {
                 return Self::Avx512;
             }
             if counts && is_x86_feature_detected!("avx2") {
@@ -178,6 +210,69 @@ const FEW: u32 = 4;
 const REFINED_ALONE: u32 = 6;
 
 impl Kernel {
+    /// The same, and what codes at a bound leave open is decided by fine codes, if there are any.
+    ///
+    /// # Panics
+    /// As [`Kernel::judge`] and [`Kernel::refine`].
+    #[inline]
+    pub fn decide(self, of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
+        self.judge(of, columns, asks, verdicts);
+        if columns.fine.is_empty() {
+            return;
+        }
+        // Whether something is open cannot be foreseen, so those of which something is are first counted, and not asked about.
+        let (mut open, mut count) = ([0_u8; ASKS_MAX], 0);
+        for (at, verdict) in (0..).zip(&verdicts[..asks.len()]) {
+            open[count] = at;
+            count += usize::from(verdict.may != verdict.surely);
+        }
+        for &at in &open[..count] {
+            let verdict = &mut verdicts[usize::from(at)];
+            *verdict = self.refine(of, columns, asks[usize::from(at)], *verdict);
+        }
+    }
+
+    /// Decides about lanes for publications, of which those that are `inside` are known to pass the first test surely, and appends the
+    /// targets of lanes that surely match. Says for how many publications something is left open.
+    ///
+    /// # Panics
+    /// As [`Kernel::decide`], if a lane has no target, or a publication no list.
+    #[inline]
+    pub fn gather<T: Copy>(
+        self,
+        of: Publications<'_>,
+        columns: &Columns<'_>,
+        (who, inside): (u32, u32),
+        targets: &[T],
+        into: &mut [impl Gathers<T>],
+        open: &mut OpenLanes,
+    ) -> usize {
+        const { assert!(size_of::<T>() == 4, "targets of four bytes") }
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx512 && targets.len() >= LANES {
+            let &Columns { bytes, fine, capacity, first, tests, lanes } = columns;
+            assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
+            assert!(fine.is_empty() || 2 * tests * capacity <= fine.len(), "fine columns");
+            // SAFETY: made by `detect` alone, which found the instructions; columns hold `first + lanes` bytes; there are 64 targets.
+            return unsafe { avx512::gather(of, columns, who, targets, into, open) };
+        }
+        let (mut asks, mut count) = ([Ask::default(); GATHERED_MAX], 0);
+        for publication in (0..32_u8).filter(|&publication| who >> publication & 1 == 1) {
+            asks[count] = Ask { publication, skipped: u8::from(inside >> publication & 1 == 1) };
+            count += 1;
+        }
+        let mut verdicts = [Verdict::default(); GATHERED_MAX];
+        self.decide(of, columns, &asks[..count], &mut verdicts);
+        let mut left = 0;
+        for (ask, &verdict) in asks[..count].iter().zip(&verdicts) {
+            let publication = usize::from(ask.publication);
+            self.select(targets, verdict.surely, into[publication].gathered());
+            open[left] = (publication, verdict);
+            left += usize::from(verdict.may != verdict.surely);
+        }
+        left
+    }
+
     /// Answers a question again where codes at a bound left something open, by fine codes: where the codes are the same, a greater
     /// fine code is that of a greater number.
     ///
@@ -189,6 +284,11 @@ impl Kernel {
         assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
         assert!(2 * tests * capacity <= fine.len(), "fine columns");
         let (coded, skipped) = (&of.coded[usize::from(ask.publication)], usize::from(ask.skipped));
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx512 {
+            // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
+            return unsafe { avx512::refine(coded, of.features, columns, skipped, verdict) };
+        }
         // Bits are taken away, because counting them takes longer where there is no instruction for it.
         let mut more = verdict.may & !verdict.surely;
         (0..REFINED_ALONE).for_each(|_| more &= more.wrapping_sub(1));
@@ -199,10 +299,7 @@ impl Kernel {
             Self::Scalar => scalar::refine(coded, columns, skipped, verdict),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions.
-            Self::Avx2 => unsafe { avx2_refine(coded, columns, skipped, verdict) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
-            Self::Avx512 => unsafe { avx512::refine(coded, columns, skipped, verdict) },
+            Self::Avx2 | Self::Avx512 => unsafe { avx2_refine(coded, columns, skipped, verdict) },
         }
     }
 
@@ -238,7 +335,7 @@ impl Kernel {
             Self::Avx2 => unsafe { avx2::reach(codes, features, code, all, first) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions; columns are as long as the first.
-            Self::Avx512 => unsafe { avx512::reach(codes, code, all, first) },
+            Self::Avx512 => unsafe { avx512::reach(codes, features, code, all, first) },
         };
         (reached, reached & inside)
     }
@@ -250,11 +347,22 @@ impl Kernel {
     #[inline]
     pub fn select<T: Copy>(self, from: &[T], lanes: u64, into: &mut Vec<T>) {
         const { assert!(size_of::<T>() == 4, "elements of four bytes") }
+        into.reserve(LANES);
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx512 && from.len() >= LANES {
+            // Not even whether there are any is asked.
+            // SAFETY: made by `detect` alone, which found the instructions; 64 elements can be read, and there is room for 64 more.
+            unsafe {
+                let end = into.as_mut_ptr().add(into.len());
+                let count = avx512::select(from.as_ptr().cast(), lanes, end.cast());
+                into.set_len(into.len() + count);
+            }
+            return;
+        }
         if lanes == 0 {
             return;
         }
         assert!(from.len() > (63 - lanes.leading_zeros()) as usize, "an element a bit");
-        into.reserve(LANES);
         #[cfg(target_arch = "x86_64")]
         if self == Self::Avx2 && from.len() >= LANES {
             // SAFETY: made by `detect` alone, which found the instructions; 64 elements can be read, and there is room for 64 more.
@@ -280,16 +388,6 @@ impl Kernel {
             return;
         }
         match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 if from.len() >= LANES => {
-                // SAFETY: made by `detect` alone, which found the instructions; 64 elements can be read, and there is room
-                // for 64 more.
-                unsafe {
-                    let end = into.as_mut_ptr().add(into.len());
-                    let count = avx512::select(from.as_ptr().cast(), lanes, end.cast());
-                    into.set_len(into.len() + count);
-                }
-            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 | Self::Avx2 => select_each(from, lanes, into),
             Self::Scalar => scalar::select(from, lanes, into),

@@ -6,7 +6,7 @@ use super::arena::Arena;
 use super::pages::Pages;
 use super::schema::ALWAYS;
 pub use super::target::{ROWS_END, Role, Target};
-use crate::kernel::{Columns, prefetch};
+use crate::kernel::{Columns, LANES, low_bits, prefetch, prefetch_selected};
 
 /// Most tests of a lane that are columns; further ones stand in its program only.
 pub const TESTS_MAX: usize = 6;
@@ -243,6 +243,15 @@ impl Blocks {
             Grain::Fine => &bytes[3 * tests * capacity..],
         };
         Columns { bytes, fine, capacity, first, tests, lanes }
+    }
+
+    /// Asks for the memory of the first 64 lanes, and of their targets, because so many questions about them come soon.
+    #[inline]
+    pub fn prefetch_lanes(&self, id: u32, questions: u32) {
+        let block = &self.blocks[id];
+        let lanes = LANES.min(block.len());
+        self.columns(block, 0, lanes).prefetch(questions as usize);
+        prefetch_selected(self.targets_from(block, 0), low_bits(lanes));
     }
 
     /// The features of one test of all lanes.

@@ -131,27 +131,39 @@ pub struct Ranged {
     pub verify: bool,
 }
 
-/// Tests of a program that is found by a range; `None` if there are too many features. Of the two narrowest ranges, if they are
-/// about equally wide, that of the attribute with the lower number leads, so that lanes with the same two meet.
+/// Tests of a program that is found by a range; `None` if there are too many features. Of the narrowest ranges, all about equally
+/// wide, the two of the attributes with the lowest numbers lead: the fewer pairs of attributes lead, the more lanes has each, and the
+/// smaller is the part of the plane that 64 neighbours reach.
 pub fn ranged(schema: &mut Schema, words: &[u32], slot: SlotId, low: f64, high: f64) -> Option<Ranged> {
     let feature = schema.feature(slot, Trait::Number)?;
     let range = schema.quantiser(feature).test(feature, low, high);
     schema.retain_feature(feature);
     let (mut tests, verify) = coded(schema, words, &Access::Range(slot, low, high), TESTS_MAX - 1);
+    tests.insert(0, range);
     let number = |schema: &Schema, test: &Coded| schema.slot_of_number(test.feature).filter(|_| test.low <= test.high);
-    let second = tests.iter().position(|test| number(schema, test).is_some());
-    let Some(second) = second else {
-        tests.insert(0, range);
-        return Some(Ranged { slot, tests, verify });
-    };
-    let other = tests.remove(second);
-    let other_slot = number(schema, &other).expect("a range of a number");
     let width = |test: &Coded| u32::from(test.high) - u32::from(test.low) + 1;
     let is_open = |test: &Coded| test.low == OPEN_LOW || test.high == OPEN_HIGH;
-    let is_as_good = width(&other) <= 2 * width(&range) && is_open(&other) == is_open(&range);
-    let (slot, first, second) =
-        if is_as_good && other_slot < slot { (other_slot, other, range) } else { (slot, range, other) };
-    tests.insert(0, second);
-    tests.insert(0, first);
+    let is_as_good = |test: &Coded| width(test) <= 2 * width(&range) && is_open(test) == is_open(&range);
+    // Those that do as well, by attribute; behind them the others in order of width, which is how they stand.
+    let mut ranges = vec![(false, slot, 0)];
+    for (at, test) in tests.iter().enumerate().skip(1) {
+        if let Some(slot) = number(schema, test) {
+            let is_worse = !is_as_good(test);
+            ranges.push((is_worse, if is_worse { SlotId::MAX } else { slot }, at));
+        }
+    }
+    ranges.sort_unstable();
+    let first = ranges.remove(0).2;
+    let slot = number(schema, &tests[first]).unwrap_or(slot);
+    // Twice the same attribute would tell less.
+    let others = ranges.iter().map(|&(_, _, at)| at);
+    let second = others.clone().find(|&at| tests[at].feature != tests[first].feature).or(others.min());
+    let lead = [Some(first), second].map(|at| at.map(|at| tests[at]));
+    let mut at = 0..;
+    tests.retain(|_| {
+        let at = at.next();
+        at != Some(first) && at != second
+    });
+    tests.splice(0..0, lead.into_iter().flatten());
     Some(Ranged { slot, tests, verify })
 }

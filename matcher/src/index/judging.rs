@@ -18,7 +18,7 @@ use super::ladders::Ladders;
 use super::program::{NO_SLOT, View};
 use super::reading::{Kind, Reading, read};
 use super::schema::Schema;
-use super::scratch::{Chain, Found, Guess, Lookers, Looking, Paper, Scratch, Sought, Trust};
+use super::scratch::{Chain, Found, Guess, Looking, Paper, Scratch, Sought, Trust};
 use super::store::Store;
 use super::{Contexts, Output, Slices};
 use crate::kernel::{Kernel, Publications, prefetch};
@@ -66,8 +66,7 @@ pub fn judge(
 ) -> Judged {
     let &Question { tenant, publications, contexts, slices, effort_max, epoch } = question;
     scratch.reach(publications.len());
-    let Scratch { coded, papers, sought, guesses, found, looking, chains, lookers, laddered, satisfied, several } =
-        scratch;
+    let Scratch { coded, papers, sought, guesses, found, looking, chains, laddered, satisfied, several } = scratch;
     let (coded, papers) = (&mut coded[..publications.len()], &mut papers[..publications.len()]);
     for (number, &attributes) in (0..).zip(publications) {
         let index = usize::from(number);
@@ -94,7 +93,7 @@ pub fn judge(
     let of = Publications { coded, features: schema.features_end() };
     let mut comparing = Comparing::new(kernel, slices, of, &store.blocks, papers, output);
     go_through_keys(&mut comparing, &store.clusters, found, looking, chains);
-    go_through_ladders(&mut comparing, &store.ladders, schema, laddered, lookers);
+    go_through_ladders(&mut comparing, &store.ladders, schema, laddered);
     let is_first_alone = comparing.finish();
     laddered.clear();
 
@@ -262,12 +261,11 @@ fn go_through_ladders<O: Output + ?Sized>(
     ladders: &Ladders,
     schema: &Schema,
     laddered: &[super::schema::SlotId],
-    lookers: &mut Lookers,
 ) {
-    let (kernel, of, blocks) = (comparing.kernel(), comparing.publications(), comparing.blocks());
+    let (kernel, of) = (comparing.kernel(), comparing.publications());
     for &slot in laddered {
         for &ladder in &schema.slot(slot).ladders {
-            ladders.get(ladder).reach(kernel, of, blocks, lookers, |block, who| comparing.block(block, who));
+            ladders.get(ladder).reach(kernel, of, |reached| comparing.reached(reached));
         }
     }
 }

@@ -7,12 +7,12 @@
 //! of the bound that they have. Where there are enough lanes with the same pair of attributes, these stand together, in the
 //! order of both numbers along Hilbert's curve (Kamel and Faloutsos, VLDB 1994), so that a block is a small patch of the plane.
 
-use super::blocks::{Block, Blocks, Coded, Grain, Lane, NO_BLOCK, Place};
+use super::blocks::{Blocks, Coded, Grain, Lane, NO_BLOCK, Place};
 use super::clusters::TenantId;
 use super::quantiser::{OPEN_HIGH, OPEN_LOW};
 use super::schema::{ALWAYS, SlotId};
-use super::scratch::{Lookers, Looking, Trust};
-use crate::kernel::{Kernel, LANES, Publications, Reaches, prefetch};
+use super::scratch::TOGETHER;
+use crate::kernel::{Kernel, LANES, Publications, Reaches};
 
 /// Set in owners of blocks that are ladders.
 pub const LADDER: u32 = 1 << 31;
@@ -285,46 +285,73 @@ impl Steps {
         near.filter(ends).min_by_key(|&index| index.abs_diff(middle)).unwrap_or(middle)
     }
 
-    /// Gives the blocks that publications may match, each with who may.
+    /// Gives the blocks that publications may match, each with who may, up to 64 at a time.
     #[inline]
-    fn reach<'a>(
-        &self,
-        kernel: Kernel,
-        of: Publications<'_>,
-        feature: u8,
-        blocks: &'a Blocks,
-        lookers: &mut Lookers,
-        found: &mut impl FnMut(&'a Block, &[Looking]),
-    ) {
+    fn reach(&self, kernel: Kernel, of: Publications<'_>, feature: u8, found: &mut impl FnMut(&[Reached])) {
         let Self { low, high, low_max, high_min, other, other_low, other_high, .. } = self;
         let all = Reaches { low, high, low_max, high_min, other, other_low, other_high };
         for first in (0..low.len()).step_by(LANES) {
-            let mut any = 0;
-            lookers.clear();
-            for (publication, coded) in (0..).zip(of.coded) {
+            let (mut who, mut inside, mut any) = ([0; TOGETHER], [0; TOGETHER], 0);
+            for ((coded, who), inside) in of.coded.iter().zip(&mut who).zip(&mut inside) {
                 let code = coded.codes[usize::from(feature)];
                 // What is no number is in no range.
                 if code > OPEN_HIGH {
                     continue;
                 }
-                let (mut reached, inside) = kernel.reach(coded, of.features, code, all, first);
-                any |= reached;
-                while reached != 0 {
-                    let at = reached.trailing_zeros();
-                    reached &= reached - 1;
-                    // All lanes of a block that lies around the number pass their first test.
-                    let skipped = if inside >> at & 1 == 1 { 1 } else { 0 };
-                    lookers.push(at as usize, Looking { publication, skipped, trust: Trust::Full });
-                }
+                // All lanes of a block that lies around the number pass their first test.
+                (*who, *inside) = kernel.reach(coded, of.features, code, all, first);
+                any |= *who;
             }
-            let blocks_here = self.blocks[first..].iter().take(LANES).enumerate();
-            let reached = blocks_here.filter(|&(at, _)| any >> at & 1 == 1);
-            reached.clone().for_each(|(_, &block)| prefetch(blocks.get(block)));
-            for (at, &block) in reached {
-                found(blocks.get(block), lookers.of(at));
+            let (who, inside) = (turned(&who, of.coded.len()), turned(&inside, of.coded.len()));
+            let (mut reached, mut count) = ([Reached::default(); LANES], 0);
+            while any != 0 {
+                let at = any.trailing_zeros() as usize;
+                any &= any - 1;
+                reached[count] = Reached { block: self.blocks[first + at], who: who[at], inside: inside[at] };
+                count += 1;
             }
+            found(&reached[..count]);
         }
     }
+}
+
+/// A block and the publications that may match lanes of it, as bits, the first as the lowest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reached {
+    /// Which block.
+    pub block: u32,
+    /// Who may.
+    pub who: u32,
+    /// Those of them who surely pass the first test of all its lanes.
+    pub inside: u32,
+}
+
+/// Rows of bits, of which so many are not empty, as columns.
+fn turned(rows: &[u64; TOGETHER], filled: usize) -> [u32; LANES] {
+    let mut columns = [0; LANES];
+    if filled == 1 {
+        for (at, column) in columns.iter_mut().enumerate() {
+            *column = u32::from(rows[0] >> at & 1 == 1);
+        }
+        return columns;
+    }
+    // Squares of bits, of which two change places, then squares of half the size within each of them.
+    for (half, columns) in columns.chunks_exact_mut(TOGETHER).enumerate() {
+        for (column, row) in columns.iter_mut().zip(rows) {
+            *column = (row >> (TOGETHER * half) & u64::from(u32::MAX)) as u32;
+        }
+        let (mut side, mut mask) = (TOGETHER / 2, u32::MAX >> (TOGETHER / 2));
+        while side > 0 {
+            for at in (0..TOGETHER).filter(|at| at & side == 0) {
+                let moved = (columns[at] >> side ^ columns[at + side]) & mask;
+                columns[at + side] ^= moved;
+                columns[at] ^= moved << side;
+            }
+            side /= 2;
+            mask ^= mask << side;
+        }
+    }
+    columns
 }
 
 /// A ladder.
@@ -339,17 +366,10 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// Gives the blocks that publications may match, each with who may.
-    pub fn reach<'a>(
-        &self,
-        kernel: Kernel,
-        of: Publications<'_>,
-        blocks: &'a Blocks,
-        lookers: &mut Lookers,
-        mut found: impl FnMut(&'a Block, &[Looking]),
-    ) {
+    /// Gives the blocks that publications may match, each with who may, up to 64 at a time.
+    pub fn reach(&self, kernel: Kernel, of: Publications<'_>, mut found: impl FnMut(&[Reached])) {
         for steps in [Some(&self.flat), self.paired.as_ref()].into_iter().flatten() {
-            steps.reach(kernel, of, self.rail.feature, blocks, lookers, &mut found);
+            steps.reach(kernel, of, self.rail.feature, &mut found);
         }
     }
 

@@ -4,10 +4,10 @@ use super::RowId;
 use super::clusters::Key;
 use super::reading::Reading;
 use super::schema::{ALWAYS, SlotId};
-use crate::kernel::{Coded, LANES, MISSING};
+use crate::kernel::{Coded, GATHERED_MAX, Gathers, MISSING};
 
 /// Publications that are judged together at most.
-pub const TOGETHER: usize = 32;
+pub const TOGETHER: usize = GATHERED_MAX;
 
 /// Rows of one publication whose room is kept.
 const ROWS_KEPT: usize = 1 << 16;
@@ -25,7 +25,6 @@ pub struct Scratch {
     /// Of what was found.
     pub looking: Vec<Looking>,
     pub chains: Vec<Chain>,
-    pub lookers: Lookers,
     /// Attributes that some of them have and that have ladders, each once.
     pub laddered: Vec<SlotId>,
     /// Rows with several lanes that are satisfied, as bits.
@@ -74,6 +73,13 @@ impl Paper {
     }
 }
 
+impl Gathers<RowId> for Paper {
+    #[inline]
+    fn gathered(&mut self) -> &mut Vec<RowId> {
+        &mut self.singles
+    }
+}
+
 impl Scratch {
     /// Nothing in hand.
     pub fn new() -> Self {
@@ -85,7 +91,6 @@ impl Scratch {
             found: Vec::new(),
             looking: Vec::new(),
             chains: Vec::new(),
-            lookers: Lookers::new(),
             laddered: Vec::new(),
             satisfied: Vec::new(),
             several: Vec::new(),
@@ -112,7 +117,7 @@ impl Scratch {
             + size_of::<Sought>() * self.sought.capacity()
             + size_of::<Guess>() * self.guesses.capacity()
             + size_of::<Found>() * self.found.capacity()
-            + size_of::<Looking>() * (self.looking.capacity() + TOGETHER * self.lookers.who.capacity())
+            + size_of::<Looking>() * self.looking.capacity()
             + size_of::<Chain>() * self.chains.capacity()
     }
 }
@@ -157,44 +162,6 @@ pub struct Looking {
     /// So many of the first tests are known to be passed.
     pub skipped: u8,
     pub trust: Trust,
-}
-
-impl Looking {
-    const NOBODY: Self = Self { publication: 0, skipped: 0, trust: Trust::None };
-}
-
-/// Who looks at which of some blocks.
-#[derive(Debug)]
-pub struct Lookers {
-    /// By block; none before the first is looked at.
-    who: Vec<[Looking; TOGETHER]>,
-    counts: [u8; LANES],
-}
-
-impl Lookers {
-    fn new() -> Self {
-        Self { who: Vec::new(), counts: [0; LANES] }
-    }
-
-    /// Nobody.
-    pub fn clear(&mut self) {
-        self.who.resize(LANES, [Looking::NOBODY; TOGETHER]);
-        self.counts = [0; LANES];
-    }
-
-    /// One more looks at a block.
-    #[inline]
-    pub fn push(&mut self, block: usize, looking: Looking) {
-        let count = &mut self.counts[block];
-        self.who[block][usize::from(*count)] = looking;
-        *count += 1;
-    }
-
-    /// Who looks at a block.
-    #[inline]
-    pub fn of(&self, block: usize) -> &[Looking] {
-        &self.who[block][..usize::from(self.counts[block])]
-    }
 }
 
 /// Whether lanes of a key may be believed to have passed its test.

@@ -1,100 +1,287 @@
-//! 64 lanes at once: the table of codes lies in four registers, and `vpermi2b` looks a feature up in two of them. Distances and
-//! minima instead of comparisons, because comparing into masks is done by one execution port alone.
+//! 64 lanes at once: the table of codes lies in one, two or four registers, and `vpermb` looks a feature up.
 
 use std::arch::x86_64::{
     __m512i, _CMP_LE_OQ, _mm512_cmp_pd_mask, _mm512_cmpeq_epi8_mask, _mm512_cmpgt_epu8_mask, _mm512_cmplt_epu8_mask,
     _mm512_loadu_pd, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_mask_cmpge_epu8_mask,
-    _mm512_mask_cmpgt_epu8_mask, _mm512_mask_cmple_epu8_mask, _mm512_mask_cmplt_epu8_mask, _mm512_mask_test_epi8_mask,
-    _mm512_maskz_compress_epi32, _mm512_maskz_loadu_epi8, _mm512_max_epu8, _mm512_min_epu8, _mm512_movepi8_mask,
-    _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_set1_pd, _mm512_setzero_si512, _mm512_storeu_si512,
-    _mm512_sub_epi8,
+    _mm512_mask_cmpgt_epu8_mask, _mm512_mask_cmple_epu8_mask, _mm512_mask_cmplt_epu8_mask, _mm512_maskz_compress_epi32,
+    _mm512_maskz_loadu_epi8, _mm512_max_epu8, _mm512_movepi8_mask, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8,
+    _mm512_set1_epi8, _mm512_set1_pd, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi8,
 };
 
-use super::{Ask, Coded, Codes, Columns, GROUP, LANES, MOST_HAVE, Publications, Reaches, Verdict, low_bits};
+use super::{Ask, Coded, Codes, Columns, FEW, GATHERED_MAX, GROUP, Gathers, LANES, OpenLanes, Publications, Reaches, Verdict, low_bits};
 
-/// A table of 256 bytes in registers.
+/// The codes of the first `64 * QUARTERS` features.
 #[derive(Clone, Copy)]
-struct Table([__m512i; 4]);
+struct Table<const QUARTERS: usize>([__m512i; QUARTERS]);
 
-impl Table {
+impl<const QUARTERS: usize> Table<QUARTERS> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
     fn of(codes: &Codes) -> Self {
-        let table: *const u8 = codes.as_ptr();
-        // SAFETY: the table has 256 bytes.
-        let quarter = |index: usize| unsafe { _mm512_loadu_si512(table.add(64 * index).cast()) };
-        Self([quarter(0), quarter(1), quarter(2), quarter(3)])
+        let mut all = [_mm512_setzero_si512(); QUARTERS];
+        for (quarter, codes) in all.iter_mut().zip(codes.chunks_exact(64)) {
+            // SAFETY: 64 bytes.
+            *quarter = unsafe { _mm512_loadu_si512(codes.as_ptr().cast()) };
+        }
+        Self(all)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-    fn look_up(self, feature: __m512i) -> __m512i {
-        let Self([t0, t1, t2, t3]) = self;
-        let lower = _mm512_permutex2var_epi8(t0, feature, t1);
-        let upper = _mm512_permutex2var_epi8(t2, feature, t3);
-        _mm512_mask_blend_epi8(_mm512_movepi8_mask(feature), lower, upper)
+    fn look_up(&self, feature: __m512i) -> __m512i {
+        match *self.0.as_slice() {
+            [only] => _mm512_permutexvar_epi8(feature, only),
+            [lower, upper] => _mm512_permutex2var_epi8(lower, feature, upper),
+            [t0, t1, t2, t3] => {
+                let lower = _mm512_permutex2var_epi8(t0, feature, t1);
+                let upper = _mm512_permutex2var_epi8(t2, feature, t3);
+                _mm512_mask_blend_epi8(_mm512_movepi8_mask(feature), lower, upper)
+            }
+            _ => unreachable!("one, two or four"),
+        }
     }
+}
+
+/// With as many quarters of the features as are in use, or one more.
+macro_rules! with_quarters {
+    ($features:expr, $call:ident ( $($argument:expr),* )) => {
+        match $features.div_ceil(64) {
+            0..=1 => $call::<1>($($argument),*),
+            2 => $call::<2>($($argument),*),
+            _ => $call::<4>($($argument),*),
+        }
+    };
 }
 
 /// # Safety
 /// Each of the `3 * tests` columns has at least `first + lanes` bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 pub(super) unsafe fn judge(of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
-    for (&Ask { publication, skipped }, verdict) in asks.iter().zip(verdicts) {
-        let table = Table::of(&of.coded[usize::from(publication)].codes);
-        let skipped = usize::from(skipped);
-        // SAFETY: the caller's promise.
-        *verdict = unsafe {
-            if columns.lanes == LANES {
-                judge_one::<true>(table, columns, skipped)
-            } else {
-                judge_one::<false>(table, columns, skipped)
-            }
+    // SAFETY: the caller's promise.
+    unsafe { with_quarters!(of.features, judge_by(of, columns, asks, verdicts)) }
+}
+
+/// # Safety
+/// As above.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn judge_by<const QUARTERS: usize>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    asks: &[Ask],
+    verdicts: &mut [Verdict],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match columns.tests {
+            0 => verdicts.fill(Verdict { may: low_bits(columns.lanes), surely: low_bits(columns.lanes) }),
+            1 => judge_all::<QUARTERS, 1>(of, columns, asks, verdicts),
+            2 => judge_all::<QUARTERS, 2>(of, columns, asks, verdicts),
+            3 => judge_all::<QUARTERS, 3>(of, columns, asks, verdicts),
+            4 => judge_all::<QUARTERS, 4>(of, columns, asks, verdicts),
+            5 => judge_all::<QUARTERS, 5>(of, columns, asks, verdicts),
+            6 => judge_all::<QUARTERS, 6>(of, columns, asks, verdicts),
+            tests => unreachable!("{tests} tests"),
+        }
+    }
+}
+
+/// Columns in registers, where they stay for all publications.
+#[derive(Clone, Copy)]
+struct Loaded<const TESTS: usize> {
+    mask: u64,
+    features: [__m512i; TESTS],
+    lows: [__m512i; TESTS],
+    /// From the low bound to the high one.
+    widths: [__m512i; TESTS],
+    /// One less.
+    inner: [__m512i; TESTS],
+}
+
+impl<const TESTS: usize> Loaded<TESTS> {
+    /// # Safety
+    /// Each of the `3 * TESTS` columns has at least `first + lanes` bytes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    unsafe fn of(columns: &Columns<'_>) -> Self {
+        let &Columns { bytes, capacity, first, lanes, .. } = columns;
+        let (zero, one) = (_mm512_setzero_si512(), _mm512_set1_epi8(1));
+        let mask = low_bits(lanes);
+        // SAFETY: the caller's promise; masked lanes are not read.
+        let load = |column: usize| unsafe {
+            _mm512_maskz_loadu_epi8(mask, bytes.as_ptr().add(column * capacity + first).cast())
         };
+        let mut all = Self { mask, features: [zero; TESTS], lows: [zero; TESTS], widths: [zero; TESTS], inner: [zero; TESTS] };
+        for test in 0..TESTS {
+            (all.features[test], all.lows[test]) = (load(3 * test), load(3 * test + 1));
+            all.widths[test] = _mm512_sub_epi8(load(3 * test + 2), all.lows[test]);
+            all.inner[test] = _mm512_sub_epi8(all.widths[test], one);
+        }
+        all
+    }
+
+    /// All of them are compared: it takes less than to ask whether it is of use.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn judge<const QUARTERS: usize>(&self, coded: &Coded) -> Verdict {
+        let (one, missing) = (_mm512_set1_epi8(1), _mm512_set1_epi8(-1));
+        let table = Table::<QUARTERS>::of(&coded.codes);
+        let (mut may, mut surely, mut highest) = (self.mask, self.mask, _mm512_setzero_si512());
+        for test in 0..TESTS {
+            let code = table.look_up(self.features[test]);
+            let distance = _mm512_sub_epi8(code, self.lows[test]);
+            may = _mm512_mask_cmple_epu8_mask(may, distance, self.widths[test]);
+            // Neither none nor all of the width: one less than none is more than anything.
+            surely = _mm512_mask_cmplt_epu8_mask(surely, _mm512_sub_epi8(distance, one), self.inner[test]);
+            highest = _mm512_max_epu8(highest, code);
+        }
+        may = _mm512_mask_cmplt_epu8_mask(may, highest, missing);
+        Verdict { may, surely: may & surely }
     }
 }
 
 /// # Safety
-/// As above; `WHOLE` only of 64 lanes.
-#[inline]
+/// As above, of as many tests.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn judge_one<const WHOLE: bool>(table: Table, columns: &Columns<'_>, skipped: usize) -> Verdict {
-    let &Columns { bytes, capacity, first, tests, lanes, .. } = columns;
-    let missing = _mm512_set1_epi8(-1);
-    let mask = low_bits(lanes);
-    let (mut may, mut nearest, mut highest) = (mask, missing, _mm512_setzero_si512());
-    // SAFETY: within the columns, or not used.
-    let mut at = unsafe { bytes.as_ptr().add(if tests <= skipped { 0 } else { first + 3 * skipped * capacity }) };
-    for test in skipped..tests {
-        // SAFETY: the caller's promise; masked lanes are not read. Loading without a mask takes fewer operations.
-        let load = |column: usize| unsafe {
-            let column = at.add(column * capacity);
-            if WHOLE { _mm512_loadu_si512(column.cast()) } else { _mm512_maskz_loadu_epi8(mask, column.cast()) }
-        };
-        let (feature, low, high) = (load(0), load(1), load(2));
-        if test >= MOST_HAVE && _mm512_mask_test_epi8_mask(may, feature, feature) == 0 {
-            // Lanes that have fewer tests than others have ones that always pass.
-            break;
-        }
-        at = at.wrapping_add(3 * capacity);
-        let code = table.look_up(feature);
-        let (distance, width) = (_mm512_sub_epi8(code, low), _mm512_sub_epi8(high, low));
-        may = _mm512_mask_cmple_epu8_mask(may, distance, width);
-        nearest = _mm512_min_epu8(nearest, _mm512_min_epu8(distance, _mm512_sub_epi8(width, distance)));
-        highest = _mm512_max_epu8(highest, code);
-        if may == 0 {
-            break;
+unsafe fn judge_all<const QUARTERS: usize, const TESTS: usize>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    asks: &[Ask],
+    verdicts: &mut [Verdict],
+) {
+    // SAFETY: the caller's promise.
+    let loaded = unsafe { Loaded::<TESTS>::of(columns) };
+    for (ask, verdict) in asks.iter().zip(verdicts) {
+        *verdict = loaded.judge::<QUARTERS>(&of.coded[usize::from(ask.publication)]);
+    }
+}
+
+/// Decides about lanes for publications, and appends the targets of those that surely match; says for how many something is open.
+///
+/// # Safety
+/// As [`judge`] and, if there are any fine columns, [`refine`]; 64 targets can be read.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt,bmi1,bmi2")]
+pub(super) unsafe fn gather<T: Copy, G: Gathers<T>>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    who: u32,
+    targets: &[T],
+    into: &mut [G],
+    open: &mut OpenLanes,
+) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match of.features.div_ceil(64) {
+            0..=1 => gather_by::<1, T, G>(of, columns, who, targets, into, open),
+            2 => gather_by::<2, T, G>(of, columns, who, targets, into, open),
+            _ => gather_by::<4, T, G>(of, columns, who, targets, into, open),
         }
     }
-    may = _mm512_mask_cmplt_epu8_mask(may, highest, missing);
-    Verdict { may, surely: _mm512_mask_test_epi8_mask(may, nearest, nearest) }
+}
+
+/// # Safety
+/// As above.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt,bmi1,bmi2")]
+unsafe fn gather_by<const QUARTERS: usize, T: Copy, G: Gathers<T>>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    who: u32,
+    targets: &[T],
+    into: &mut [G],
+    open: &mut OpenLanes,
+) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match columns.tests {
+            1 => gather_all::<QUARTERS, 1, T, G>(of, columns, who, targets, into, open),
+            2 => gather_all::<QUARTERS, 2, T, G>(of, columns, who, targets, into, open),
+            3 => gather_all::<QUARTERS, 3, T, G>(of, columns, who, targets, into, open),
+            4 => gather_all::<QUARTERS, 4, T, G>(of, columns, who, targets, into, open),
+            5 => gather_all::<QUARTERS, 5, T, G>(of, columns, who, targets, into, open),
+            6 => gather_all::<QUARTERS, 6, T, G>(of, columns, who, targets, into, open),
+            tests => unreachable!("{tests} tests"),
+        }
+    }
+}
+
+/// # Safety
+/// As above, of as many tests.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt,bmi1,bmi2")]
+unsafe fn gather_all<const QUARTERS: usize, const TESTS: usize, T: Copy, G: Gathers<T>>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    mut who: u32,
+    targets: &[T],
+    into: &mut [G],
+    open: &mut OpenLanes,
+) -> usize {
+    let mut verdicts = [(0_usize, Verdict::default()); GATHERED_MAX];
+    let mut asked = 0;
+    {
+        // Nothing is called here, so that columns stay in registers.
+        // SAFETY: the caller's promise.
+        let loaded = unsafe { Loaded::<TESTS>::of(columns) };
+        while who != 0 {
+            let publication = who.trailing_zeros() as usize;
+            who &= who - 1;
+            verdicts[asked & (GATHERED_MAX - 1)] = (publication, loaded.judge::<QUARTERS>(&of.coded[publication]));
+            asked += 1;
+        }
+    }
+    let mut append = |publication: usize, lanes: u64| {
+        let list = into[publication].gathered();
+        list.reserve(LANES);
+        // SAFETY: 64 targets can be read, and there is room for as many.
+        unsafe {
+            let count = select(targets.as_ptr().cast(), lanes, list.as_mut_ptr().add(list.len()).cast());
+            list.set_len(list.len() + count);
+        }
+    };
+    // Whether something matches, and whether something is open, cannot be foreseen, and is not asked.
+    let mut count = 0;
+    for &(publication, verdict) in &verdicts[..asked] {
+        append(publication, verdict.surely);
+        open[count & (GATHERED_MAX - 1)] = (publication, verdict);
+        count += usize::from(verdict.may != verdict.surely);
+    }
+    let mut left = 0;
+    for at in 0..count {
+        let (publication, verdict) = open[at];
+        let mut finer = verdict;
+        if !columns.fine.is_empty() {
+            // SAFETY: the caller's promise.
+            finer = unsafe { refine_by::<QUARTERS>(&of.coded[publication], columns, 0, verdict) };
+            append(publication, finer.surely & !verdict.surely);
+        }
+        open[left] = (publication, finer);
+        left += usize::from(finer.may != finer.surely);
+    }
+    left
 }
 
 /// # Safety
 /// Each of the `3 * tests` columns and the `2 * tests` fine ones has at least `first + lanes` bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn refine(coded: &Coded, columns: &Columns<'_>, skipped: usize, verdict: Verdict) -> Verdict {
-    let (table, fine_table) = (Table::of(&coded.codes), Table::of(&coded.fine));
+pub(super) unsafe fn refine(
+    coded: &Coded,
+    features: usize,
+    columns: &Columns<'_>,
+    skipped: usize,
+    verdict: Verdict,
+) -> Verdict {
+    // SAFETY: the caller's promise.
+    unsafe { with_quarters!(features, refine_by(coded, columns, skipped, verdict)) }
+}
+
+/// # Safety
+/// As above.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn refine_by<const QUARTERS: usize>(
+    coded: &Coded,
+    columns: &Columns<'_>,
+    skipped: usize,
+    verdict: Verdict,
+) -> Verdict {
+    let (table, fine_table) = (Table::<QUARTERS>::of(&coded.codes), Table::<QUARTERS>::of(&coded.fine));
     let &Columns { bytes, fine, capacity, first, tests, lanes } = columns;
     let mask = low_bits(lanes);
     let (mut fails, mut open) = (0, 0);
@@ -120,8 +307,16 @@ pub(super) unsafe fn refine(coded: &Coded, columns: &Columns<'_>, skipped: usize
 /// # Safety
 /// All columns are as long as the first.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn reach(codes: &Codes, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
-    let table = Table::of(codes);
+pub(super) unsafe fn reach(codes: &Codes, features: usize, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
+    // SAFETY: the caller's promise.
+    unsafe { with_quarters!(features, reach_by(codes, code, all, first)) }
+}
+
+/// # Safety
+/// As above.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn reach_by<const QUARTERS: usize>(codes: &Codes, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
+    let table = Table::<QUARTERS>::of(codes);
     let mask = low_bits(all.low.len() - first);
     // SAFETY: the caller's promise; masked blocks are not read.
     let load = |column: &[u8]| unsafe { _mm512_maskz_loadu_epi8(mask, column.as_ptr().add(first).cast()) };
@@ -139,11 +334,23 @@ pub(super) unsafe fn reach(codes: &Codes, code: u8, all: Reaches<'_>, first: usi
 ///
 /// # Safety
 /// 64 elements can be read, and 64 written.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt,bmi1,bmi2")]
 pub(super) unsafe fn select(from: *const u32, mut lanes: u64, into: *mut u32) -> usize {
+    let all = lanes.count_ones();
+    if all <= FEW {
+        // Always so many, because how many cannot be foreseen; those beyond are not counted.
+        for place in 0..FEW as usize {
+            let lane = lanes.trailing_zeros() & 63;
+            lanes &= lanes.wrapping_sub(1);
+            // SAFETY: the caller's promise.
+            unsafe { into.add(place).write(*from.add(lane as usize)) };
+        }
+        return all as usize;
+    }
     let mut count = 0;
     for line in 0..4 {
-        let mask = u16::try_from(lanes & 0xffff).expect("16 bits");
+        let mask = (lanes & 0xffff) as u16;
         lanes >>= 16;
         // SAFETY: the caller's promise: after `16 * line` elements at most as many were written.
         unsafe {

@@ -2,9 +2,12 @@
 //! enough have come, and what is left of them is sorted out one round later, when memory has brought what it leads to.
 
 use super::super::blocks::{Block, Blocks};
+use super::super::ladders::Reached;
 use super::super::scratch::{Looking, Paper, TOGETHER, Trust};
 use super::super::{Output, RowId, Slices};
-use crate::kernel::{Ask, Columns, Kernel, LANES, Publications, Verdict, low_bits, prefetch_selected};
+use crate::kernel::{
+    ASKS_MAX, Ask, Columns, GATHERED_MAX, Kernel, LANES, Publications, Verdict, low_bits, prefetch, prefetch_selected,
+};
 
 /// Columns to be compared together, up to 64 lanes of each block.
 const CHUNKS: usize = 16;
@@ -12,8 +15,12 @@ const CHUNKS: usize = 16;
 /// Lanes and rows that publications have collected when those behind the first are given up: a few megabytes.
 const COLLECTED_MAX: usize = 1 << 20;
 
+/// Blocks whose lanes are asked for before their turn.
+const REACHED_AHEAD: usize = 3;
+
 /// Questions about them: at least one for each publication in hand.
 const ASKS: usize = 2 * TOGETHER;
+const _: () = assert!(ASKS <= ASKS_MAX, "decided at a time");
 
 /// Lanes that somebody looks at, and from which to which question.
 #[derive(Clone, Copy)]
@@ -22,6 +29,8 @@ struct Chunk<'a> {
     block: Option<&'a Block>,
     from: usize,
     to: usize,
+    /// Lanes that may match for somebody.
+    any: u64,
 }
 
 /// Questions that are answered together.
@@ -41,6 +50,7 @@ impl Round<'_> {
             block: None,
             from: 0,
             to: 0,
+            any: 0,
         }; CHUNKS],
         chunk_count: 0,
         asks: [Ask { publication: 0, skipped: 0 }; ASKS],
@@ -111,6 +121,44 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
         }
     }
 
+    /// Publications reach blocks.
+    pub fn reached(&mut self, reached: &[Reached]) {
+        reached.iter().for_each(|reached| prefetch(self.blocks.get(reached.block)));
+        for (index, &Reached { block, who, inside }) in reached.iter().enumerate() {
+            if let Some(next) = reached.get(index + REACHED_AHEAD) {
+                self.blocks.prefetch_lanes(next.block, next.who.count_ones());
+            }
+            let block = self.blocks.get(block);
+            let who = if self.is_first_alone { who & 1 } else { who };
+            if block.tests() > 1 && block.is_plain() && block.len() <= LANES {
+                self.gather(block, (who, inside));
+                continue;
+            }
+            let (mut looking, mut count) = ([Looking { publication: 0, skipped: 0, trust: Trust::Full }; TOGETHER], 0);
+            for publication in (0..32_u8).filter(|&publication| who >> publication & 1 == 1) {
+                let skipped = u8::from(inside >> publication & 1 == 1);
+                looking[count] = Looking { publication, skipped, trust: Trust::Full };
+                count += 1;
+            }
+            self.block(block, &looking[..count]);
+        }
+        self.give_up();
+    }
+
+    /// Each lane is a row's own, and most probably some match.
+    #[inline]
+    fn gather(&mut self, block: &'a Block, who: (u32, u32)) {
+        let mut open = [(0, Verdict::default()); GATHERED_MAX];
+        let columns = self.blocks.columns(block, 0, block.len());
+        let targets = self.blocks.targets_from(block, 0);
+        let count = self.kernel.gather(self.of, &columns, who, targets, self.papers, &mut open);
+        for &(publication, Verdict { may, surely }) in &open[..count] {
+            let paper = &mut self.papers[publication];
+            self.kernel.select(targets, may & !surely, &mut paper.pending);
+            self.kernel.select(self.blocks.programs_from(block, 0), may & !surely, &mut paper.programs);
+        }
+    }
+
     #[inline]
     fn ask(&mut self, block: &'a Block, who: &[Looking]) {
         let length = block.len();
@@ -120,9 +168,9 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
             }
             let round = &mut self.rounds[0];
             let columns = self.blocks.columns(block, first, LANES.min(length - first));
-            columns.prefetch();
+            columns.prefetch(who.len());
             let (from, to) = (round.ask_count, round.ask_count + who.len());
-            round.chunks[round.chunk_count] = Chunk { columns, block: Some(block), from, to };
+            round.chunks[round.chunk_count] = Chunk { columns, block: Some(block), from, to, any: 0 };
             round.chunk_count += 1;
             let places = round.asks[from..to].iter_mut().zip(&mut round.trusts[from..to]);
             for ((ask, trust), looking) in places.zip(who) {
@@ -149,52 +197,48 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
     /// Compares what is asked now, and sorts out what is left of what was asked before.
     fn compare(&mut self) {
         let Self { kernel, of, blocks, rounds: [now, _], .. } = self;
-        for &Chunk { ref columns, block, from, to } in &now.chunks[..now.chunk_count] {
+        for Chunk { columns, block, from, to, any } in &mut now.chunks[..now.chunk_count] {
             let Some(block) = block else { continue };
-            let (asks, verdicts) = (&now.asks[from..to], &mut now.verdicts[from..to]);
-            kernel.judge(*of, columns, asks, verdicts);
-            if !columns.fine.is_empty() {
-                for (verdict, &ask) in verdicts.iter_mut().zip(asks) {
-                    if verdict.may != verdict.surely {
-                        *verdict = kernel.refine(*of, columns, ask, *verdict);
-                    }
-                }
-            }
-            let (mut any, mut open) = (0, 0);
+            let (asks, verdicts) = (&now.asks[*from..*to], &mut now.verdicts[*from..*to]);
+            kernel.decide(*of, columns, asks, verdicts);
+            let mut open = 0;
             for verdict in verdicts {
-                any |= verdict.may;
+                *any |= verdict.may;
                 open |= verdict.may & !verdict.surely;
             }
-            if any != 0 {
-                prefetch_selected(blocks.targets_from(block, columns.first), any);
+            if *any != 0 {
+                prefetch_selected(blocks.targets_from(block, columns.first), *any);
                 if open != 0 || block.has_unsure() {
-                    let open = if block.has_unsure() { any } else { open };
+                    let open = if block.has_unsure() { *any } else { open };
                     prefetch_selected(blocks.programs_from(block, columns.first), open);
                 }
             }
         }
         self.sort_out();
-        let collected = self.given + self.papers.iter().map(Paper::collected).sum::<usize>();
-        self.is_first_alone |= collected > COLLECTED_MAX && self.papers.len() > 1;
+        self.give_up();
         self.rounds.swap(0, 1);
         let [now, _] = &mut self.rounds;
         (now.chunk_count, now.ask_count) = (0, 0);
     }
 
+    /// Whoever is behind the first publication waits for another time, if too much was collected.
+    fn give_up(&mut self) {
+        let collected = self.given + self.papers.iter().map(Paper::collected).sum::<usize>();
+        self.is_first_alone |= collected > COLLECTED_MAX && self.papers.len() > 1;
+    }
+
     /// Lanes that match go out, lanes that may are to be looked at.
     fn sort_out(&mut self) {
         let Self { kernel, slices, blocks, papers, output, rounds: [_, before], given, .. } = self;
-        for &Chunk { ref columns, block, from, to } in &before.chunks[..before.chunk_count] {
-            let Some(block) = block else { continue };
+        for &Chunk { ref columns, block, from, to, any } in &before.chunks[..before.chunk_count] {
+            let Some(block) = block.filter(|_| any != 0) else { continue };
             let first = columns.first;
             let targets = blocks.targets_from(block, first);
             let all = low_bits(columns.lanes);
             let unsure = if block.has_unsure() { blocks.unsure(block, first) } else { 0 };
             for at in from..to {
+                // Whether a lane may match for one of them cannot be foreseen, and is not asked.
                 let (verdict, trust) = (before.verdicts[at], before.trusts[at]);
-                if verdict.may == 0 {
-                    continue;
-                }
                 let surely = match trust {
                     Trust::Full => verdict.surely & !unsure,
                     Trust::None => 0,
@@ -207,6 +251,9 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
                     kernel.select(blocks.programs_from(block, first), look, &mut paper.programs);
                 }
                 if !block.has_rows_only() {
+                    if surely == 0 {
+                        continue;
+                    }
                     kernel.select(targets, surely, &mut paper.marked);
                 } else if surely == all && matches!(slices, Slices::All) {
                     output.rows(publication, &targets[..columns.lanes]);
