@@ -338,7 +338,7 @@ fn turned(rows: &[u64; TOGETHER], filled: usize) -> [u32; LANES] {
     // Squares of bits, of which two change places, then squares of half the size within each of them.
     for (half, columns) in columns.chunks_exact_mut(TOGETHER).enumerate() {
         for (column, row) in columns.iter_mut().zip(rows) {
-            *column = (row >> (TOGETHER * half) & u64::from(u32::MAX)) as u32;
+            *column = u32::try_from(row >> (TOGETHER * half) & u64::from(u32::MAX)).expect("32 bits");
         }
         let (mut side, mut mask) = (TOGETHER / 2, u32::MAX >> (TOGETHER / 2));
         while side > 0 {
