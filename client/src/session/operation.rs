@@ -65,7 +65,7 @@ pub(crate) enum Origin {
 pub(crate) enum Copies {
     /// This is the first.
     First,
-    /// One went out on a connection that broke before the answer came.
+    /// One went out on a connection that broke before the answer came, or nobody could answer it.
     Repeated,
 }
 
@@ -106,6 +106,8 @@ pub(crate) struct Requests {
     /// Those of `sent`, and of `waiting` if repeated, whose answers bring handles.
     bringing: BTreeSet<RequestId>,
     in_flight_max: usize,
+    /// The latest that went out.
+    sent_last: Option<RequestId>,
 }
 
 impl Requests {
@@ -116,6 +118,7 @@ impl Requests {
             sent: BTreeMap::new(),
             bringing: BTreeSet::new(),
             in_flight_max,
+            sent_last: None,
         }
     }
 
@@ -145,6 +148,7 @@ impl Requests {
             self.bringing.insert(id);
         }
         self.sent.insert(id, asked);
+        self.sent_last = Some(id);
         Some((id, operation))
     }
 
@@ -159,10 +163,15 @@ impl Requests {
         self.sent.remove(&id)
     }
 
-    /// Nobody could answer a read: it goes again, before what waits.
+    /// Whether nothing went out after it: then it may go again without a change that was asked for later being undone by it.
+    pub(crate) fn is_last_sent(&self, id: RequestId) -> bool {
+        self.sent_last == Some(id)
+    }
+
+    /// Nobody could answer it: it goes again, before what waits.
     pub(crate) fn again(&mut self, id: RequestId, asked: Asked) {
         let unanswered = asked.unanswered + 1;
-        self.waiting.push_front((id, Asked { unanswered, ..asked }));
+        self.waiting.push_front((id, Asked { unanswered, copies: Copies::Repeated, ..asked }));
     }
 
     /// The connection broke: what was sent goes again, before what waits.

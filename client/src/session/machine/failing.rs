@@ -9,7 +9,7 @@ use super::{Answer, Applied, Completion, Event, Inbound, Machine};
 use crate::error::OperationError;
 use crate::session::operation::{Asked, Copies, Declaration, Operation, Origin, RequestId};
 
-/// A read that a matcher's death left without an answer is asked again so often.
+/// What a death left without an answer is asked again so often.
 const ASKED_AGAIN_MAX: u32 = 3;
 
 impl Machine {
@@ -37,7 +37,9 @@ impl Machine {
     ) {
         let Some(asked) = self.requests.answered(request) else { return };
         let is_unanswered = matches!(error, OperationError::Refused { code: Code::Unavailable, .. });
-        if is_unanswered && asked.is_read() && asked.unanswered < ASKED_AGAIN_MAX {
+        // A change may have been made: made again it is the same, unless another one went out after it.
+        let may_again = asked.is_read() || self.requests.is_last_sent(request);
+        if is_unanswered && may_again && asked.unanswered < ASKED_AGAIN_MAX {
             return self.requests.again(request, asked);
         }
         if not_found && self.met_a_loss(request, &asked, now) {

@@ -252,10 +252,6 @@ fn an_unsubscribe_that_was_never_sent_before_and_finds_nothing_fails() {
 #[test]
 fn a_read_that_nobody_could_answer_is_asked_again_a_few_times() {
     let mut bench = Bench::attached(10);
-    let unanswered = |request| {
-        let error = OperationError::Refused { code: tonic::Code::Unavailable, message: "a matcher died".into() };
-        Reply::Failed { request, error, not_found: false }
-    };
     let request = bench.machine.ask(Operation::List { after: 0, limit: 5 });
     for _ in 0..3 {
         let sent = bench.sent();
@@ -266,11 +262,31 @@ fn a_read_that_nobody_could_answer_is_asked_again_a_few_times() {
     bench.sent();
     bench.reply(unanswered(request));
     assert!(matches!(bench.completions.as_slice(), [(id, Err(OperationError::Refused { .. }))] if *id == request));
-    // A change may have been made: the program decides.
-    let request = bench.subscribe("a");
+}
+
+#[test]
+fn a_change_that_nobody_could_answer_is_asked_again_unless_something_went_out_after_it() {
+    let mut bench = Bench::attached(10);
+    let request = bench.machine.ask(Operation::Unsubscribe("a".into()));
     bench.sent();
     bench.reply(unanswered(request));
-    assert_eq!(bench.completions.len(), 2);
+    assert!(bench.sent().contains(&Request::Operation(request, Operation::Unsubscribe("a".into()))));
+    // The first one had removed it.
+    bench.reply(Reply::Failed { request, error: OperationError::NotFound("a".into()), not_found: true });
+    assert!(matches!(bench.completions.as_slice(), [(id, Ok(_))] if *id == request));
+
+    let (earlier, later) = (bench.subscribe("b"), bench.machine.ask(Operation::Unsubscribe("b".into())));
+    bench.sent();
+    bench.applied(later, 1);
+    // Declared again now, it would be there although the program has removed it: the program decides.
+    bench.reply(unanswered(earlier));
+    assert!(matches!(bench.completions.last(), Some((id, Err(OperationError::Refused { .. }))) if *id == earlier));
+    assert!(bench.sent().iter().all(|request| !matches!(request, Request::Operation(..))));
+}
+
+fn unanswered(request: RequestId) -> Reply {
+    let error = OperationError::Refused { code: tonic::Code::Unavailable, message: "a matcher died".into() };
+    Reply::Failed { request, error, not_found: false }
 }
 
 #[test]
