@@ -8,7 +8,10 @@ use std::arch::x86_64::{
     _mm512_set1_epi8, _mm512_set1_pd, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi8,
 };
 
-use super::{Ask, Coded, Codes, Columns, FEW, GATHERED_MAX, GROUP, Gathers, LANES, OpenLanes, Publications, Reaches, Verdict, low_bits};
+use super::{
+    Ask, Coded, Codes, Columns, FEW, GATHERED_MAX, GROUP, Gathers, LANES, OpenLanes, Publications, Reaches, Verdict,
+    low_bits,
+};
 
 /// The codes of the first `64 * QUARTERS` features.
 #[derive(Clone, Copy)]
@@ -110,7 +113,8 @@ impl<const TESTS: usize> Loaded<TESTS> {
         let load = |column: usize| unsafe {
             _mm512_maskz_loadu_epi8(mask, bytes.as_ptr().add(column * capacity + first).cast())
         };
-        let mut all = Self { mask, features: [zero; TESTS], lows: [zero; TESTS], widths: [zero; TESTS], inner: [zero; TESTS] };
+        let mut all =
+            Self { mask, features: [zero; TESTS], lows: [zero; TESTS], widths: [zero; TESTS], inner: [zero; TESTS] };
         for test in 0..TESTS {
             (all.features[test], all.lows[test]) = (load(3 * test), load(3 * test + 1));
             all.widths[test] = _mm512_sub_epi8(load(3 * test + 2), all.lows[test]);

@@ -178,7 +178,10 @@ fn all_versions_agree() {
                 let mut found = lists[2].0.clone();
                 found[1..].sort_unstable();
                 assert_eq!(found, std::iter::once(7).chain(passed).collect::<Vec<u32>>(), "round {round}, {kernel:?}");
-                assert!(lists[0].0 == [7] && lists[1].0 == [7], "nobody asked for the second, the first passes nothing");
+                assert!(
+                    lists[0].0 == [7] && lists[1].0 == [7],
+                    "nobody asked for the second, the first passes nothing"
+                );
             }
         }
         assert!(meant.surely & !finer.surely == 0 && finer.surely & !finer.may == 0 && finer.may & !meant.may == 0);
