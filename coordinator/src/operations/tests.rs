@@ -323,6 +323,54 @@ fn a_node_that_does_not_come_fails_the_operation_which_says_what_serves() {
 }
 
 #[test]
+fn a_layer_that_shrank_to_fewer_than_were_asked_for_is_no_success_and_goes_on_wanting_them() {
+    let mut world = World::governed(3);
+    world.clients_stay = true;
+    world.scale("in", 2);
+    world.settle();
+    world.seen.members.remove(&Incarnation(1));
+    world.clients_stay = false;
+    world.settle();
+    world.pass(SECOND * 6);
+    assert_eq!(world.progress("in").awaits, ["1 more connection point"]);
+    assert_eq!(world.points(), [2], "who was sent away does not take the place, though it says that it is up");
+    world.seen.members.remove(&Incarnation(3));
+    world.pass(SECOND * 30);
+    let Outcome::Failed { reason } = world.outcome("in") else { panic!("{:?}", world.outcome("in")) };
+    assert_eq!(reason, "1 of 2 connection points serve, and no other came within 30s");
+    assert_eq!((world.points(), world.seen.desired.connection_points), (vec![2], 2), "who comes back is let in");
+}
+
+/// Whoever was to take over has died, or leaves by itself.
+#[test]
+fn a_drain_whose_node_has_to_stay_fails_and_does_not_stand_in_the_way_for_ever() {
+    for leaves_by_itself in [false, true] {
+        let mut world = World::governed(2);
+        world.ask("drain", Request::Drain { node: Arc::from("connection-point-1") });
+        while !matches!(world.operation("drain").state, State::Running(_)) {
+            world.turn();
+        }
+        if leaves_by_itself {
+            world.seen.members.get_mut(&Incarnation(2)).expect("it is there").state = NodeState::Draining;
+        } else {
+            world.seen.members.remove(&Incarnation(2));
+        }
+        world.leader.handle(world.now, Event::Observed(world.seen.clone()));
+        world.settle();
+        world.pass(SECOND * 20);
+        assert_eq!(world.progress("drain").awaits, ["1 more connection point"]);
+        world.pass(SECOND * 30);
+        let Outcome::Failed { reason } = world.outcome("drain") else { panic!("{:?}", world.outcome("drain")) };
+        let expected =
+            "0 of 1 connection point serve beside those that were to leave, and no other came within 30s";
+        assert_eq!(reason, expected);
+        assert!(world.points().contains(&1), "it stays");
+        assert_eq!(world.seen.desired.connection_points, 2, "the wish is as before");
+        assert!(judge(&world.seen, None, &Request::Rebalance).is_ok(), "others may be asked for");
+    }
+}
+
+#[test]
 fn a_drained_node_is_replaced_by_an_idle_one_and_not_let_in_again() {
     let mut world = World::governed(2);
     world.register(Layer::ConnectionPoint, 3);
