@@ -42,6 +42,8 @@ pub struct Ledger {
     taken_up: BTreeMap<OperationId, TakenUp>,
     number_last: u64,
     drained: BTreeMap<Incarnation, OperationId>,
+    /// Nodes that a layout in force has named, and a later one not any more.
+    gone: BTreeSet<Incarnation>,
     cancelled: Option<CalledBack>,
 }
 
@@ -122,14 +124,18 @@ impl Ledger {
         Ok(())
     }
 
-    fn committed(&self, before: &Before, layout: &Arc<Layout>) -> Result<(), String> {
+    fn committed(&mut self, before: &Before, layout: &Arc<Layout>) -> Result<(), String> {
         let epoch = layout.epoch;
         let is_same = self.contents.get(&epoch).is_some_and(|proposed| proposed == layout);
         ensure(is_same, || format!("layout {} is not what was proposed", epoch.0))?;
         layout.check_follows(&before.layout).map_err(|error| error.to_string())?;
         let has_it = |node: &&Incarnation| self.acknowledged.get(node).is_some_and(|&last| last >= epoch);
         let without = layout.members.keys().find(|node| !has_it(node));
-        ensure(without.is_none(), || format!("layout {} is committed, and {without:?} does not have it", epoch.0))
+        ensure(without.is_none(), || format!("layout {} is committed, and {without:?} does not have it", epoch.0))?;
+        let left = before.layout.members.keys().copied().filter(|node| !layout.members.contains_key(node));
+        self.gone.extend(left);
+        let back = layout.members.keys().find(|node| self.gone.contains(node));
+        ensure(back.is_none(), || format!("layout {} names {back:?}, which an earlier one had let go", epoch.0))
     }
 
     fn journalled(&mut self, before: &Before, entry: &Entry, after: &Service) -> Result<(), String> {
@@ -260,13 +266,19 @@ impl Ledger {
                 Ok(())
             }
             Outcome::Failed { reason } => {
+                let leaves = |node: &Incarnation| {
+                    let is_sent_away = ended.plan.leaving.iter().any(|leaving| leaving.incarnation == *node);
+                    is_sent_away || after.members().get(node).is_none_or(|node| node.state == NodeState::Draining)
+                };
                 let missing = ended.plan.changes.iter().any(|change| {
-                    let serve = serving(layout, change.layer);
-                    serve < usize::from(change.to) || reason.is_empty()
+                    let members = layout.members.iter().filter(|(_, member)| member.layer == change.layer);
+                    let stay = members.filter(|(node, _)| !layout.leaving.contains(node) && !leaves(node));
+                    stay.count() < usize::from(change.to)
                 });
                 ensure(missing, || format!("operation {id} failed ({reason}), and all that were asked for serve"))?;
-                let wants_what_serves = taken_up.wanted.is_none_or(|(layer, _)| {
-                    usize::from(after.desired().of(layer)) <= serving(layout, layer)
+                // What was wanted before still is.
+                let wants_what_serves = taken_up.wanted.is_none_or(|(layer, before)| {
+                    usize::from(after.desired().of(layer)) <= serving(layout, layer).max(before.into())
                 });
                 ensure(wants_what_serves, || format!("operation {id} failed, and its nodes are still wanted"))
             }

@@ -128,6 +128,12 @@ impl Service {
         &self.operations
     }
 
+    /// The last proposal that all machines of a node have, as far as it has said so.
+    #[must_use]
+    pub fn acknowledged(&self, node: Incarnation) -> Epoch {
+        self.said.get(&node).map_or_else(Epoch::default, |said| said.acknowledged)
+    }
+
     /// What all machines have reported.
     #[must_use]
     pub fn reports(&self) -> BTreeMap<Address, Report> {

@@ -263,8 +263,9 @@ impl World {
         let (suspects, before) = (candidate.suspects.clone(), candidate.probes.clone());
         let mut probes = BTreeMap::new();
         for node in suspects {
-            let is_off = self.government().books[&node].is_off;
+            let Book { is_off, has_ended, .. } = self.government().books[&node];
             let answer = match self.fate(node) {
+                Fate::Well | Fate::Woken if has_ended => Some(Probe::Refused),
                 Fate::Well | Fate::Woken => None,
                 Fate::Paused => Some(Probe::Silent),
                 Fate::Crashed if is_off => Some(Probe::Silent),

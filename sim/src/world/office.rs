@@ -24,6 +24,7 @@ use crate::node::{Fate, Incoming, NodeIndex};
 use crate::plan::Manners;
 use crate::random::{micros, millis};
 use crate::tally::Transition;
+use crate::verdict::Promise;
 
 /// What the coordinator has.
 #[derive(Debug, Default)]
@@ -215,6 +216,10 @@ impl World {
     fn tell_proposal(&mut self, epoch: Epoch) {
         for index in (0..self.nodes.len()).map(NodeIndex) {
             let heard = self.hears_within(index);
+            if self.government.is_some() && self.nodes[index.0].fate == Fate::Woken {
+                // It reads first that a layout went on without it, and then no more.
+                continue;
+            }
             self.stage.agenda.enter(heard, Due::Proposed(index, epoch));
         }
     }
@@ -286,6 +291,11 @@ impl World {
                 self.stage.points.retain(|point| !shards.contains(point));
                 self.stage.leaving.extend(shards);
             }
+        }
+        let left = self.latest().machines(Layer::ConnectionPoint).any(|at| !self.latest().leaving.contains(&at.node));
+        if !left {
+            let what = format!("by layout {} there is no connection point where clients could go", epoch.0);
+            self.stage.violate(Promise::Surface, vec!["---".to_owned()], what);
         }
         let matcher = self.latest().matcher.clone();
         if matcher.iter().any(|slice| slice.replicas.len() > 1) {

@@ -218,12 +218,15 @@ impl World {
     /// What operators still wait for, and what is not as they have asked.
     pub(super) fn ungoverned(&self) -> Option<String> {
         let government = self.government.as_ref()?;
+        if let Some(proposal) = self.proposed() {
+            let lacks_it = |node: &Incarnation| government.service.acknowledged(*node) < proposal.epoch;
+            let lack_it = proposal.members.keys().copied().filter(lacks_it).map(|node| self.node_name(node));
+            let lack_it = lack_it.collect::<Vec<_>>().join(", ");
+            return Some(format!("layout {} is proposed, and these do not have it: {lack_it}", proposal.epoch.0));
+        }
         let mut operations = government.service.operations().iter();
         if let Some((id, standing)) = operations.find(|(_, standing)| !standing.operation.has_ended()) {
             return Some(format!("operation {id} ({}) is {:?}", standing.operation.request, standing.operation.state));
-        }
-        if let Some(proposal) = self.proposed() {
-            return Some(format!("layout {} is proposed", proposal.epoch.0));
         }
         self.unshaped().or_else(|| government.is_idle())
     }

@@ -36,7 +36,7 @@ pub(super) struct Book {
     /// A layout that it has heard of has named it.
     was_named: bool,
     /// It has heard that no layout names it any more, and has ended itself.
-    has_ended: bool,
+    pub(super) has_ended: bool,
     /// It was taken for dead once and came back.
     is_shaken: bool,
     /// Peers tell that they cannot reach it.
@@ -104,7 +104,17 @@ impl World {
                     government.books.get_mut(&node).expect("every node has one").is_unreachable |= is_told;
                     continue;
                 }
-                Fate::Woken => continue,
+                // Another layout went on without it: it ends itself when it has read that, and may be registered until then.
+                Fate::Woken => {
+                    let government = self.government();
+                    let has_read = !is_rough || government.random.chance(200);
+                    let book = government.books.get_mut(&node).expect("every node has one");
+                    if has_read && !book.has_ended {
+                        book.has_ended = true;
+                        government.service.end_session(node);
+                    }
+                    continue;
+                }
             }
             let government = self.government();
             let is_busy = is_rough && government.random.chance(300);
