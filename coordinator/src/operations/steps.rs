@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gomera_cluster::address::{Incarnation, Layer};
-use gomera_cluster::layout::Layout;
+use gomera_cluster::layout::{Layout, Role};
 use gomera_cluster::time::Instant;
 
 use super::judge::unborn;
 use super::{
-    Cancel, Change, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, Progress, Request, Running, Standing,
-    State, judge,
+    Cancel, Change, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, Progress, Request, Running,
+    Standing, State, judge,
 };
 use crate::plan::Observation;
 use crate::registration::NodeState;
@@ -111,7 +111,8 @@ impl Stepping<'_> {
             return Some(Self::entry(id, standing, operation, wish));
         }
         if is_over && !missing.is_empty() && self.deadline().is_some_and(|deadline| deadline <= self.now) {
-            let beside = if progress.left == running.plan.leaving.len() { "" } else { " beside those that were to leave" };
+            let beside =
+                if progress.left == running.plan.leaving.len() { "" } else { " beside those that were to leave" };
             let reason = missing.iter().map(|&(Change { layer, to, .. }, serving)| {
                 let why = self.observation.shortages.get(&layer).map(|why| format!(": {why}")).unwrap_or_default();
                 let (nodes, wait) = (plural(layer, to.into()), self.node_wait);
@@ -147,8 +148,11 @@ impl Stepping<'_> {
         let members = &self.layout.members;
         let is_known = |node| plan.members.iter().any(|planned| planned.incarnation == node);
         let concerns = |layer| plan.changes.iter().any(|change| change.layer == layer);
+        // Who was leaving already when the plan was made is not in it, and has not come in either.
         let newcomers = members.iter().filter(|&(&node, member)| concerns(member.layer) && !is_known(node));
-        let joined = newcomers.count();
+        let newcomers: Vec<_> =
+            newcomers.map(|(&node, _)| node).filter(|node| !self.layout.leaving.contains(node)).collect();
+        let joined = newcomers.len();
         let left = plan.leaving.iter().filter(|node| !members.contains_key(&node.incarnation)).count();
         let remaining = self.slices_to_move(plan);
         let slices = plan.slices.saturating_sub(remaining).max(running.progress.slices);
@@ -157,10 +161,24 @@ impl Stepping<'_> {
             Layer::ConnectionPoint | Layer::AccessPoint => true,
             Layer::Matcher | Layer::ExitPoint => false,
         });
-        let activated = running.progress.activated || left > 0 || slices > 0 || (holds_no_slices && joined > 0);
+        let has_moved = slices > 0 || self.has_moved(plan, &newcomers);
+        let activated = running.progress.activated || left > 0 || has_moved || (holds_no_slices && joined > 0);
         let sent = self.observation.snapshot_bytes().saturating_sub(plan.snapshot_bytes);
         let bytes = sent.max(running.progress.bytes);
         Progress { activated, joined, left, slices, bytes, awaits: self.awaits(plan) }
+    }
+
+    /// Whether, since this plan was made, a node that is to leave has given a slice away, or one that came in has got one. Deaths
+    /// meanwhile, and others who leave, make more slices move, so that how many remain does not tell.
+    fn has_moved(&self, plan: &Plan, newcomers: &[Incarnation]) -> bool {
+        let leaves = |node| plan.leaving.iter().any(|leaving| leaving.incarnation == node);
+        let placements = self.layout.matcher.iter().chain(&self.layout.session);
+        let since = placements.filter(|placement| placement.term.0 > plan.epoch.0);
+        since.flat_map(|placement| &placement.replicas).any(|replica| match replica.role {
+            Role::Retiring => leaves(replica.holder.node),
+            Role::Active => newcomers.contains(&replica.holder.node),
+            Role::Standby | Role::Joining => false,
+        })
     }
 
     fn slices_to_move(&self, plan: &Plan) -> usize {

@@ -361,8 +361,7 @@ fn a_drain_whose_node_has_to_stay_fails_and_does_not_stand_in_the_way_for_ever()
         assert_eq!(world.progress("drain").awaits, ["1 more connection point"]);
         world.pass(SECOND * 30);
         let Outcome::Failed { reason } = world.outcome("drain") else { panic!("{:?}", world.outcome("drain")) };
-        let expected =
-            "0 of 1 connection point serve beside those that were to leave, and no other came within 30s";
+        let expected = "0 of 1 connection point serve beside those that were to leave, and no other came within 30s";
         assert_eq!(reason, expected);
         assert!(world.points().contains(&1), "it stays");
         assert_eq!(world.seen.desired.connection_points, 2, "the wish is as before");
