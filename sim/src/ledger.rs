@@ -154,10 +154,16 @@ impl Ledger {
                 ensure(was.plan == is.plan, || format!("operation {id} has another plan"))?;
                 self.same_number(id, is.number)?;
                 let is_too_late = operation.cancel != Cancel::TooLate || is.progress.activated;
-                ensure(is_too_late, || format!("operation {id} has activated nothing, and cancelling comes too late"))
+                ensure(is_too_late, || format!("operation {id} has activated nothing, and cancelling comes too late"))?;
+                let taken_up = &self.taken_up[id];
+                let was_activated = activated(&taken_up.layout, &before.layout, &is.plan);
+                let has_told = is.progress.activated || was_activated.is_none();
+                ensure(has_told, || format!("operation {id} says that nothing is activated: {was_activated:?}"))
             }
             (State::Running(_), State::Ended(ended)) => self.ended(before, entry, ended, after),
-            (State::Running(_) | State::Requested, State::Requested) => Err(format!("operation {id} is requested anew")),
+            (State::Running(_) | State::Requested, State::Requested) => {
+                Err(format!("operation {id} is requested anew"))
+            }
             (State::Ended(_), _) => Err(format!("operation {id} does not stay as it ended")),
         }
     }
@@ -255,7 +261,9 @@ impl Ledger {
                 if let Some((layer, wanted)) = taken_up.wanted {
                     let wants = after.desired().of(layer);
                     ensure(wants == wanted, || {
-                        format!("operation {id} is cancelled, {wanted} nodes of the {layer} layer were wanted, now {wants}")
+                        format!(
+                            "operation {id} is cancelled, {wanted} nodes of the {layer} layer were wanted, now {wants}"
+                        )
                     })?;
                 }
                 if let Some(what) = activated(&taken_up.layout, layout, &ended.plan) {

@@ -44,8 +44,7 @@ impl Government {
         let node_wait = *random.pick(&[millis(1000), millis(2000)]);
         let [connection_points, access_points, matchers, exit_points] = shape.nodes;
         let desired = Desired { connection_points, access_points, matchers, exit_points };
-        let config =
-            Config { lanes_per_shard: shape.lanes, grace, silence, node_wait, desired, ..Config::default() };
+        let config = Config { lanes_per_shard: shape.lanes, grace, silence, node_wait, desired, ..Config::default() };
         let times = |random: &mut Random, most: u64| {
             let count = random.between(0, most);
             (0..count).map(|_| random.duration(millis(20), rough_for)).collect::<Vec<_>>()

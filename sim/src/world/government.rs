@@ -10,6 +10,8 @@
 //!                                          └───── wakes up before its session ended; after that it is a zombie
 //! ```
 
+mod overthrow;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,10 +31,11 @@ use crate::agenda::{Due, Turn};
 use crate::ledger::{Before, Ledger};
 use crate::node::Fate;
 use crate::plan;
-use crate::random::{Random, micros, millis};
+use crate::random::{Random, micros};
 use crate::service::{Service, Topic, View, Written};
 use crate::tally::Transition;
 use crate::verdict::Promise;
+use overthrow::Stop;
 
 /// The coordination service, those who lead by it, and those who ask them.
 #[derive(Debug)]
@@ -123,7 +126,12 @@ const MISHAPS: [Mishap; 6] = [
 ];
 
 impl Government {
-    pub(super) fn new(plan: plan::Government, layout: &Arc<Layout>, books: BTreeMap<Incarnation, Book>, seed: u64) -> Self {
+    pub(super) fn new(
+        plan: plan::Government,
+        layout: &Arc<Layout>,
+        books: BTreeMap<Incarnation, Book>,
+        seed: u64,
+    ) -> Self {
         let mut service = Service::new(layout.clone(), plan.config.desired);
         registrations::at_the_start(&books).for_each(|registration| service.register(registration));
         let operators = Operators::with_archive(&mut service, plan.archived);
@@ -245,7 +253,8 @@ impl World {
     }
 
     fn read(&mut self, index: usize, late: u64) -> Observation {
-        let unreachable: BTreeSet<_> = self.government().books.iter().filter_map(|(&node, book)| book.is_unreachable.then_some(node)).collect();
+        let unreachable: BTreeSet<_> =
+            self.government().books.iter().filter_map(|(&node, book)| book.is_unreachable.then_some(node)).collect();
         let government = self.government();
         let candidate = &mut government.candidates[index];
         let random = &mut government.random;
@@ -331,7 +340,8 @@ impl World {
         candidate.machine.drain_actions(&mut actions);
         let Standing::Leading(term) = candidate.standing else { return };
         if actions.len() > 1 {
-            return self.violate_operations(Err(format!("coordinator {index} asks for {} writes at once", actions.len())));
+            return self
+                .violate_operations(Err(format!("coordinator {index} asks for {} writes at once", actions.len())));
         }
         let Some(action) = actions.pop() else { return };
         let write = government.writes.len();
@@ -390,7 +400,9 @@ impl World {
                 Written::Found | Written::Fenced | Written::Superseded | Written::Changed => Ok(()),
             };
             self.violate_operations(checked);
-            self.stage.note(|| format!("--- coordinator {index} writes {}: {written:?}", super::operators::in_words(&action)));
+            self.stage.note(|| {
+                format!("--- coordinator {index} writes {}: {written:?}", super::operators::in_words(&action))
+            });
             match written {
                 Written::Done => self.took_effect(action, &before),
                 Written::Fenced => self.stage.count(Transition::LeaderRefused),
@@ -449,110 +461,10 @@ impl World {
         self.observe(index);
     }
 
-    /// Whoever leads dies or is paused, whatever it is at.
-    pub(super) fn overthrow(&mut self) {
-        if !self.stage.is_rough() {
-            return;
-        }
-        let government = self.government();
-        let is_leading = |candidate: &Candidate| {
-            candidate.condition == Condition::Well && candidate.standing == Standing::Leading(government.service.term())
-        };
-        let Some(index) = government.candidates.iter().position(is_leading) else { return };
-        let stop = if government.random.chance(500) { Stop::Dies } else { Stop::Pauses };
-        self.stop_coordinator(index, stop);
-    }
-
-    /// A coordinator dies or is paused. How long until it is back.
-    fn stop_coordinator(&mut self, index: usize, stop: Stop) -> Duration {
-        let now = self.stage.now;
-        let government = self.government();
-        let (low, high) = government.plan.session;
-        let expires = government.random.duration(low, high);
-        let returns = match stop {
-            // Some are back before the coordination service has noticed.
-            Stop::Pauses if government.random.chance(250) => government.random.duration(Duration::ZERO, expires),
-            Stop::Dies | Stop::Pauses => expires + government.random.duration(millis(1), millis(300)),
-        };
-        let candidate = &mut government.candidates[index];
-        let life = candidate.life;
-        candidate.condition = match stop {
-            Stop::Dies => Condition::Dead,
-            Stop::Pauses => Condition::Paused(now + returns),
-        };
-        self.stage.note(|| format!("--- coordinator {index} {stop:?}, for {returns:?}"));
-        self.stage.after(expires, Due::Turn(Turn::Expires(index, life)));
-        self.stage.after(returns, Due::Turn(Turn::Returns(index, life)));
-        returns
-    }
-
-    fn coordinator_returns(&mut self, index: usize, life: u64) {
-        let now = self.stage.now;
-        let government = self.government();
-        let candidate = &mut government.candidates[index];
-        if candidate.life != life || candidate.condition == Condition::Well {
-            return;
-        }
-        let was = std::mem::replace(&mut candidate.condition, Condition::Well);
-        match (was, candidate.standing) {
-            (Condition::Well, _) => {}
-            (Condition::Dead, _) => {
-                let (plan, settings) = (&government.plan, &government.settings);
-                government.candidates[index] = Candidate::new(plan, settings, life + 1);
-                government.queue.retain(|&queued| queued != index);
-                government.queue.push_back(index);
-            }
-            (Condition::Paused(_), Standing::Leading(term)) if government.queue.contains(&index) => {
-                candidate.machine.handle(now, Event::Interrupted);
-                candidate.view.doubt_everything();
-                candidate.is_hinted = true;
-                self.stage.note(|| format!("--- coordinator {index} goes on in term {}", term.0));
-            }
-            (Condition::Paused(_), Standing::Leading(term)) => {
-                candidate.is_hinted = true;
-                if government.service.term() > term {
-                    self.stage.count(Transition::LeaderWoke);
-                }
-                self.stage.note(|| format!("--- coordinator {index} wakes up and takes itself for the leader of term {}", term.0));
-            }
-            (Condition::Paused(_), Standing::Following) => {
-                candidate.life += 1;
-                government.queue.retain(|&queued| queued != index);
-                government.queue.push_back(index);
-            }
-        }
-    }
-
-    /// Coordinators that stopped are back soon, and stay.
-    pub(super) fn calm_coordinators(&mut self) {
-        let now = self.stage.now;
-        if self.government.is_none() {
-            return;
-        }
-        for index in 0..self.government().candidates.len() {
-            let candidate = &mut self.government().candidates[index];
-            let life = candidate.life;
-            if let Condition::Paused(until) = &mut candidate.condition {
-                *until = now + millis(2);
-            }
-            if candidate.condition != Condition::Well {
-                self.stage.after(millis(1), Due::Turn(Turn::Expires(index, life)));
-                self.stage.after(millis(2), Due::Turn(Turn::Returns(index, life)));
-            }
-        }
-    }
-
     /// Takes note of what should not be.
     pub(super) fn violate_operations(&mut self, checked: Result<(), String>) {
         if let Err(what) = checked {
             self.stage.violate(Promise::Operations, vec!["---".to_owned()], what);
         }
     }
-}
-
-/// How a coordinator stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    Dies,
-    Pauses,
 }

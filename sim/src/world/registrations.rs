@@ -138,10 +138,8 @@ impl World {
     fn tell(&mut self, node: Incarnation) {
         let latest = self.latest().clone();
         let shards = self.government().books[&node].shards.clone();
-        let reports: Vec<_> = shards
-            .iter()
-            .map(|shard| (self.nodes[shard.0].address, self.nodes[shard.0].machine.report()))
-            .collect();
+        let reports: Vec<_> =
+            shards.iter().map(|shard| (self.nodes[shard.0].address, self.nodes[shard.0].machine.report())).collect();
         let acknowledged = reports.iter().map(|(_, report)| report.proposed).min().unwrap_or_default();
         let has_heard_of = shards.iter().map(|shard| self.nodes[shard.0].epoch()).max().unwrap_or_default();
         // Before a proposal is handed on, the layout is read that was in force then.
