@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use gomera_cluster::address::Layer;
 use gomera_cluster::identity::Term;
-use gomera_cluster::layout::{Epoch, Settings};
+use gomera_cluster::layout::{Epoch, Layout, Settings};
 use gomera_cluster::machine::Machine as _;
 use gomera_cluster::report::{Clients, Report};
 use gomera_cluster::time::Instant;
@@ -15,6 +15,7 @@ mod supply;
 use super::*;
 use crate::config::Config;
 use crate::coordinator::{Action, Coordinator, Event};
+use crate::desired::Desired;
 use crate::plan::Observation;
 use crate::registration::{NodeState, Registration};
 
@@ -37,16 +38,21 @@ impl World {
         Self::configured(points, config())
     }
 
+    /// One of so many nodes of each layer.
+    fn governed_by(desired: &str) -> Self {
+        Self::with(desired.parse().expect("four numbers"), config())
+    }
+
     fn configured(points: u64, config: Config) -> Self {
-        let desired = format!("{points}-1-1-1").parse().expect("four numbers");
+        Self::with(format!("{points}-1-1-1").parse().expect("four numbers"), config)
+    }
+
+    fn with(desired: Desired, config: Config) -> Self {
         let seen = Observation { desired, ..Observation::default() };
         let leader = leader(config.clone());
         let mut world = Self { seen, leader, config, now: Instant::ZERO, term: 0, clients_stay: false };
-        for point in 1..=points {
-            world.register(Layer::ConnectionPoint, point);
-        }
-        for (layer, node) in [(Layer::AccessPoint, 101), (Layer::Matcher, 201), (Layer::ExitPoint, 301)] {
-            world.register(layer, node);
+        for (layer, first) in Layer::ALL.into_iter().zip([1, 101, 201, 301]) {
+            (first..first + u64::from(desired.of(layer))).for_each(|node| world.register(layer, node));
         }
         world.elect();
         world.settle();
@@ -301,6 +307,35 @@ fn cancelling_comes_too_late_once_a_node_is_in() {
     world.register(Layer::ConnectionPoint, 4);
     world.settle();
     assert_eq!((world.outcome("out"), world.points()), (Outcome::Succeeded, vec![1, 2, 4]));
+}
+
+/// Whoever dies or leaves by itself meanwhile makes more slices move than were planned.
+#[test]
+fn nothing_is_cancelled_once_a_slice_has_moved_whatever_becomes_of_others() {
+    let has_left = |world: &World, before: &Layout| {
+        let now = world.seen.layout.as_ref().expect("one is in force");
+        let actives = before.matcher.iter().zip(&now.matcher).map(|(was, is)| (was.active(), is.active()));
+        actives.into_iter().any(|(was, is)| was.is_some_and(|was| was.node == Incarnation(203)) && was != is)
+    };
+    for (other, dies, turns) in (0..32).map(|case| (201 + case % 2, case / 2 % 2 == 0, case / 4)) {
+        let mut world = World::governed_by("1-1-3-1");
+        world.ask("drain", Request::Drain { node: Arc::from("matcher-203") });
+        let before = world.seen.layout.clone().expect("one is in force");
+        (0..turns).for_each(|_| _ = world.turn());
+        if dies {
+            world.seen.members.remove(&Incarnation(other));
+        } else {
+            world.seen.members.get_mut(&Incarnation(other)).expect("it is there").state = NodeState::Draining;
+        }
+        world.settle();
+        world.pass(SECOND * 6);
+        world.cancel("drain");
+        let moved = has_left(&world, &before);
+        world.settle();
+        let is_cancelled =
+            matches!(&world.operation("drain").state, State::Ended(ended) if ended.outcome == Outcome::Cancelled);
+        assert!(!(moved && is_cancelled), "{other} {dies} {turns}");
+    }
 }
 
 #[test]
