@@ -305,7 +305,10 @@ impl Planner<'_> {
         let (gone, living): (Vec<_>, Vec<_>) =
             of_layout.partition(|&(node, _)| self.presence([node]) == Presence::Gone);
         let mut idle = self.ready(layer);
-        idle.retain(|member| !layout.members.contains_key(&member.incarnation));
+        // Who was sent away may not have said yet that it is leaving.
+        idle.retain(|member| {
+            !layout.members.contains_key(&member.incarnation) && !self.observation.sends_away(member.incarnation)
+        });
         let wanted = supply::wanted(self.config.provisioner, &self.observation.desired, layer);
         let leaves = |node: &Incarnation| {
             let member = self.observation.members.get(node);

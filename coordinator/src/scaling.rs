@@ -94,7 +94,9 @@ pub fn next(layout: &Layout, goal: &Goal, knowledge: &Knowledge) -> Next {
         awaited: BTreeSet::new(),
     };
     let bereaved = draft.bury(layout, knowledge);
-    if !bereaved {
+    if bereaved {
+        draft.call_back(goal);
+    } else {
         draft.admit(goal, knowledge);
     }
     draft.lanes(goal, knowledge);
@@ -179,6 +181,19 @@ impl Draft {
             lanes::fence(&mut self.layout);
         }
         bereaved
+    }
+
+    /// Calls back who is to stay, now that others have died, and all of a layer in which everybody else has: whoever takes their place
+    /// comes in with the layout after.
+    fn call_back(&mut self, goal: &Goal) {
+        let Layout { members, leaving, .. } = &mut self.layout;
+        leaving.retain(|node| !goal.serving.contains_key(node));
+        for layer in Layer::ALL {
+            let mut of_layer = members.iter().filter(|(_, member)| member.layer == layer);
+            if of_layer.all(|(node, _)| leaving.contains(node)) {
+                leaving.retain(|node| members[node].layer != layer);
+            }
+        }
     }
 
     /// Lets those in who should serve.

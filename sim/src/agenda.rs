@@ -41,8 +41,29 @@ pub enum Due {
     Coordinate,
     /// A node stops: it crashes, or is paused and taken for dead.
     Stop,
-    /// This node is declared dead.
+    /// This node is declared dead, or its session with the coordination service ends.
     Drop(Incarnation),
+    /// An operator asks for something.
+    Ask,
+    /// Somebody wants an operation cancelled that was asked for by this number.
+    Cancel(usize),
+    /// Whoever leads dies or is paused.
+    Overthrow,
+    /// Something happens to a coordinator.
+    Turn(Turn),
+}
+
+/// What happens to a coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// This write arrives at the coordination service.
+    Arrives(usize),
+    /// What became of it is heard.
+    Heard(usize),
+    /// The session of this coordinator ends, if it still stands in this life of it.
+    Expires(usize, u64),
+    /// This coordinator comes back, or wakes up, if it still stands in this life of it.
+    Returns(usize, u64),
 }
 
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! most respects and extreme in a few: each draw has a tame side that is taken often.
 
 mod clients;
+mod government;
 mod points;
 mod settings;
 
@@ -14,6 +15,7 @@ use crate::publisher::PublisherPlan;
 use crate::random::{Random, micros, millis};
 use crate::subscriber::SubscriberPlan;
 
+pub use government::Government;
 pub use points::{Losses, Manners, Points};
 pub use settings::Configurations;
 
@@ -77,6 +79,8 @@ pub struct Plan {
     pub troubles: Troubles,
     /// How connection points come and die.
     pub points: Points,
+    /// Real coordinators, if they lead.
+    pub government: Option<Government>,
     /// How long clients are active and faults last.
     pub rough_for: Duration,
     /// Publishers.
@@ -190,7 +194,9 @@ impl Plan {
             subscribers,
             begin_within: *random.pick(&[micros(1), millis(60)]),
             scripted: false,
+            government: None,
         }
+        .governed(seed)
     }
 
     /// For scripts: a steady network, no troubles, clients that only do as they are told.
@@ -213,6 +219,7 @@ impl Plan {
                 work_delay: (micros(5), micros(5)),
             },
             points: Points::steady(),
+            government: None,
             rough_for: Duration::MAX,
             publishers: Vec::new(),
             subscribers: Vec::new(),

@@ -19,6 +19,8 @@ pub enum Promise {
     Progress,
     /// A client is answered as the interface says.
     Surface,
+    /// 7: an operation of the coordinator leaves the old layout or completes.
+    Operations,
 }
 
 impl Promise {
@@ -33,6 +35,7 @@ impl Promise {
             Self::Retention => "nothing is kept for ever",
             Self::Progress => "progress",
             Self::Surface => "the interface",
+            Self::Operations => "operations",
         }
     }
 }

@@ -7,10 +7,13 @@
 //! ```
 
 mod bounds;
+mod government;
 mod machines;
 mod office;
+mod operators;
 mod phases;
 mod points;
+mod registrations;
 mod replicas;
 mod scripted;
 
@@ -41,6 +44,7 @@ use crate::tally::{Tally, Transition};
 use crate::transcript::{Keep, Transcript};
 use crate::verdict::{Promise, Violation};
 use crate::watch::Watch;
+use government::Government;
 use office::Office;
 
 /// Things that may happen in one run before it is taken to go round in circles.
@@ -63,6 +67,8 @@ pub struct World {
     pub(crate) names: Names,
     layouts: BTreeMap<Epoch, Arc<Layout>>,
     office: Office,
+    /// Real coordinators, if they lead.
+    government: Option<Box<Government>>,
     /// Machines that do not hear of later layouts from the coordinator while faults last.
     deaf: Vec<bool>,
     random: Random,
@@ -142,6 +148,7 @@ impl World {
             watch: Watch::new(layout.machines(Layer::ExitPoint)),
             names,
             office: Office::new(&layout),
+            government: None,
             layouts: BTreeMap::from([(layout.epoch, Arc::new(layout))]),
             deaf: Vec::new(),
             random,
@@ -171,6 +178,9 @@ impl World {
         }
         if !plan.scripted {
             self.stage.after(plan.troubles.first_layout, Due::Coordinate);
+        }
+        if let Some(government) = &plan.government {
+            self.found(government);
         }
         for later in 0..later_layouts {
             // Changes are spread over the rough time; each machine hears of each layout after a delay of its own.
@@ -283,6 +293,10 @@ impl World {
                 self.wake(node, self.stage.now);
             }
             Due::Change => self.change_mind(),
+            Due::Ask => self.ask(),
+            Due::Cancel(number) => self.cancel_operation(number),
+            Due::Overthrow => self.overthrow(),
+            Due::Turn(turn) => self.take_turn(turn),
             Due::Coordinate => self.coordinate(),
             Due::Stop => self.stop_some(),
             Due::Drop(node) => self.bury(node),

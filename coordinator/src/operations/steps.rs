@@ -4,16 +4,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gomera_cluster::address::Layer;
-use gomera_cluster::layout::Layout;
+use gomera_cluster::address::{Incarnation, Layer};
+use gomera_cluster::layout::{Layout, Role};
 use gomera_cluster::time::Instant;
 
 use super::judge::unborn;
 use super::{
-    Cancel, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, Progress, Request, Running, Standing,
-    State, judge,
+    Cancel, Change, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, Progress, Request, Running,
+    Standing, State, judge,
 };
 use crate::plan::Observation;
+use crate::registration::NodeState;
 use crate::scaling::{self, Awaited, Next};
 use crate::status::plural;
 
@@ -95,8 +96,8 @@ impl Stepping<'_> {
         };
         let before = &standing.operation;
         let missing = self.missing(&running.plan);
-        let is_over = *self.next == Next::Done && progress.left == running.plan.leaving.len();
-        if is_over && missing.is_empty() {
+        let is_over = *self.next == Next::Done;
+        if is_over && missing.is_empty() && progress.left == running.plan.leaving.len() {
             let operation = Operation { state: end(Outcome::Succeeded), ..before.clone() };
             return Some(Self::entry(id, standing, operation, None));
         }
@@ -109,16 +110,19 @@ impl Stepping<'_> {
             let operation = Operation { state: end(Outcome::Cancelled), ..before.clone() };
             return Some(Self::entry(id, standing, operation, wish));
         }
-        if is_over && self.deadline().is_some_and(|deadline| deadline <= self.now) {
-            let wish = missing.first().map(|&(layer, serving, _)| (layer, serving));
-            let reason = missing.iter().map(|&(layer, serving, to)| {
+        if is_over && !missing.is_empty() && self.deadline().is_some_and(|deadline| deadline <= self.now) {
+            let beside =
+                if progress.left == running.plan.leaving.len() { "" } else { " beside those that were to leave" };
+            let reason = missing.iter().map(|&(Change { layer, to, .. }, serving)| {
                 let why = self.observation.shortages.get(&layer).map(|why| format!(": {why}")).unwrap_or_default();
                 let (nodes, wait) = (plural(layer, to.into()), self.node_wait);
-                format!("{serving} of {to} {nodes} serve, and no other came within {wait:?}{why}")
+                format!("{serving} of {to} {nodes} serve{beside}, and no other came within {wait:?}{why}")
             });
             let outcome = Outcome::Failed { reason: reason.collect::<Vec<_>>().join("; ") };
             let operation = Operation { state: end(outcome), ..before.clone() };
-            // Nobody is to be surprised by a node that comes in days later.
+            // Nobody is to be surprised by a node that comes in days later. What was wanted before is still wanted, as after any death.
+            let raised = missing.iter().find(|(change, _)| change.to > change.wanted);
+            let wish = raised.map(|&(Change { layer, wanted, .. }, serving)| (layer, serving.max(wanted)));
             return Some(Self::entry(id, standing, operation, wish));
         }
         let cancel = if before.cancel == Cancel::Asked { Cancel::TooLate } else { before.cancel };
@@ -144,8 +148,11 @@ impl Stepping<'_> {
         let members = &self.layout.members;
         let is_known = |node| plan.members.iter().any(|planned| planned.incarnation == node);
         let concerns = |layer| plan.changes.iter().any(|change| change.layer == layer);
+        // Who was leaving already when the plan was made is not in it, and has not come in either.
         let newcomers = members.iter().filter(|&(&node, member)| concerns(member.layer) && !is_known(node));
-        let joined = newcomers.count();
+        let newcomers: Vec<_> =
+            newcomers.map(|(&node, _)| node).filter(|node| !self.layout.leaving.contains(node)).collect();
+        let joined = newcomers.len();
         let left = plan.leaving.iter().filter(|node| !members.contains_key(&node.incarnation)).count();
         let remaining = self.slices_to_move(plan);
         let slices = plan.slices.saturating_sub(remaining).max(running.progress.slices);
@@ -154,10 +161,24 @@ impl Stepping<'_> {
             Layer::ConnectionPoint | Layer::AccessPoint => true,
             Layer::Matcher | Layer::ExitPoint => false,
         });
-        let activated = running.progress.activated || left > 0 || slices > 0 || (holds_no_slices && joined > 0);
+        let has_moved = slices > 0 || self.has_moved(plan, &newcomers);
+        let activated = running.progress.activated || left > 0 || has_moved || (holds_no_slices && joined > 0);
         let sent = self.observation.snapshot_bytes().saturating_sub(plan.snapshot_bytes);
         let bytes = sent.max(running.progress.bytes);
         Progress { activated, joined, left, slices, bytes, awaits: self.awaits(plan) }
+    }
+
+    /// Whether, since this plan was made, a node that is to leave has given a slice away, or one that came in has got one. Deaths
+    /// meanwhile, and others who leave, make more slices move, so that how many remain does not tell.
+    fn has_moved(&self, plan: &Plan, newcomers: &[Incarnation]) -> bool {
+        let leaves = |node| plan.leaving.iter().any(|leaving| leaving.incarnation == node);
+        let placements = self.layout.matcher.iter().chain(&self.layout.session);
+        let since = placements.filter(|placement| placement.term.0 > plan.epoch.0);
+        since.flat_map(|placement| &placement.replicas).any(|replica| match replica.role {
+            Role::Retiring => leaves(replica.holder.node),
+            Role::Active => newcomers.contains(&replica.holder.node),
+            Role::Standby | Role::Joining => false,
+        })
     }
 
     fn slices_to_move(&self, plan: &Plan) -> usize {
@@ -179,20 +200,19 @@ impl Stepping<'_> {
         plan.changes.iter().map(|change| to_move(change.layer, change.to.into())).sum()
     }
 
-    /// Layers that have fewer nodes than they should get, with how many serve and how many should.
-    fn missing(&self, plan: &Plan) -> Vec<(Layer, u16, u16)> {
-        let stay = plan.members.len().saturating_sub(plan.leaving.len());
-        let changes = plan.changes.iter().filter(|change| usize::from(change.to) > stay);
-        changes
-            .map(|change| {
-                let members = self.layout.members.iter().filter(|(_, member)| member.layer == change.layer);
-                let serving = members.filter(|(node, _)| {
-                    self.observation.members.contains_key(node) && !self.layout.leaving.contains(node)
-                });
-                (change.layer, u16::try_from(serving.count()).unwrap_or(u16::MAX), change.to)
-            })
-            .filter(|&(_, serving, to)| serving < to)
-            .collect()
+    /// Layers that have fewer nodes than they should get, with how many serve. Whoever is to leave, or asks to, and stays because nobody
+    /// else is there, is not among these.
+    fn missing(&self, plan: &Plan) -> Vec<(Change, u16)> {
+        let leaves = |node: &Incarnation| plan.leaving.iter().any(|leaving| leaving.incarnation == *node);
+        let serving = |change: &Change| {
+            let members = self.layout.members.iter().filter(|(_, member)| member.layer == change.layer);
+            let stays = |node| self.observation.members.get(node).is_some_and(|node| node.state != NodeState::Draining);
+            let serving =
+                members.filter(|&(node, _)| stays(node) && !self.layout.leaving.contains(node) && !leaves(node));
+            u16::try_from(serving.count()).unwrap_or(u16::MAX)
+        };
+        let changes = plan.changes.iter().map(|change| (*change, serving(change)));
+        changes.filter(|(change, serving)| *serving < change.to).collect()
     }
 
     fn awaits(&self, plan: &Plan) -> Vec<String> {
@@ -213,7 +233,7 @@ impl Stepping<'_> {
                 })
                 .collect(),
         };
-        awaits.extend(self.missing(plan).into_iter().map(|(layer, serving, to)| {
+        awaits.extend(self.missing(plan).into_iter().map(|(Change { layer, to, .. }, serving)| {
             let why = self.observation.shortages.get(&layer).map(|why| format!(" ({why})")).unwrap_or_default();
             format!("{} more {}{why}", to - serving, plural(layer, usize::from(to - serving)))
         }));

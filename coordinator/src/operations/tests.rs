@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use gomera_cluster::address::Layer;
 use gomera_cluster::identity::Term;
-use gomera_cluster::layout::{Epoch, Settings};
+use gomera_cluster::layout::{Epoch, Layout, Settings};
 use gomera_cluster::machine::Machine as _;
 use gomera_cluster::report::{Clients, Report};
 use gomera_cluster::time::Instant;
@@ -15,6 +15,7 @@ mod supply;
 use super::*;
 use crate::config::Config;
 use crate::coordinator::{Action, Coordinator, Event};
+use crate::desired::Desired;
 use crate::plan::Observation;
 use crate::registration::{NodeState, Registration};
 
@@ -37,16 +38,21 @@ impl World {
         Self::configured(points, config())
     }
 
+    /// One of so many nodes of each layer.
+    fn governed_by(desired: &str) -> Self {
+        Self::with(desired.parse().expect("four numbers"), config())
+    }
+
     fn configured(points: u64, config: Config) -> Self {
-        let desired = format!("{points}-1-1-1").parse().expect("four numbers");
+        Self::with(format!("{points}-1-1-1").parse().expect("four numbers"), config)
+    }
+
+    fn with(desired: Desired, config: Config) -> Self {
         let seen = Observation { desired, ..Observation::default() };
         let leader = leader(config.clone());
         let mut world = Self { seen, leader, config, now: Instant::ZERO, term: 0, clients_stay: false };
-        for point in 1..=points {
-            world.register(Layer::ConnectionPoint, point);
-        }
-        for (layer, node) in [(Layer::AccessPoint, 101), (Layer::Matcher, 201), (Layer::ExitPoint, 301)] {
-            world.register(layer, node);
+        for (layer, first) in Layer::ALL.into_iter().zip([1, 101, 201, 301]) {
+            (first..first + u64::from(desired.of(layer))).for_each(|node| world.register(layer, node));
         }
         world.elect();
         world.settle();
@@ -303,6 +309,35 @@ fn cancelling_comes_too_late_once_a_node_is_in() {
     assert_eq!((world.outcome("out"), world.points()), (Outcome::Succeeded, vec![1, 2, 4]));
 }
 
+/// Whoever dies or leaves by itself meanwhile makes more slices move than were planned.
+#[test]
+fn nothing_is_cancelled_once_a_slice_has_moved_whatever_becomes_of_others() {
+    let has_left = |world: &World, before: &Layout| {
+        let now = world.seen.layout.as_ref().expect("one is in force");
+        let actives = before.matcher.iter().zip(&now.matcher).map(|(was, is)| (was.active(), is.active()));
+        actives.into_iter().any(|(was, is)| was.is_some_and(|was| was.node == Incarnation(203)) && was != is)
+    };
+    for (other, dies, turns) in (0..32).map(|case| (201 + case % 2, case / 2 % 2 == 0, case / 4)) {
+        let mut world = World::governed_by("1-1-3-1");
+        world.ask("drain", Request::Drain { node: Arc::from("matcher-203") });
+        let before = world.seen.layout.clone().expect("one is in force");
+        (0..turns).for_each(|_| _ = world.turn());
+        if dies {
+            world.seen.members.remove(&Incarnation(other));
+        } else {
+            world.seen.members.get_mut(&Incarnation(other)).expect("it is there").state = NodeState::Draining;
+        }
+        world.settle();
+        world.pass(SECOND * 6);
+        world.cancel("drain");
+        let moved = has_left(&world, &before);
+        world.settle();
+        let is_cancelled =
+            matches!(&world.operation("drain").state, State::Ended(ended) if ended.outcome == Outcome::Cancelled);
+        assert!(!(moved && is_cancelled), "{other} {dies} {turns}");
+    }
+}
+
 #[test]
 fn a_node_that_does_not_come_fails_the_operation_which_says_what_serves() {
     let mut world = World::governed(1);
@@ -320,6 +355,53 @@ fn a_node_that_does_not_come_fails_the_operation_which_says_what_serves() {
     let Outcome::Failed { reason } = world.outcome("out") else { panic!("{:?}", world.outcome("out")) };
     assert_eq!(reason, "1 of 2 connection points serve, and no other came within 30s");
     assert_eq!(world.seen.desired.connection_points, 1, "nobody is surprised later");
+}
+
+#[test]
+fn a_layer_that_shrank_to_fewer_than_were_asked_for_is_no_success_and_goes_on_wanting_them() {
+    let mut world = World::governed(3);
+    world.clients_stay = true;
+    world.scale("in", 2);
+    world.settle();
+    world.seen.members.remove(&Incarnation(1));
+    world.clients_stay = false;
+    world.settle();
+    world.pass(SECOND * 6);
+    assert_eq!(world.progress("in").awaits, ["1 more connection point"]);
+    assert_eq!(world.points(), [2], "who was sent away does not take the place, though it says that it is up");
+    world.seen.members.remove(&Incarnation(3));
+    world.pass(SECOND * 30);
+    let Outcome::Failed { reason } = world.outcome("in") else { panic!("{:?}", world.outcome("in")) };
+    assert_eq!(reason, "1 of 2 connection points serve, and no other came within 30s");
+    assert_eq!((world.points(), world.seen.desired.connection_points), (vec![2], 2), "who comes back is let in");
+}
+
+/// Whoever was to take over has died, or leaves by itself.
+#[test]
+fn a_drain_whose_node_has_to_stay_fails_and_does_not_stand_in_the_way_for_ever() {
+    for leaves_by_itself in [false, true] {
+        let mut world = World::governed(2);
+        world.ask("drain", Request::Drain { node: Arc::from("connection-point-1") });
+        while !matches!(world.operation("drain").state, State::Running(_)) {
+            world.turn();
+        }
+        if leaves_by_itself {
+            world.seen.members.get_mut(&Incarnation(2)).expect("it is there").state = NodeState::Draining;
+        } else {
+            world.seen.members.remove(&Incarnation(2));
+        }
+        world.leader.handle(world.now, Event::Observed(world.seen.clone()));
+        world.settle();
+        world.pass(SECOND * 20);
+        assert_eq!(world.progress("drain").awaits, ["1 more connection point"]);
+        world.pass(SECOND * 30);
+        let Outcome::Failed { reason } = world.outcome("drain") else { panic!("{:?}", world.outcome("drain")) };
+        let expected = "0 of 1 connection point serve beside those that were to leave, and no other came within 30s";
+        assert_eq!(reason, expected);
+        assert!(world.points().contains(&1), "it stays");
+        assert_eq!(world.seen.desired.connection_points, 2, "the wish is as before");
+        assert!(judge(&world.seen, None, &Request::Rebalance).is_ok(), "others may be asked for");
+    }
 }
 
 #[test]

@@ -301,6 +301,23 @@ fn the_last_node_of_a_layer_stays_until_another_one_comes() {
 }
 
 #[test]
+fn who_was_to_leave_is_called_back_when_everybody_else_of_its_layer_has_died() {
+    let mut world = World::new(start([2, 1, 1, 1], 4, 1));
+    world.step(&goal([1, 1, 1, 1]));
+    assert_eq!(world.layout.leaving, BTreeSet::from([Incarnation(1)]));
+    // Another one is to take the place, and comes in when the death has been dealt with.
+    let mut goal = goal([3, 1, 1, 1]);
+    goal.serving.retain(|node, _| ![Incarnation(0), Incarnation(1)].contains(node));
+    world.knowledge.dead.insert(Incarnation(0));
+    world.step(&goal);
+    assert!(world.layout.leaving.is_empty(), "clients have to go somewhere: {:?}", world.layout.leaving);
+    world.knowledge.dead.clear();
+    world.step(&goal);
+    assert!(world.layout.members.contains_key(&Incarnation(2)));
+    assert_eq!(world.layout.leaving, BTreeSet::from([Incarnation(1)]));
+}
+
+#[test]
 fn who_is_called_back_while_its_lanes_drain_gets_new_ones() {
     let mut world = World::new(start([1, 2, 1, 1], 4, 1));
     let lane_next = world.layout.lane_next;

@@ -24,6 +24,7 @@ use crate::node::{Fate, Incoming, NodeIndex};
 use crate::plan::Manners;
 use crate::random::{micros, millis};
 use crate::tally::Transition;
+use crate::verdict::Promise;
 
 /// What the coordinator has.
 #[derive(Debug, Default)]
@@ -99,6 +100,16 @@ impl World {
             return self.hurry();
         }
         let is_rough = self.stage.is_rough();
+        if self.government.is_some() {
+            self.let_nodes_tell();
+            self.let_coordinators_look();
+            let pause = match is_rough {
+                true => self.fates.duration(millis(1), millis(30)),
+                false if self.ungoverned().is_some() => micros(500),
+                false => millis(50),
+            };
+            return self.stage.after(pause, Due::Coordinate);
+        }
         for node in self.nodes.iter().filter(|node| node.fate == Fate::Well) {
             if !is_rough || self.fates.chance(700) {
                 self.office.reports.insert(node.address, node.machine.report());
@@ -120,8 +131,7 @@ impl World {
                 self.office.reports.get(&machine).is_some_and(|report: &Report| report.proposed >= proposal.epoch)
             };
             if Layer::ALL.into_iter().all(|layer| proposal.machines(layer).all(has_it)) {
-                self.office.proposal = None;
-                self.commit(proposal);
+                self.commit_proposed(proposal);
             } else if proposal.members.keys().any(|node| self.office.dead.contains(node))
                 && let Next::Propose(Proposal { layout: next, .. }) =
                     scaling::supersede(self.latest(), &proposal, &self.goal(), &self.knowledge(&proposal))
@@ -166,6 +176,9 @@ impl World {
 
     /// What the coordinator still waits for.
     pub(super) fn unreached(&self) -> Option<String> {
+        if self.government.is_some() {
+            return self.ungoverned();
+        }
         if let Some(proposal) = &self.office.proposal {
             return Some(format!("layout {} is proposed", proposal.epoch.0));
         }
@@ -187,6 +200,11 @@ impl World {
         if let Err(error) = proposal.check_follows(self.latest()) {
             panic!("seed {}: {error}", self.plan.seed);
         }
+        self.stand_proposed(proposal);
+    }
+
+    /// A layout stands there as proposed.
+    pub(super) fn stand_proposed(&mut self, proposal: Arc<Layout>) {
         let epoch = proposal.epoch;
         self.stage.note(|| format!("--- layout {} is proposed", epoch.0));
         self.stage.count(Transition::LayoutProposed);
@@ -198,6 +216,10 @@ impl World {
     fn tell_proposal(&mut self, epoch: Epoch) {
         for index in (0..self.nodes.len()).map(NodeIndex) {
             let heard = self.hears_within(index);
+            if self.government.is_some() && self.nodes[index.0].fate == Fate::Woken {
+                // It reads first that a layout went on without it, and then no more.
+                continue;
+            }
             self.stage.agenda.enter(heard, Due::Proposed(index, epoch));
         }
     }
@@ -212,6 +234,12 @@ impl World {
             return heard.max(node.stalled_until) + self.fates.duration(micros(10), millis(50));
         }
         heard
+    }
+
+    /// What is proposed comes into force.
+    pub(super) fn commit_proposed(&mut self, layout: Arc<Layout>) {
+        self.office.proposal = None;
+        self.commit(layout);
     }
 
     /// A layout comes into force.
@@ -263,6 +291,11 @@ impl World {
                 self.stage.points.retain(|point| !shards.contains(point));
                 self.stage.leaving.extend(shards);
             }
+        }
+        let left = self.latest().machines(Layer::ConnectionPoint).any(|at| !self.latest().leaving.contains(&at.node));
+        if !left {
+            let what = format!("by layout {} there is no connection point where clients could go", epoch.0);
+            self.stage.violate(Promise::Surface, vec!["---".to_owned()], what);
         }
         let matcher = self.latest().matcher.clone();
         if matcher.iter().any(|slice| slice.replicas.len() > 1) {

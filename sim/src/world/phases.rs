@@ -48,6 +48,7 @@ impl World {
             Phase::Settling => {
                 self.compare_replicas();
                 self.compare_sessions();
+                self.check_journal();
                 self.enter(Phase::Revisiting);
                 false
             }
@@ -103,6 +104,7 @@ impl World {
         self.network.calm_down(now, &mut self.stage.agenda);
         self.stage.doors.calm_down(now, &mut self.stage.agenda);
         self.wake_all();
+        self.calm_coordinators();
         self.enter(Phase::Settling);
         self.tell_all();
     }

@@ -56,11 +56,11 @@ impl World {
     fn well(&self, layer: Layer) -> Vec<Incarnation> {
         let members = self.latest().members.iter();
         let nodes = members.filter(|(_, member)| member.layer == layer).map(|(&node, _)| node);
-        nodes.filter(|&node| self.fate(node) == Fate::Well && self.is_wanted(node)).collect()
+        nodes.filter(|&node| self.is_sound(node) && self.is_wanted(node) && self.stays(node)).collect()
     }
 
     /// Nodes that could be missed: another one of their layer would be left.
-    fn spare(&self) -> Vec<Incarnation> {
+    pub(super) fn spare(&self) -> Vec<Incarnation> {
         let layers = Layer::ALL.into_iter().map(|layer| self.well(layer));
         layers.filter(|well| well.len() > 1).flatten().collect()
     }
@@ -69,7 +69,7 @@ impl World {
     fn others_have_its_slices(&self, node: Incarnation) -> bool {
         let has_it = |replica: &Replica| match replica.role {
             Role::Standby | Role::Active | Role::Retiring => {
-                replica.holder.node != node && self.fate(replica.holder.node) == Fate::Well
+                replica.holder.node != node && self.is_sound(replica.holder.node)
             }
             Role::Joining => false,
         };
@@ -89,6 +89,9 @@ impl World {
 
     /// The operator wants something else: one node more, or one less, or the same.
     pub(super) fn change_mind(&mut self) {
+        if self.government.is_some() {
+            return;
+        }
         let waiting = self.waiting();
         let mut changed = false;
         if !waiting.is_empty() && self.fates.chance(800) {
@@ -109,6 +112,9 @@ impl World {
 
     /// A node that stopped is declared dead.
     pub(super) fn bury(&mut self, node: Incarnation) {
+        if self.government.is_some() {
+            return self.end_session(node);
+        }
         self.declare_dead(node);
     }
 
@@ -173,6 +179,14 @@ impl World {
         }
     }
 
+    /// One that is to come in crashes, and its session ends some time later.
+    pub(super) fn crash_soon_buried(&mut self, node: Incarnation) {
+        let (low, high) = self.plan.points.dropped_after;
+        let dropped = self.fates.duration(low, high);
+        self.crash(node);
+        self.stage.after(dropped, Due::Drop(node));
+    }
+
     fn count_stop(
         &mut self,
         node: Incarnation,
@@ -212,7 +226,10 @@ impl World {
     pub(super) fn has_woken(&mut self, index: NodeIndex) {
         let machine = &mut self.nodes[index.0];
         if machine.fate == Fate::Paused {
-            machine.fate = Fate::Woken;
+            let node = machine.address.node;
+            let fate = if self.comes_back(node) { Fate::Well } else { Fate::Woken };
+            let machine = &mut self.nodes[index.0];
+            machine.fate = fate;
             let name = &machine.name;
             self.stage.transcript.note(self.stage.now, || format!("{name} wakes up"));
         }
