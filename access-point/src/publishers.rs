@@ -73,6 +73,11 @@ struct Publisher {
     submitted: Sequence,
     sequenced: Sequence,
     acknowledged: Sequence,
+    /// Whether something that the present attachment sent again was refused: its client may not know yet, and send it again elsewhere.
+    has_refused: bool,
+    /// The first that came unflagged while nothing was taken of an instance that was forgotten: it had not been sent before, nor had what
+    /// follows it.
+    unsent_from: Option<Sequence>,
     /// The client has seen acknowledgements up to here.
     confirmed: Sequence,
     /// Sequences taken and not acknowledged, with their numbers in the lane.
@@ -106,6 +111,23 @@ impl Publisher {
         self.generation = generation;
         self.from = from;
         self.submitted = Sequence(0);
+        self.has_refused = false;
+    }
+
+    /// What to do with something above everything taken, of an instance that was forgotten and of which nothing was taken since.
+    ///
+    /// Nothing is taken behind what was refused: were it, and were this lane fenced before the client hears of the refusals, it would send
+    /// what was refused once more on another lane, where it would pass for a repeat and be acknowledged. So the attachment is over, and the
+    /// next one begins with what its client still takes for unacknowledged.
+    fn judge_after_loss(&mut self, submitted: &Submitted) -> Option<Refusal> {
+        if !submitted.resent && self.unsent_from.is_none_or(|from| submitted.sequence < from) {
+            self.unsent_from = Some(submitted.sequence);
+        }
+        if self.unsent_from.is_none_or(|from| submitted.sequence < from) {
+            self.has_refused = true;
+            return Some(Refusal::OutOfRange);
+        }
+        self.has_refused.then_some(Refusal::Lane)
     }
 }
 
@@ -256,10 +278,11 @@ impl Publishers {
         publisher.used = true;
         publisher.submitted = publisher.submitted.max(submitted.sequence);
         if submitted.sequence > publisher.sequenced || !rules::holds(Rule::RepeatsArePassedOver) {
-            return match publisher.history {
-                History::Lost if submitted.resent => Verdict::Refuse(Refusal::OutOfRange),
-                History::Lost | History::Doubtful | History::Whole => Verdict::Take(slot),
+            let refusal = match publisher.history {
+                History::Lost => publisher.judge_after_loss(submitted),
+                History::Doubtful | History::Whole => None,
             };
+            return refusal.map_or(Verdict::Take(slot), Verdict::Refuse);
         }
         match publisher.outstanding.binary_search_by_key(&submitted.sequence, |&(sequence, _)| sequence) {
             Ok(index) => Verdict::Outstanding(publisher.outstanding[index].1),
@@ -376,6 +399,8 @@ impl Publishers {
             submitted: Sequence(0),
             sequenced: Sequence(0),
             acknowledged: Sequence(0),
+            has_refused: false,
+            unsent_from: None,
             confirmed: Sequence(0),
             outstanding: VecDeque::new(),
             used: true,

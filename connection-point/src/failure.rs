@@ -176,7 +176,7 @@ pub(crate) fn publishers(limit: u64) -> Failure {
 pub(crate) fn lane_ended() -> Failure {
     failure(
         FailureKind::Unavailable,
-        "the lane of this publisher takes no more publications: connect again and send again what is unacknowledged",
+        "the lane of this publisher takes no more publications of this connection: connect again and send again what is unacknowledged",
     )
 }
 

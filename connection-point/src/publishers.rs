@@ -106,6 +106,7 @@ impl Publishers {
             acknowledged: Sequence(0),
             seen: Sequence(0),
             seen_told: Sequence(0),
+            unheard: None,
         };
         self.by_instance.insert((key, instance), connection);
         self.by_connection.insert(connection, publisher);
@@ -125,8 +126,7 @@ impl Publishers {
         let wall = around.wall();
         let Some(publisher) = self.by_connection.get_mut(&connection) else { return false };
         let Surroundings { config, now, acceptance, timers, output, statistics, .. } = around;
-        // A client cannot have seen more than there was.
-        publisher.seen = publisher.seen.max(seen.min(publisher.acknowledged));
+        publisher.sees(seen);
         let (count, bytes_before) = (items.len(), publisher.window.bytes());
         let mut settled = false;
         for item in items {
@@ -187,11 +187,13 @@ impl Publishers {
         let Some(layout) = around.layout.clone() else { return };
         let mut asking = Vec::new();
         let mut moving = Vec::new();
+        let mut ending = Vec::new();
         for (&connection, publisher) in &mut self.by_connection {
             let wanted = layout.lane_of_publisher(publisher.key);
             publisher.is_moving = false;
             match publisher.standing.lane() {
                 None => asking.push(connection),
+                Some(lane) if lanes.writer(lane).is_none() && publisher.unheard.is_some() => ending.push(connection),
                 Some(lane) if lanes.writer(lane).is_none() => {
                     around.statistics.publishers_fenced += 1;
                     publisher.window.send_again();
@@ -207,6 +209,9 @@ impl Publishers {
                 }
                 Some(_) => queue(lanes, connection, publisher),
             }
+        }
+        for connection in ending {
+            self.close(around, lanes, connection, failure::lane_ended());
         }
         for connection in moving {
             self.begin_to_move(around, lanes, connection);
@@ -235,6 +240,12 @@ impl Publishers {
             return;
         }
         publisher.is_moving = false;
+        if publisher.unheard.is_some() {
+            // On another lane nobody knows what was refused on this one: were something taken there, what was refused before it would
+            // pass for acknowledged, or for a repeat if the client sent it again.
+            self.close(around, lanes, connection, failure::lane_ended());
+            return;
+        }
         around.statistics.publishers_moved += 1;
         if let Standing::Open(lane, _) = publisher.standing
             && publisher.seen > publisher.seen_told

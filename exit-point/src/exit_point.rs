@@ -241,7 +241,13 @@ impl ExitPoint {
             ToExitPoint::Attach(attach) => self.sessions.attach(now, from, attach, self.merger.merged()),
             ToExitPoint::Detach(detach) => self.sessions.detach(now, detach),
             ToExitPoint::Acknowledge(acknowledge) => {
-                let told = if received.epoch < self.gate.epoch() { Told::ByAnEarlierLayout } else { Told::All };
+                let told = if self.is_of(from, Layer::ExitPoint) {
+                    Told::ByAReplica
+                } else if received.epoch < self.gate.epoch() {
+                    Told::ByAnEarlierLayout
+                } else {
+                    Told::All
+                };
                 self.sessions.acknowledge(&acknowledge, self.merger.merged(), told);
             }
             ToExitPoint::SessionCredit(credit) => self.sessions.grant(credit),
@@ -289,11 +295,13 @@ impl ExitPoint {
         }
     }
 
+    fn is_of(&self, machine: Address, layer: Layer) -> bool {
+        let member = self.gate.layout().and_then(|layout| layout.members.get(&machine.node));
+        member.is_some_and(|member| member.layer == layer)
+    }
+
     fn receive_matches(&mut self, from: Address, frame: Matches) {
-        let is_matcher = self
-            .gate
-            .layout()
-            .is_some_and(|layout| layout.members.get(&from.node).is_some_and(|member| member.layer == Layer::Matcher));
+        let is_matcher = self.is_of(from, Layer::Matcher);
         let reception = match self.lanes.get_mut(&frame.lane) {
             Some(lane) if is_matcher => lane.receive(from, frame),
             Some(_) | None => Reception::Refused,

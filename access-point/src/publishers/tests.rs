@@ -123,25 +123,50 @@ fn an_idle_publisher_is_forgotten_and_its_flagged_re_sends_are_out_of_range_unti
     let opened = bench.open("p", 2);
     assert_eq!((opened.sequenced, opened.superseded), (Sequence(0), None));
     assert_eq!(bench.submit("p", 5, 2, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
-    assert!(matches!(bench.submit("p", 7, 2, false), Some(Verdict::Take(_))));
+    bench.open("p", 3);
+    assert!(matches!(bench.submit("p", 7, 3, false), Some(Verdict::Take(_))));
     assert!(
-        matches!(bench.submit("p", 8, 2, true), Some(Verdict::Take(_))),
+        matches!(bench.submit("p", 8, 3, true), Some(Verdict::Take(_))),
         "sent after something new: never taken before"
     );
 }
 
-#[test]
-fn what_a_forgotten_publisher_was_refused_is_not_acknowledged_to_its_next_attachment() {
+/// "p" has published 5, which is acknowledged, and was forgotten.
+fn forgotten() -> Bench {
     let mut bench = Bench::new(&config(10));
     let slot = bench.took("p", 5);
     bench.table.merged(slot, Sequence(5));
     bench.acknowledged();
     bench.pass(10);
     bench.pass(10);
+    assert_eq!(bench.table.len(), 0);
+    bench
+}
+
+#[test]
+fn nothing_is_taken_of_a_forgotten_publisher_before_its_client_knows_what_was_refused() {
+    let mut bench = forgotten();
     bench.open("p", 2);
     assert_eq!(bench.submit("p", 5, 2, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
+    assert_eq!(bench.submit("p", 6, 2, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
+    // If this lane were fenced with 7 taken, a client that has heard nothing would send 5 and 6 again on another one, and have them acknowledged.
+    assert_eq!(bench.submit("p", 7, 2, false), Some(Verdict::Refuse(Refusal::Lane)), "it has to come back");
+    assert_eq!(bench.submit("p", 8, 2, false), Some(Verdict::Refuse(Refusal::Lane)));
+    // It has heard of one refusal.
+    bench.open("p", 3);
+    assert_eq!(bench.submit("p", 6, 3, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
+    assert_eq!(bench.submit("p", 7, 3, true), Some(Verdict::Refuse(Refusal::Lane)));
+    // It has heard of both. Nobody had taken 7 before it came here unflagged.
+    bench.open("p", 4);
+    assert!(matches!(bench.submit("p", 7, 4, true), Some(Verdict::Take(_))));
+    assert!(matches!(bench.submit("p", 8, 4, true), Some(Verdict::Take(_))));
+}
+
+#[test]
+fn what_lies_below_the_first_that_is_known_is_not_acknowledged_to_the_next_attachment() {
+    let mut bench = forgotten();
+    bench.open("p", 2);
     let Some(Verdict::Take(slot)) = bench.submit("p", 7, 2, false) else { panic!("it is new") };
-    // The connection breaks before its client hears of the refusal.
     let opened = bench.open("p", 3);
     assert_eq!((opened.sequenced, opened.acknowledged), (Sequence(7), Sequence(0)));
     bench.table.merged(slot, Sequence(7));

@@ -132,7 +132,7 @@ pub enum Refusal {
     OutOfRange,
     /// The table of publishers is full; its limit.
     Publishers(u64),
-    /// The lane does not take publications (draining, ended, not here).
+    /// The lane does not take publications (draining, ended, not here), or not of this attachment any more.
     Lane,
 }
 

@@ -231,7 +231,8 @@ pub struct Detach {
     pub generation: Generation,
 }
 
-/// Everything at or below `through` is processed by the client. Cumulative. Needs no credit.
+/// Everything at or below `through` is processed by the client. Cumulative. Needs no credit. Connection points tell every replica of the
+/// session's slice. A replica tells the one that decides what it had heard for the attachment before, when that one had not.
 #[derive(Clone, Debug)]
 pub struct Acknowledge {
     /// The session.

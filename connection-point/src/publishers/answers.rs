@@ -137,6 +137,9 @@ impl Publishers {
             return;
         }
         self.bytes -= bytes_before - publisher.window.bytes();
+        if reason == Refusal::OutOfRange {
+            publisher.unheard = Some(publisher.acknowledged);
+        }
         around.statistics.publications_refused += 1;
         let failure = failure::refusal(sequence, reason);
         around.output.reply(connection, ClientReply::PublicationRefused { sequence, failure });

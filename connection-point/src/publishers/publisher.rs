@@ -112,6 +112,8 @@ pub(crate) struct Publisher {
     pub seen: Sequence,
     /// The access point was told that the client has.
     pub seen_told: Sequence,
+    /// What was acknowledged when something was refused that it had sent again; nothing if its client has heard of that.
+    pub unheard: Option<Sequence>,
 }
 
 impl Publisher {
@@ -147,6 +149,13 @@ impl Publisher {
             self.seen = self.acknowledged;
         }
         self.window.acknowledge(through)
+    }
+
+    /// Its client has seen acknowledgements up to `through`, and everything it was told before the last of them.
+    pub fn sees(&mut self, through: Sequence) {
+        // A client cannot have seen more than there was.
+        self.seen = self.seen.max(through.min(self.acknowledged));
+        self.unheard.take_if(|acknowledged| *acknowledged < self.seen);
     }
 
     /// What nobody will ever send again once this connection is gone: the access point need not know it any longer.
@@ -190,6 +199,7 @@ mod tests {
             acknowledged: Sequence(0),
             seen: Sequence(0),
             seen_told: Sequence(0),
+            unheard: None,
         }
     }
 

@@ -5,15 +5,17 @@ use gomera_cluster::position::Vector;
 
 use super::Sessions;
 use super::reign::belief;
-use crate::session::Attachment;
+use crate::session::{Answering, Attachment};
 
-/// Which replicas a connection point told.
+/// Which replicas were told what a client has processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// All that there are.
+    /// All that there are, by a connection point.
     All,
     /// Those of a layout before: who joined since may not have been there.
     ByAnEarlierLayout,
+    /// One other replica, which passes it on.
+    ByAReplica,
 }
 
 impl Sessions {
@@ -22,20 +24,29 @@ impl Sessions {
         let Some(id) = self.present(acknowledge.session, acknowledge.generation) else {
             return self.acknowledge_early(acknowledge);
         };
+        // Once the client has been told where it begins, everything behind that has to come.
+        if told == Told::ByAReplica && self.table[id.0].answering == Answering::No {
+            return;
+        }
         // Its client may have more of a lane that has ended than is here and is on its way here.
         self.acknowledge_early(acknowledge);
         let Self { table, layout, replicas, .. } = self;
         let session = &mut table[id.0];
         let belief = belief(session.slice, session.birth, replicas, layout.as_deref());
         session.settle(&acknowledge.through, merged, belief);
-        let freed = session.outbox.acknowledge(&session.acknowledged);
+        let settled = &session.acknowledged;
+        let freed = match session.answering {
+            Answering::No => session.outbox.acknowledge(settled),
+            // What its client is told to be settled must not come, wherever it stands.
+            Answering::Yes => session.outbox.remove(|entry| settled.covers(entry.position)),
+        };
         self.statistics.notifications_acknowledged += freed.notifications;
         let key = session.key;
         match told {
-            Told::ByAnEarlierLayout if self.followers.contains_key(&self.table[id.0].slice) => {
+            Told::ByAnEarlierLayout | Told::ByAReplica if self.followers.contains_key(&self.table[id.0].slice) => {
                 self.dropped.entry(key).or_default();
             }
-            Told::All | Told::ByAnEarlierLayout => {}
+            Told::All | Told::ByAnEarlierLayout | Told::ByAReplica => {}
         }
         self.freed(id, freed);
     }

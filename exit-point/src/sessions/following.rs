@@ -4,9 +4,10 @@ use gomera_cluster::address::Address;
 use gomera_cluster::layout::{Epoch, LaneEnd, Layout, SessionSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::copies::{Change, Changes, ChangesTaken, SessionRecord};
+use gomera_cluster::message::exit_point::Acknowledge;
 use gomera_cluster::message::snapshot::TransferId;
 use gomera_cluster::message::{Message, ToExitPoint};
-use gomera_cluster::position::{Number, Vector};
+use gomera_cluster::position::{LaneId, Number, Position, Vector};
 use gomera_cluster::time::Instant;
 
 use super::Sessions;
@@ -75,7 +76,10 @@ impl Sessions {
                 // It may be here and be sent once more.
                 let is_coming = self.update_assembling(from, &record);
                 match self.by_key.get(&record.session).copied() {
-                    Some(id) => self.update(id, &record, merged),
+                    Some(id) => {
+                        self.pass_on(from, id, &record);
+                        self.update(id, &record, merged);
+                    }
                     None if is_coming => {}
                     None => {
                         let transfer = self.transfer_of(record.slice);
@@ -159,6 +163,26 @@ impl Sessions {
             answering: Answering::No,
         };
         self.enter(session)
+    }
+
+    /// What the client before this attachment had processed and whoever decides had not heard of when the new one came: it hears no more
+    /// of it from the connection point. It does from here, before it may answer: the new client begins behind it, at every replica.
+    fn pass_on(&mut self, to: Address, id: SessionId, record: &SessionRecord) {
+        let Self { table, layout, outgoing, .. } = self;
+        let session = &table[id.0];
+        if session.generation >= record.generation {
+            return;
+        }
+        let is_open = |lane: LaneId| layout.as_ref().is_some_and(|layout| layout.lanes.contains_key(&lane));
+        let is_news = |position: &Position| {
+            let known = record.acknowledged.get(position.lane);
+            position.number > known && (record.merged.get(position.lane) > known || is_open(position.lane))
+        };
+        let through: Vector = session.acknowledged.iter().filter(is_news).collect();
+        if !through.is_empty() {
+            let acknowledge = Acknowledge { session: session.key, generation: record.generation, through };
+            outgoing.push(Send { to, message: Message::ExitPoint(ToExitPoint::Acknowledge(acknowledge)) });
+        }
     }
 
     /// A client has attached at another replica.

@@ -48,9 +48,12 @@ pub fn apply(
         Some(key) => {
             // Stamped by the layout that governs the lane here.
             let (slice, standing) = lane.governed().standing(key)?;
-            match replicas.admit(slice, operation) {
-                Admission::Apply => {}
-                Admission::Kept => return None,
+            match (replicas.admit(slice, operation), standing) {
+                (Admission::Apply, Standing::Judging | Standing::Keeping) => {}
+                (Admission::Kept, Standing::Keeping) => return None,
+                // On other lanes this shard has left the slice since, and joins it anew. What it had stays until no lane is judged by it:
+                // it alone can say what comes of an operation on a lane that is late, and publications behind that are judged by it.
+                (Admission::Kept, Standing::Judging) => {}
             }
             let (limits, saying) = match standing {
                 Standing::Judging => (Limits::Held, Saying::Answer),

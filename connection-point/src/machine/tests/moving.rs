@@ -2,7 +2,7 @@
 
 use gomera_cluster::layout::{Lane, LaneState};
 use gomera_cluster::message::access_point::LeaveLane;
-use gomera_cluster::message::connection_point::SessionSettled;
+use gomera_cluster::message::connection_point::{Refusal, Refused, SessionSettled};
 
 use super::*;
 
@@ -87,6 +87,42 @@ fn a_publisher_moves_when_what_it_sent_is_acknowledged_and_holds_the_rest_until_
     assert_eq!(submissions(&mut bench), [(NEXT, 3, false)]);
     bench.layout(with_next(3, Some(LaneState::Draining)));
     assert!(left(&mut bench).is_empty(), "a lane is left once");
+}
+
+#[test]
+fn a_publisher_that_may_not_know_what_was_refused_goes_on_on_no_other_lane() {
+    // By plan, and because its lane was fenced.
+    for state in [Some(LaneState::Draining), None] {
+        let mut bench = Bench::new(Config::default());
+        let open = bench.publisher(1, "p", 9);
+        bench.publish(1, [1, 2]);
+        bench.hear(ACCESS_POINT, ToConnectionPoint::Refused(out_of_range(&open, 1)));
+        bench.acknowledge(&open, 1, 2);
+        bench.layout(with_next(2, state));
+        assert!(bench.opens().is_empty());
+        assert_eq!(bench.closed_with(1).kind, FailureKind::Unavailable);
+        // The answers of a lane come in order: whoever has seen this acknowledgement has seen the refusal.
+        let mut bench = Bench::new(Config::default());
+        let open = bench.publisher(1, "p", 9);
+        bench.publish(1, [1, 2]);
+        bench.hear(ACCESS_POINT, ToConnectionPoint::Refused(out_of_range(&open, 1)));
+        bench.acknowledge(&open, 1, 2);
+        bench.request(1, ClientRequest::Publish { items: Vec::new(), acknowledged_through: Sequence(2) });
+        bench.layout(with_next(2, state));
+        assert_eq!(bench.open_publisher(1, 0, 0).lane, NEXT);
+        assert_eq!(bench.closed(1), None);
+    }
+}
+
+fn out_of_range(open: &OpenPublisher, sequence: u64) -> Refused {
+    Refused {
+        lane: open.lane,
+        publisher: open.publisher,
+        instance: open.instance,
+        generation: Generation(1),
+        sequence: Sequence(sequence),
+        reason: Refusal::OutOfRange,
+    }
 }
 
 #[test]

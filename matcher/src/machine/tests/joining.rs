@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
+use gomera_cluster::identity::Handle;
 use gomera_cluster::layout::{MatcherSlice, Replica, Role};
 use gomera_cluster::message::matcher::Replay;
 use gomera_cluster::operation::{Change, SubscriptionOptions};
 use gomera_model::timestamp::Timestamp;
 
 use super::*;
-use crate::fixture::{attributes, key, operation as on, put_with};
+use crate::fixture::{attributes, key, operation as on, put_with, session};
 
 const A: Address = MATCHER;
 const B: Address = address(3, 1);
@@ -30,6 +31,16 @@ fn shared(epoch: u64, role: Option<Role>) -> Arc<Layout> {
     Arc::new(layout)
 }
 
+/// The same with B active, and A what `role` says.
+fn given_away(epoch: u64, role: Option<Role>) -> Arc<Layout> {
+    let mut layout = (*shared(epoch, Some(Role::Active))).clone();
+    for placement in &mut layout.matcher {
+        placement.replicas.retain(|replica| replica.holder == B);
+        placement.replicas.splice(0..0, role.map(|role| Replica { holder: A, role }));
+    }
+    Arc::new(layout)
+}
+
 /// Both machines, and what is under way between them.
 struct Pair {
     machines: [Matcher; 2],
@@ -47,6 +58,7 @@ struct Pair {
     random: u64,
     parts: usize,
     matches: Vec<(Address, Matches)>,
+    outcomes: Vec<(Address, Number, Outcome)>,
 }
 
 impl Pair {
@@ -66,6 +78,7 @@ impl Pair {
             random: seed,
             parts: 0,
             matches: Vec::new(),
+            outcomes: Vec::new(),
         };
         pair.govern(shared(1, None));
         pair
@@ -163,6 +176,10 @@ impl Pair {
                     assert_eq!(to, [B, A][index]);
                 }
                 Message::ExitPoint(ToExitPoint::Matches(matches)) => self.matches.push(([A, B][index], matches)),
+                Message::AccessPoint(ToAccessPoint::Progress(progress)) => {
+                    let outcomes = progress.outcomes.into_iter();
+                    self.outcomes.extend(outcomes.map(|(number, outcome)| ([A, B][index], number, outcome)));
+                }
                 _ => {}
             }
         }
@@ -237,6 +254,37 @@ fn whoever_joins_has_the_same_afterwards_whatever_happens_meanwhile() {
         assert!(pair.parts >= 2, "{}", pair.parts);
         assert!(pair.agree() > 20, "seed {seed}");
     }
+}
+
+#[test]
+fn who_judges_a_lane_that_is_late_answers_there_though_it_has_left_and_joins_anew_elsewhere() {
+    let mut pair = Pair::new(&Config::default(), 3);
+    (0..LANES).for_each(|lane| pair.barrier(lane));
+    (0..200).for_each(|_| pair.operate());
+    pair.govern(shared(2, Some(Role::Joining)));
+    (0..LANES).for_each(|lane| pair.barrier(lane));
+    pair.rest();
+    pair.append(1, operation(put_with("s9", "all", version(9, 1000), 1000, "TRUE", SubscriptionOptions::default())));
+    let number = Number(pair.last[1]);
+    pair.append(1, publication(1, 1));
+    // All lanes have written these barriers. Of the second one, A has not heard since the operation before them.
+    for layout in [given_away(3, Some(Role::Retiring)), given_away(4, None), given_away(5, Some(Role::Joining))] {
+        pair.govern(layout);
+        (0..LANES).for_each(|lane| pair.barrier(lane));
+    }
+    pair.run(0, 0, 1000);
+    pair.outcomes.clear();
+    pair.matches.clear();
+    pair.run(0, 1, 2);
+    let [(A, of, Outcome::Applied { handle: Some(Handle(1000)), .. })] = pair.outcomes.as_slice() else {
+        panic!("{:?}", pair.outcomes)
+    };
+    assert_eq!(*of, number);
+    let matched = pair.matches.iter().flat_map(|(_, frame)| &frame.matched);
+    assert!(matched.flat_map(|matched| &matched.targets).any(|target| target.session == session("s9")));
+    pair.rest();
+    assert_eq!(pair.machines[0].installed().len(), usize::from(SLICES));
+    assert!(pair.agree() > 20);
 }
 
 #[test]

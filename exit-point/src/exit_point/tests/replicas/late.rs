@@ -54,6 +54,26 @@ fn what_a_client_acknowledges_while_lanes_are_waited_for_is_not_in_the_copy() {
 }
 
 #[test]
+fn what_one_replica_heard_that_a_client_had_processed_is_known_to_all_before_the_next_client_is_answered() {
+    let (mut pair, generation) = Pair::joined();
+    pair.matches(&[0, 1], LANES[1], (4, 5), &[matched(5, vec![target("a", generation, &[1])])]);
+    let through = [at(LANES[1], 5)].into_iter().collect();
+    let acknowledge = Acknowledge { session: session("a"), generation, through };
+    pair.tell(1, CONNECTION_POINT, ToExitPoint::Acknowledge(acknowledge.clone()));
+    // Who decides hears of another client first.
+    pair.attach(0, "a", 1);
+    pair.tell(0, CONNECTION_POINT, ToExitPoint::Acknowledge(acknowledge));
+    let begins_with = pair.sent.iter().rev().find_map(|(_, send)| match &send.message {
+        Message::ConnectionPoint(ToConnectionPoint::Attached(attached)) => Some(attached.merged.clone()),
+        _ => None,
+    });
+    assert_eq!(begins_with.map(|vector| vector.get(LANES[1])), Some(Number(5)));
+    assert_eq!(pair.notified(0), [(1, false), (2, false), (5, false), (1, true), (2, true)]);
+    assert_eq!(pair.exits[0].statistics().outbox_notifications, 2);
+    assert_eq!(pair.exits[1].statistics().followed_notifications, 2);
+}
+
+#[test]
 fn an_acknowledgement_by_an_earlier_layout_is_passed_on_to_who_joined_since() {
     let (mut pair, generation) = Pair::joined();
     let through = [at(LANES[0], 1)].into_iter().collect();
