@@ -10,11 +10,11 @@ use gomera_cluster::time::Instant;
 
 use super::judge::unborn;
 use super::{
-    Cancel, Change, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, Progress, Request, Running,
-    Standing, State, judge,
+    Cancel, Change, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, PlannedNode, Progress, Request,
+    Running, Standing, State, judge,
 };
 use crate::plan::Observation;
-use crate::registration::NodeState;
+use crate::registration::{NodeState, Registration};
 use crate::scaling::{self, Awaited, Next};
 use crate::status::plural;
 
@@ -97,7 +97,10 @@ impl Stepping<'_> {
         let before = &standing.operation;
         let missing = self.missing(&running.plan);
         let is_over = *self.next == Next::Done;
-        if is_over && missing.is_empty() && progress.left == running.plan.leaving.len() {
+        // Who says nothing for that long is not waited for: everything that was asked has been done.
+        let is_due = self.deadline().is_some_and(|deadline| deadline <= self.now);
+        let is_told = is_due || self.silent(&running.plan).next().is_none();
+        if is_over && missing.is_empty() && progress.left == running.plan.leaving.len() && is_told {
             let operation = Operation { state: end(Outcome::Succeeded), ..before.clone() };
             return Some(Self::entry(id, standing, operation, None));
         }
@@ -110,7 +113,7 @@ impl Stepping<'_> {
             let operation = Operation { state: end(Outcome::Cancelled), ..before.clone() };
             return Some(Self::entry(id, standing, operation, wish));
         }
-        if is_over && !missing.is_empty() && self.deadline().is_some_and(|deadline| deadline <= self.now) {
+        if is_over && !missing.is_empty() && is_due {
             let beside =
                 if progress.left == running.plan.leaving.len() { "" } else { " beside those that were to leave" };
             let reason = missing.iter().map(|&(Change { layer, to, .. }, serving)| {
@@ -215,6 +218,13 @@ impl Stepping<'_> {
         changes.filter(|(change, serving)| *serving < change.to).collect()
     }
 
+    /// Those that have left and not said yet that they will not serve again: were the operation over, the next layout might let them in.
+    fn silent<'p>(&'p self, plan: &'p Plan) -> impl Iterator<Item = &'p PlannedNode> {
+        let left = plan.leaving.iter().filter(|node| !self.layout.members.contains_key(&node.incarnation));
+        let is_up = |node: &Registration| node.state == NodeState::Up;
+        left.filter(move |node| self.observation.members.get(&node.incarnation).is_some_and(is_up))
+    }
+
     fn awaits(&self, plan: &Plan) -> Vec<String> {
         let name =
             |node| self.layout.members.get(&node).map_or_else(|| node.to_string(), |member| member.name.to_string());
@@ -233,6 +243,7 @@ impl Stepping<'_> {
                 })
                 .collect(),
         };
+        awaits.extend(self.silent(plan).map(|node| format!("{} to say that it has left", node.name)));
         awaits.extend(self.missing(plan).into_iter().map(|(Change { layer, to, .. }, serving)| {
             let why = self.observation.shortages.get(&layer).map(|why| format!(" ({why})")).unwrap_or_default();
             format!("{} more {}{why}", to - serving, plural(layer, usize::from(to - serving)))

@@ -1,7 +1,7 @@
 //! Claims about operations: what is asked is done once, whatever dies on the way; what cannot be done changes nothing and is answered
 //! by a sentence that says what would be right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gomera_cluster::address::Layer;
 use gomera_cluster::identity::Term;
@@ -10,6 +10,7 @@ use gomera_cluster::machine::Machine as _;
 use gomera_cluster::report::{Clients, Report};
 use gomera_cluster::time::Instant;
 
+mod leaving;
 mod supply;
 
 use super::*;
@@ -30,6 +31,10 @@ struct World {
     term: u64,
     /// Clients do not leave connection points that are to leave.
     clients_stay: bool,
+    /// Nodes say nothing new of themselves.
+    nodes_are_silent: bool,
+    /// Those that a layout in force has named.
+    named: BTreeSet<Incarnation>,
 }
 
 impl World {
@@ -50,7 +55,16 @@ impl World {
     fn with(desired: Desired, config: Config) -> Self {
         let seen = Observation { desired, ..Observation::default() };
         let leader = leader(config.clone());
-        let mut world = Self { seen, leader, config, now: Instant::ZERO, term: 0, clients_stay: false };
+        let mut world = Self {
+            seen,
+            leader,
+            config,
+            now: Instant::ZERO,
+            term: 0,
+            clients_stay: false,
+            nodes_are_silent: false,
+            named: BTreeSet::new(),
+        };
         for (layer, first) in Layer::ALL.into_iter().zip([1, 101, 201, 301]) {
             (first..first + u64::from(desired.of(layer))).for_each(|node| world.register(layer, node));
         }
@@ -154,6 +168,18 @@ impl World {
             self.seen.acknowledged.extend(there.map(|&node| (node, proposed.epoch)));
         }
         if let Some(layout) = &self.seen.layout {
+            self.named.extend(layout.members.keys());
+            if !self.nodes_are_silent {
+                // Whoever is named no more ends itself.
+                let named = &self.named;
+                self.seen.members.retain(|node, _| layout.members.contains_key(node) || !named.contains(node));
+                for node in &layout.leaving {
+                    let node = self.seen.members.get_mut(node);
+                    if let Some(node) = node.filter(|node| node.state == NodeState::Up) {
+                        node.state = NodeState::Parting;
+                    }
+                }
+            }
             let is_left = |node: Incarnation| layout.leaving.contains(&node) && !self.clients_stay;
             let clients = |node| if is_left(node) { Clients::None } else { Clients::Some };
             let report = |node| Report { epoch: layout.epoch, clients: clients(node), ..Report::default() };
@@ -254,19 +280,6 @@ fn a_leader_that_dies_at_any_point_is_continued() {
             assert_eq!(run(dies_after), undisturbed, "{request}, dead after {dies_after}");
         }
     }
-}
-
-#[test]
-fn clients_are_waited_for_and_the_operation_says_so() {
-    let mut world = World::governed(2);
-    world.clients_stay = true;
-    world.scale("in", 1);
-    world.settle();
-    assert_eq!(world.progress("in").awaits, ["clients to leave connection-point-2"]);
-    assert_eq!(world.points(), [1, 2]);
-    world.clients_stay = false;
-    world.settle();
-    assert_eq!((world.outcome("in"), world.points()), (Outcome::Succeeded, vec![1]));
 }
 
 #[test]
@@ -377,43 +390,6 @@ fn a_layer_that_shrank_to_fewer_than_were_asked_for_is_no_success_and_goes_on_wa
 }
 
 /// Whoever was to take over has died, or leaves by itself.
-#[test]
-fn a_drain_whose_node_has_to_stay_fails_and_does_not_stand_in_the_way_for_ever() {
-    for leaves_by_itself in [false, true] {
-        let mut world = World::governed(2);
-        world.ask("drain", Request::Drain { node: Arc::from("connection-point-1") });
-        while !matches!(world.operation("drain").state, State::Running(_)) {
-            world.turn();
-        }
-        if leaves_by_itself {
-            world.seen.members.get_mut(&Incarnation(2)).expect("it is there").state = NodeState::Draining;
-        } else {
-            world.seen.members.remove(&Incarnation(2));
-        }
-        world.leader.handle(world.now, Event::Observed(world.seen.clone()));
-        world.settle();
-        world.pass(SECOND * 20);
-        assert_eq!(world.progress("drain").awaits, ["1 more connection point"]);
-        world.pass(SECOND * 30);
-        let Outcome::Failed { reason } = world.outcome("drain") else { panic!("{:?}", world.outcome("drain")) };
-        let expected = "0 of 1 connection point serve beside those that were to leave, and no other came within 30s";
-        assert_eq!(reason, expected);
-        assert!(world.points().contains(&1), "it stays");
-        assert_eq!(world.seen.desired.connection_points, 2, "the wish is as before");
-        assert!(judge(&world.seen, None, &Request::Rebalance).is_ok(), "others may be asked for");
-    }
-}
-
-#[test]
-fn a_drained_node_is_replaced_by_an_idle_one_and_not_let_in_again() {
-    let mut world = World::governed(2);
-    world.register(Layer::ConnectionPoint, 3);
-    world.ask("drain", Request::Drain { node: Arc::from("connection-point-1") });
-    world.settle();
-    assert_eq!((world.outcome("drain"), world.points()), (Outcome::Succeeded, vec![2, 3]));
-    assert_eq!(world.seen.desired.connection_points, 2);
-}
-
 #[test]
 fn what_cannot_be_done_is_answered_by_what_would_be_right_and_changes_nothing() {
     let mut world = World::governed(1);
