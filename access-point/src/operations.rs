@@ -8,7 +8,8 @@
 //!            worked off by all it is stamped with, or these are gone
 //!  awaiting ─────┬── somebody who counts has said what came of it ──▶ complete
 //!                ├── who could have said it is gone ────────────────▶ to be applied anew, under a number of its own
-//!                └── the same, of a read ───────────────────────────▶ complete without an answer: it is asked again by who wanted it
+//!                ├── the same, of a read ───────────────────────────▶ complete without an answer: it is asked again by who wanted it
+//!                └── the same, of a session that ended meanwhile ───▶ complete without an answer: applied anew, it would outlive its session
 //! ```
 
 use std::collections::{BTreeSet, VecDeque};
@@ -207,6 +208,7 @@ impl Operations {
         refused: Vec<(Number, Before)>,
         completed: &mut Vec<Completion>,
     ) {
+        let first_new = completed.len();
         for (number, before) in refused {
             if let Ok(index) = self.find(number) {
                 self.pending[index].refused = Some(before);
@@ -233,11 +235,13 @@ impl Operations {
                 pending.complete_if_due(completed);
             }
         }
+        self.end_with_sessions(&mut completed[first_new..]);
         self.drop_complete();
     }
 
     /// A machine is gone that had worked off everything up to `progressed`: it is awaited no longer.
     pub fn release(&mut self, gone: Address, progressed: Number, completed: &mut Vec<Completion>) {
+        let first_new = completed.len();
         let first = self.pending.partition_point(|pending| pending.what.number <= progressed);
         for pending in self.pending.range_mut(first..) {
             if pending.is_stamped(gone) {
@@ -246,7 +250,26 @@ impl Operations {
                 pending.complete_if_due(completed);
             }
         }
+        self.end_with_sessions(&mut completed[first_new..]);
         self.drop_complete();
+    }
+
+    /// What would have to be applied anew, or taken back, is not, if its session has ended behind it: who lives has forgotten the session by
+    /// then, and would have something of it for ever.
+    fn end_with_sessions(&self, completed: &mut [Completion]) {
+        let has_more = |done: &&mut Completion| done.outcome.is_none() || done.restore.is_some() || done.missing.is_some();
+        for done in completed.iter_mut().filter(has_more) {
+            let (session, generation) = (done.operation.session, done.operation.version.generation);
+            let first = self.pending.partition_point(|pending| pending.what.number <= done.number);
+            let ends = |pending: &Pending| {
+                let Operation { session: other, version, change, .. } = &*pending.what.operation;
+                matches!(change, Change::Forget) && *other == session && version.generation >= generation
+            };
+            if self.pending.range(first..).any(ends) {
+                done.outcome.get_or_insert(Outcome::Unanswered);
+                (done.restore, done.missing) = (None, None);
+            }
+        }
     }
 
     /// The last number up to which all are complete, where the lane ends at `last`.

@@ -198,6 +198,21 @@ fn when_nobody_is_left_who_could_say_it_a_change_is_applied_anew_and_a_read_is_n
 }
 
 #[test]
+fn what_would_be_applied_anew_ends_with_its_session() {
+    let key = gomera_cluster::identity::SubscriptionKey(7);
+    for (ending, is_over) in [("s", true), ("another", false)] {
+        let mut operations = Operations::default();
+        operations.begin(sequenced(1, operation("s", 1, Change::Remove(key)), stamp(vec![A])));
+        operations.begin(sequenced(2, operation(ending, 2, Change::Forget), stamp(vec![A, B])));
+        assert!(completed(&mut operations, B, (0, 2), vec![(2, applied(1, 2))]).is_empty());
+        let done = released(&mut operations, A, 0);
+        assert_eq!(done.iter().map(|done| done.number.0).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(matches!(done[0].outcome, Some(Outcome::Unanswered)), is_over, "{done:?}");
+        assert_eq!(done[0].outcome.is_none(), !is_over, "{done:?}");
+    }
+}
+
+#[test]
 fn positions_count_only_if_all_who_may_have_judged_have_said_how_far_they_were() {
     let key = gomera_cluster::identity::SubscriptionKey(7);
     let mut operations = bereft(Change::Remove(key));
