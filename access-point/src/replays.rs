@@ -6,6 +6,9 @@
 //!           └───────────┴───────────────────┘   │
 //!                    retained                 barrier of the layout without B
 //! ```
+//! A slice that was lost begins with nothing at a barrier. What lies before that, who has it now says to be covered, and judges none of it: whatever of its
+//! subscriptions is declared again is in force later, and who died may have told some exit points of them as they were before.
+//!
 //! Invariant: a job ends when its whole range is merged, so nothing that a dead matcher owned is lost between two deaths.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,10 +17,10 @@ use std::sync::Arc;
 use gomera_cluster::address::Address;
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::credit::{SendCredit, Total};
-use gomera_cluster::layout::MatcherSlice;
+use gomera_cluster::layout::{Epoch, MatcherSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
-use gomera_cluster::message::matcher::{Replay, ToMatcher};
+use gomera_cluster::message::matcher::{Entry, Replay, ToMatcher};
 use gomera_cluster::position::{LaneId, Number};
 
 use crate::log::{Log, RunLimit};
@@ -29,6 +32,8 @@ struct Job {
     to: Address,
     slices: Arc<SliceSet>,
     sent: Number,
+    /// Up to here publications are left out.
+    blank: Number,
     end: Number,
 }
 
@@ -48,19 +53,29 @@ impl Replays {
         if let Some((_, before)) = self.owners.back() {
             let gone = before.matchers.iter().copied().filter(|&matcher| !routes.reads(matcher)).collect::<Vec<_>>();
             let owned_by_gone = |slice| self.owners.iter().any(|(_, routes)| gone.contains(&routes.owner(slice)));
-            let mut again = BTreeMap::<Address, SliceSet>::new();
+            let mut again = BTreeMap::<(Address, Number), SliceSet>::new();
             for slice in (0..routes.layout.settings.matcher_slices).map(MatcherSlice) {
                 if owned_by_gone(slice) {
-                    again.entry(routes.owner(slice)).or_default().insert(slice);
+                    let blank = self.begins_with_nothing(slice, barrier, routes);
+                    again.entry((routes.owner(slice), blank)).or_default().insert(slice);
                 }
             }
             self.jobs.retain(|job| !gone.contains(&job.to));
-            for (to, slices) in again {
-                self.jobs.push(Job { to, slices: Arc::new(slices), sent: trimmed, end: barrier });
+            for ((to, blank), slices) in again {
+                self.jobs.push(Job { to, slices: Arc::new(slices), sent: trimmed, blank, end: barrier });
             }
         }
         self.credit.retain(|&matcher, _| routes.reads(matcher));
         self.owners.push_back((barrier, routes.clone()));
+    }
+
+    /// From which barrier on a slice has what it has: the one of the layout by which it was lost, if it ever was.
+    fn begins_with_nothing(&self, slice: MatcherSlice, barrier: Number, routes: &Routes) -> Number {
+        let lost = routes.layout.matcher[usize::from(slice.0)].lost;
+        if lost == Epoch::default() {
+            return Number::ZERO;
+        }
+        self.owners.iter().find(|(_, routes)| routes.epoch() >= lost).map_or(barrier, |&(begun, _)| begun)
     }
 
     /// A matcher lets so much be sent.
@@ -93,7 +108,15 @@ impl Replays {
             job.sent = job.sent.max(log.trimmed());
             while job.sent < job.end && credit.is_open() {
                 let limit = RunLimit { bytes: limit.bytes.min(credit.left()), ..limit };
-                let run = log.again(job.sent, job.end, limit);
+                let is_blank = job.sent < job.blank;
+                let end = if is_blank { job.end.min(job.blank) } else { job.end };
+                let mut run = log.again(job.sent, end, limit);
+                if is_blank {
+                    run.entries.retain(|(_, entry)| match entry {
+                        Entry::Publication(_) => false,
+                        Entry::Operation(_) | Entry::Barrier(_) | Entry::Close => true,
+                    });
+                }
                 let slices = job.slices.clone();
                 let replay = Replay { lane, slices, from: job.sent, to: run.to, entries: run.entries };
                 job.sent = replay.to;
@@ -105,3 +128,6 @@ impl Replays {
         frames
     }
 }
+
+#[cfg(test)]
+mod tests;
