@@ -257,7 +257,8 @@ impl Operations {
     /// What would have to be applied anew, or taken back, is not, if its session has ended behind it: who lives has forgotten the session by
     /// then, and would have something of it for ever.
     fn end_with_sessions(&self, completed: &mut [Completion]) {
-        let has_more = |done: &&mut Completion| done.outcome.is_none() || done.restore.is_some() || done.missing.is_some();
+        let has_more =
+            |done: &&mut Completion| done.outcome.is_none() || done.restore.is_some() || done.missing.is_some();
         for done in completed.iter_mut().filter(has_more) {
             let (session, generation) = (done.operation.session, done.operation.version.generation);
             let first = self.pending.partition_point(|pending| pending.what.number <= done.number);
