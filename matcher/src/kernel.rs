@@ -248,18 +248,13 @@ impl Kernel {
         open: &mut OpenLanes,
     ) -> usize {
         const { assert!(size_of::<T>() == 4, "targets of four bytes") }
-        #[cfg(target_arch = "x86_64")]
-        if self == Self::Avx512 && targets.len() >= LANES {
-            let &Columns { bytes, fine, capacity, first, tests, lanes } = columns;
-            assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
-            assert!(fine.is_empty() || 2 * tests * capacity <= fine.len(), "fine columns");
-            // SAFETY: made by `detect` alone, which found the instructions; columns hold `first + lanes` bytes; there are 64 targets.
-            return unsafe { avx512::gather(of, columns, who, targets, into, open) };
-        }
         let (mut asks, mut count) = ([Ask::default(); GATHERED_MAX], 0);
-        for publication in (0..32_u8).filter(|&publication| who >> publication & 1 == 1) {
-            asks[count] = Ask { publication, skipped: u8::from(inside >> publication & 1 == 1) };
-            count += 1;
+        let mut rest = who;
+        while rest != 0 {
+            let bit = rest & rest.wrapping_neg();
+            let [publication, ..] = rest.trailing_zeros().to_le_bytes();
+            asks[count] = Ask { publication, skipped: u8::from(inside & bit != 0) };
+            (rest, count) = (rest & !bit, count + 1);
         }
         let mut verdicts = [Verdict::default(); GATHERED_MAX];
         self.decide(of, columns, &asks[..count], &mut verdicts);

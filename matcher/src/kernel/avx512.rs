@@ -8,10 +8,7 @@ use std::arch::x86_64::{
     _mm512_set1_epi8, _mm512_set1_pd, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi8,
 };
 
-use super::{
-    Ask, Coded, Codes, Columns, FEW, GATHERED_MAX, GROUP, Gathers, LANES, OpenLanes, Publications, Reaches, Verdict,
-    low_bits,
-};
+use super::{Ask, Coded, Codes, Columns, FEW, GROUP, Publications, Reaches, Verdict, low_bits};
 
 /// The codes of the first `64 * QUARTERS` features.
 #[derive(Clone, Copy)]
@@ -157,109 +154,6 @@ unsafe fn judge_all<const QUARTERS: usize, const TESTS: usize>(
     for (ask, verdict) in asks.iter().zip(verdicts) {
         *verdict = loaded.judge::<QUARTERS>(&of.coded[usize::from(ask.publication)]);
     }
-}
-
-/// Decides about lanes for publications, and appends the targets of those that surely match; says for how many something is open.
-///
-/// # Safety
-/// As [`judge`] and, if there are any fine columns, [`refine`]; 64 targets can be read.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt,bmi1,bmi2")]
-pub(super) unsafe fn gather<T: Copy, G: Gathers<T>>(
-    of: Publications<'_>,
-    columns: &Columns<'_>,
-    who: u32,
-    targets: &[T],
-    into: &mut [G],
-    open: &mut OpenLanes,
-) -> usize {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match of.features.div_ceil(64) {
-            0..=1 => gather_by::<1, T, G>(of, columns, who, targets, into, open),
-            2 => gather_by::<2, T, G>(of, columns, who, targets, into, open),
-            _ => gather_by::<4, T, G>(of, columns, who, targets, into, open),
-        }
-    }
-}
-
-/// # Safety
-/// As above.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt,bmi1,bmi2")]
-unsafe fn gather_by<const QUARTERS: usize, T: Copy, G: Gathers<T>>(
-    of: Publications<'_>,
-    columns: &Columns<'_>,
-    who: u32,
-    targets: &[T],
-    into: &mut [G],
-    open: &mut OpenLanes,
-) -> usize {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match columns.tests {
-            1 => gather_all::<QUARTERS, 1, T, G>(of, columns, who, targets, into, open),
-            2 => gather_all::<QUARTERS, 2, T, G>(of, columns, who, targets, into, open),
-            3 => gather_all::<QUARTERS, 3, T, G>(of, columns, who, targets, into, open),
-            4 => gather_all::<QUARTERS, 4, T, G>(of, columns, who, targets, into, open),
-            5 => gather_all::<QUARTERS, 5, T, G>(of, columns, who, targets, into, open),
-            6 => gather_all::<QUARTERS, 6, T, G>(of, columns, who, targets, into, open),
-            tests => unreachable!("{tests} tests"),
-        }
-    }
-}
-
-/// # Safety
-/// As above, of as many tests.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt,bmi1,bmi2")]
-unsafe fn gather_all<const QUARTERS: usize, const TESTS: usize, T: Copy, G: Gathers<T>>(
-    of: Publications<'_>,
-    columns: &Columns<'_>,
-    mut who: u32,
-    targets: &[T],
-    into: &mut [G],
-    open: &mut OpenLanes,
-) -> usize {
-    let mut verdicts = [(0_usize, Verdict::default()); GATHERED_MAX];
-    let mut asked = 0;
-    {
-        // Nothing is called here, so that columns stay in registers.
-        // SAFETY: the caller's promise.
-        let loaded = unsafe { Loaded::<TESTS>::of(columns) };
-        while who != 0 {
-            let publication = who.trailing_zeros() as usize;
-            who &= who - 1;
-            verdicts[asked & (GATHERED_MAX - 1)] = (publication, loaded.judge::<QUARTERS>(&of.coded[publication]));
-            asked += 1;
-        }
-    }
-    let mut append = |publication: usize, lanes: u64| {
-        let list = into[publication].gathered();
-        list.reserve(LANES);
-        // SAFETY: 64 targets can be read, and there is room for as many.
-        unsafe {
-            let count = select(targets.as_ptr().cast(), lanes, list.as_mut_ptr().add(list.len()).cast());
-            list.set_len(list.len() + count);
-        }
-    };
-    // Whether something matches, and whether something is open, cannot be foreseen, and is not asked.
-    let mut count = 0;
-    for &(publication, verdict) in &verdicts[..asked] {
-        append(publication, verdict.surely);
-        open[count & (GATHERED_MAX - 1)] = (publication, verdict);
-        count += usize::from(verdict.may != verdict.surely);
-    }
-    let mut left = 0;
-    for at in 0..count {
-        let (publication, verdict) = open[at];
-        let mut finer = verdict;
-        if !columns.fine.is_empty() {
-            // SAFETY: the caller's promise.
-            finer = unsafe { refine_by::<QUARTERS>(&of.coded[publication], columns, 0, verdict) };
-            append(publication, finer.surely & !verdict.surely);
-        }
-        open[left] = (publication, finer);
-        left += usize::from(finer.may != finer.surely);
-    }
-    left
 }
 
 /// # Safety
