@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gomera_cluster::address::Layer;
 use gomera_coordinator::Status;
 use gomera_host::coordination::{Acknowledging, Coordinating, Coordination, Link, Membership, ZooKeeperConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,14 +11,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::claims::leadership::lead;
 use crate::world::{
-    World, candidate, config, coordinate, coordinator_config, one_per_layer, settings, until, until_epoch, until_report,
+    World, candidate, config, coordinate, coordinator_config, layout_of, node, one_per_layer, settings, until,
+    until_epoch, until_report,
 };
 
-/// A road to the servers that can be cut: connections stay, and nothing arrives.
+/// A road to the servers that can be cut: connections stay, and nothing arrives; or they break, and others can be made.
 struct Road {
     address: String,
     open: watch::Sender<bool>,
+    /// Counts how often all connections broke.
+    broken: watch::Sender<u64>,
+    /// Connections made so far.
+    connections: watch::Receiver<usize>,
     _travellers: JoinSet<()>,
 }
 
@@ -26,17 +33,28 @@ impl Road {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("is bound").to_string();
         let (open, seen) = watch::channel(true);
+        let (broken, breaks) = watch::channel(0);
+        let (made, connections) = watch::channel(0);
         let mut travellers = JoinSet::new();
         travellers.spawn(async move {
             let mut pumps = JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
                 let far = TcpStream::connect(&server).await.expect("the server is there");
                 let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-                pumps.spawn(pump(near_in, far_out, seen.clone()));
-                pumps.spawn(pump(far_in, near_out, seen.clone()));
+                for (from, to) in [(near_in, far_out), (far_in, near_out)] {
+                    let (seen, mut breaks) = (seen.clone(), breaks.clone());
+                    breaks.mark_unchanged();
+                    pumps.spawn(async move {
+                        tokio::select! {
+                            () = pump(from, to, seen) => {}
+                            _ = breaks.changed() => {}
+                        }
+                    });
+                }
+                made.send_modify(|count| *count += 1);
             }
         });
-        Self { address, open, _travellers: travellers }
+        Self { address, open, broken, connections, _travellers: travellers }
     }
 }
 
@@ -112,4 +130,30 @@ async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_it_returns() {
     until_report(&newer, "layout 1 is in force").await;
     assert_eq!(older.report().borrow().status, Status::Following);
     assert_eq!(older.report().borrow().statistics.proposals, 0);
+}
+
+#[tokio::test]
+async fn a_node_whose_connection_breaks_hears_of_changes_on_the_next_one() {
+    let world = World::zookeeper();
+    let road = Road::to(world.servers()).await;
+    let leader = world.connect().await;
+    leader.settle(&settings()).await.expect("settles");
+    let reign = lead(&leader, 1).await;
+    // What it hears, it hears from watches: it reads again long after this claim has lost its patience.
+    let unprompted = ZooKeeperConfig { reread: Duration::from_secs(600), ..config(&road.address) };
+    let session = Coordination::zookeeper(&unprompted, world.cluster()).await.expect("connects");
+    let membership = Membership::start(session, node(Layer::Matcher, 3), Acknowledging::AtOnce).expect("valid");
+    for epoch in 1..=3 {
+        let layout = layout_of(&one_per_layer(1), epoch);
+        leader.propose(&reign, &layout).await.expect("proposes");
+        leader.commit(&reign, &layout).await.expect("commits");
+        until_epoch(&membership, epoch).await;
+        let made = *road.connections.borrow();
+        road.broken.send_modify(|count| *count += 1);
+        let mut connections = road.connections.clone();
+        until("another connection", &mut connections, |connections| *connections > made).await;
+        until("connected", &mut membership.status(), |status| status.link == Link::Connected).await;
+        // What it reads for having lost its connection is over.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
