@@ -159,6 +159,9 @@ impl Node {
             shards,
             state: NodeState::Up,
         };
+        if let (LayerConfig::ConnectionPoint { door, .. }, Some(_)) = (&settings, &links) {
+            crew.gather(door.gather_within);
+        }
         let handle = NodeHandle::new(incarnation, shards, links.clone());
         let machines: Vec<_> = (0..shards)
             .map(|shard| {

@@ -2,15 +2,17 @@
 //!
 //! A [`Worker`] takes everything from its inbox, tells its machines, drains what they ask for, and goes round until nothing is
 //! left to do here; then it hands over what goes elsewhere, one batch for each destination, and waits. So work is batched
-//! exactly as far as it has piled up: a lone message passes at once, and no timer ever holds one back. Between machines of one
-//! worker a message is moved, not copied; to another worker of the process it goes through a mailbox; to another process
-//! through a link.
+//! exactly as far as it has piled up, and a lone message passes at once. Only what clients say may wait for a moment, if it is to go on
+//! through links (`gathering`). Between machines of one worker a message is moved, not copied; to another worker of the process it goes
+//! through a mailbox; to another process through a link.
 //!
 //! The worker also carries layouts: it tells its machines about new ones, asks senders whose epoch is above its own, and
 //! answers those who ask.
 
+mod alarm;
 mod crew;
 mod fabric;
+mod gathering;
 mod hosted;
 mod worker;
 
@@ -101,6 +103,14 @@ impl Input {
             | Self::Layout { .. }
             | Self::Proposed { .. }
             | Self::Stop => 1,
+        }
+    }
+
+    /// Whether it comes from a client.
+    fn is_of_client(&self) -> bool {
+        match self {
+            Self::Connected { .. } | Self::Request { .. } | Self::Taken { .. } | Self::Disconnected { .. } => true,
+            Self::Frame(_) | Self::Layout { .. } | Self::Proposed { .. } | Self::Stop => false,
         }
     }
 

@@ -8,6 +8,9 @@ use gomera_model::publication::PublicationLimits;
 use gomera_proto::door::Limits;
 use serde::{Deserialize, Serialize};
 
+/// Longer would be a latency and no saving.
+const GATHER_WITHIN_MAX: Duration = Duration::from_millis(10);
+
 /// Settings of the door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +42,10 @@ pub struct ClientDoorConfig {
     pub unary_bytes_max: usize,
     /// A publisher of unary calls is forgotten when it was idle for so long.
     pub unary_idle: Duration,
+    /// What comes within so long after what came before goes on together with it, at most 10 ms; with nothing, everything goes on at once.
+    /// Costs as much latency under load and saves a third of the processor at 10,000 publications a second. Where the whole cluster is one
+    /// process it is not used.
+    pub gather_within: Duration,
 }
 
 impl Default for ClientDoorConfig {
@@ -57,6 +64,7 @@ impl Default for ClientDoorConfig {
             unary_publishers_max: 10_000,
             unary_bytes_max: 256 << 20,
             unary_idle: Duration::from_secs(60),
+            gather_within: Duration::from_millis(1),
         }
     }
 }
@@ -120,6 +128,10 @@ impl ClientDoorConfig {
                 return Err(ConfigError { field, value: format!("{duration:?}"), rule });
             }
         }
+        if self.gather_within > GATHER_WITHIN_MAX {
+            let value = format!("{:?}", self.gather_within);
+            return Err(ConfigError { field: "gather_within", value, rule: format!("at most {GATHER_WITHIN_MAX:?}") });
+        }
         Ok(())
     }
 
@@ -154,6 +166,10 @@ mod tests {
         assert_eq!(
             text(ClientDoorConfig { payload_bytes_max: 1 << 30, ..ClientDoorConfig::default() }),
             "payload_bytes_max is 1073741824, must be at most message_bytes_max, which is 4194304"
+        );
+        assert_eq!(
+            text(ClientDoorConfig { gather_within: Duration::from_secs(1), ..ClientDoorConfig::default() }),
+            "gather_within is 1s, must be at most 10ms"
         );
     }
 }

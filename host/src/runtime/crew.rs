@@ -51,6 +51,13 @@ impl Crew {
         &self.fabric
     }
 
+    /// What clients say is gathered for so long before machines are told.
+    pub fn gather(&mut self, within: std::time::Duration) {
+        for worker in &mut self.workers {
+            worker.gather(within);
+        }
+    }
+
     /// Gives a machine to the next worker; says where it is told things.
     pub fn host(&mut self, address: Address, node: NodeHandle, machine: Layered) -> mailbox::Sender<Input> {
         let index = self.next % self.workers.len();

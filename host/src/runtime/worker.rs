@@ -15,6 +15,7 @@ use gomera_cluster::time::Instant;
 use gomera_connection_point::client::{ClientAction, ClientEvent};
 use tokio::sync::watch;
 
+use super::gathering::Gathering;
 use super::hosted::{Asked, Delivery, Hosted, Layered};
 use super::{Fabric, Input, NodeHandle};
 use crate::client_door::Outbound;
@@ -99,6 +100,8 @@ pub struct Worker {
     labels: Vec<Labels>,
     places: HashMap<Address, usize>,
     connections: HashMap<(usize, ConnectionId), Arc<Outbound>>,
+    /// Told, and gathered for a moment.
+    gathering: Gathering,
     /// Told, but not yet looked at.
     waiting: VecDeque<Input>,
     /// Between machines of this worker.
@@ -125,6 +128,7 @@ impl Worker {
             labels: Vec::new(),
             places: HashMap::new(),
             connections: HashMap::new(),
+            gathering: Gathering::default(),
             waiting: VecDeque::new(),
             local: VecDeque::new(),
             ways: HashMap::new(),
@@ -145,6 +149,11 @@ impl Worker {
         self.fabric.add(address, self.inbox.sender());
     }
 
+    /// What clients say is gathered for so long from now on; by default it passes at once.
+    pub fn gather(&mut self, within: Duration) {
+        self.gathering.set_within(within);
+    }
+
     /// Begins, as a task of the runtime that calls: right where that has a single thread, which then does everything.
     #[must_use]
     pub fn spawn(self) -> WorkerHandle {
@@ -159,7 +168,7 @@ impl Worker {
     /// Begins, on a thread and a runtime of its own.
     pub fn spawn_thread(self, name: &str) -> std::io::Result<WorkerHandle> {
         let (handle, end) = self.handle();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             runtime.block_on(self.run());
             drop(end);
@@ -182,8 +191,10 @@ impl Worker {
         let mut inputs = Vec::new();
         let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
+        self.gathering.start();
         loop {
             let began = self.clock.now();
+            self.gathering.release(began, LOAD_PER_ROUND, &mut self.waiting);
             self.pulse.store(u64::try_from(began.since_start().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
             self.tick(began);
             let is_done = self.work(began);
@@ -196,16 +207,22 @@ impl Worker {
                 if timer.deadline() != deadline {
                     timer.as_mut().reset(deadline);
                 }
+                self.gathering.wait(self.clock.now());
                 std::future::poll_fn(|context| {
                     let has_input = self.inbox.poll_take(context, &mut inputs).is_ready();
-                    if has_input || timer.as_mut().poll(context).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+                    let is_due = self.gathering.poll_due(context).is_ready();
+                    if has_input || is_due || timer.as_mut().poll(context).is_ready() {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
                 })
                 .await;
             } else {
                 tokio::task::yield_now().await;
                 self.inbox.try_take(&mut inputs);
             }
-            self.waiting.extend(inputs.drain(..));
+            self.gathering.take(inputs.drain(..), &mut self.waiting);
         }
         for hosted in &self.hosted {
             self.fabric.remove(hosted.address);
