@@ -68,8 +68,10 @@ pub struct Comparing<'a, 'o, O: ?Sized> {
     blocks: &'a Blocks,
     papers: &'o mut [Paper],
     output: &'o mut O,
-    /// What is asked now, and what was asked before.
+    /// What is asked now and what was asked before, in turn: they are too large to change places.
     rounds: [Round<'a>; 2],
+    /// Which of them is asked now.
+    now: usize,
     /// Rows given out while others were collected.
     given: usize,
     is_first_alone: bool,
@@ -85,7 +87,7 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
         papers: &'o mut [Paper],
         output: &'o mut O,
     ) -> Self {
-        Self { kernel, slices, of, blocks, papers, output, rounds: [Round::EMPTY; 2], given: 0, is_first_alone: false }
+        Self { kernel, slices, of, blocks, papers, output, rounds: [Round::EMPTY; 2], now: 0, given: 0, is_first_alone: false }
     }
 
     /// Where the lanes are.
@@ -163,10 +165,11 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
     fn ask(&mut self, block: &'a Block, who: &[Looking]) {
         let length = block.len();
         for first in (0..length).step_by(LANES) {
-            if self.rounds[0].chunk_count == CHUNKS || self.rounds[0].ask_count + who.len() > ASKS {
+            let round = &self.rounds[self.now];
+            if round.chunk_count == CHUNKS || round.ask_count + who.len() > ASKS {
                 self.compare();
             }
-            let round = &mut self.rounds[0];
+            let round = &mut self.rounds[self.now];
             let columns = self.blocks.columns(block, first, LANES.min(length - first));
             columns.prefetch(who.len());
             let (from, to) = (round.ask_count, round.ask_count + who.len());
@@ -196,7 +199,8 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
 
     /// Compares what is asked now, and sorts out what is left of what was asked before.
     fn compare(&mut self) {
-        let Self { kernel, of, blocks, rounds: [now, _], .. } = self;
+        let Self { kernel, of, blocks, rounds, now, .. } = self;
+        let now = &mut rounds[*now];
         for Chunk { columns, block, from, to, any } in &mut now.chunks[..now.chunk_count] {
             let Some(block) = block else { continue };
             let (asks, verdicts) = (&now.asks[*from..*to], &mut now.verdicts[*from..*to]);
@@ -216,9 +220,9 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
         }
         self.sort_out();
         self.give_up();
-        self.rounds.swap(0, 1);
-        let [now, _] = &mut self.rounds;
-        (now.chunk_count, now.ask_count) = (0, 0);
+        self.now = 1 - self.now;
+        let next = &mut self.rounds[self.now];
+        (next.chunk_count, next.ask_count) = (0, 0);
     }
 
     /// Whoever is behind the first publication waits for another time, if too much was collected.
@@ -229,7 +233,8 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
 
     /// Lanes that match go out, lanes that may are to be looked at.
     fn sort_out(&mut self) {
-        let Self { kernel, slices, blocks, papers, output, rounds: [_, before], given, .. } = self;
+        let Self { kernel, slices, blocks, papers, output, rounds, now, given, .. } = self;
+        let before = &rounds[1 - *now];
         for &Chunk { ref columns, block, from, to, any } in &before.chunks[..before.chunk_count] {
             let Some(block) = block.filter(|_| any != 0) else { continue };
             let first = columns.first;
