@@ -80,20 +80,34 @@ impl Hasher for Folding {
 
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
-        for word in words.by_ref() {
+        for word in bytes.chunks_exact(8) {
             self.write_u64(u64::from_le_bytes(word.try_into().expect("a chunk of eight")));
         }
-        let rest = words.remainder();
-        let mut last = [0_u8; 8];
-        last[..rest.len()].copy_from_slice(rest);
         // The length, so that padding and content differ.
-        self.write_u64(u64::from_le_bytes(last) ^ (u64::try_from(bytes.len()).unwrap_or(u64::MAX)).rotate_right(8));
+        self.write_u64(last(bytes) ^ (u64::try_from(bytes.len()).unwrap_or(u64::MAX)).rotate_right(8));
     }
 
     #[inline]
     fn finish(&self) -> u64 {
         self.state
+    }
+}
+
+/// The end of some bytes as a word, with what stands before it where they are many, and what is there several times where they are few: no
+/// copy of a length that is not known.
+#[inline]
+fn last(bytes: &[u8]) -> u64 {
+    let half = |word: &[u8; 4]| u64::from(u32::from_le_bytes(*word));
+    if let Some(word) = bytes.last_chunk::<8>() {
+        return u64::from_le_bytes(*word);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return half(first) | half(last) << 32;
+    }
+    match *bytes {
+        [] => 0,
+        [only] => u64::from_le_bytes([only, only, only, 0, 0, 0, 0, 0]),
+        [first, .., last] => u64::from_le_bytes([first, bytes[bytes.len() / 2], last, 0, 0, 0, 0, 0]),
     }
 }
 
@@ -147,5 +161,18 @@ mod tests {
         let hash = |text: &[u8]| Seeded::new(5).hash_one(text);
         assert_ne!(hash(b"a"), hash(b"a\0"));
         assert_ne!(hash(b"12345678"), hash(b"123456780"));
+        // Every byte counts, whatever the length.
+        for length in 1..20 {
+            let mut text = vec![b'x'; length];
+            let of = (0..length).map(|at| {
+                text[at] = b'y';
+                let other = hash(&text);
+                text[at] = b'x';
+                other
+            });
+            let mut all: BTreeSet<_> = of.collect();
+            all.insert(hash(&text));
+            assert_eq!(all.len(), length + 1, "{length} bytes");
+        }
     }
 }
