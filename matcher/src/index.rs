@@ -13,6 +13,7 @@
 mod access;
 mod arena;
 mod blocks;
+mod brief;
 mod cells;
 mod charge;
 mod clusters;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use gomera_cluster::table::Seeded;
 
+use super::brief::Brief;
 use super::finder::Finder;
 use super::labels::Labels;
 use super::quantiser::{OTHER, Quantiser, Samples};
@@ -50,6 +51,8 @@ pub struct Feature {
 #[derive(Debug)]
 pub struct Slot {
     pub name: Arc<str>,
+    /// The name again.
+    brief: Brief,
     /// Tests, keys and features that ask for it.
     uses: u32,
     /// Tests and keys that ask for its symbol.
@@ -74,6 +77,13 @@ pub struct Slot {
     follower: SlotId,
     /// Of the publications in hand that had it.
     pub stamp: u32,
+}
+
+impl Slot {
+    #[inline]
+    fn is_named(&self, brief: Brief, name: &str) -> bool {
+        self.brief == brief && (brief.is_whole() || *self.name == *name)
+    }
 }
 
 /// All of a tenant.
@@ -122,20 +132,25 @@ impl Schema {
     /// The slot of a name.
     #[inline]
     pub fn find(&self, name: &str) -> Option<SlotId> {
-        self.names.find(self.hash(name), |slot| *self.slot(slot).name == *name)
+        self.find_brief(Brief::of(name), name)
+    }
+
+    #[inline]
+    fn find_brief(&self, brief: Brief, name: &str) -> Option<SlotId> {
+        self.names.find(self.hash(brief, name), |slot| self.slot(slot).is_named(brief, name))
     }
 
     /// The slot of a name that comes after that of another slot: mostly the same as last time.
     #[inline]
     pub fn find_after(&mut self, before: SlotId, name: &str) -> Option<SlotId> {
-        let before = before as usize;
+        let (before, brief) = (before as usize, Brief::of(name));
         if let Some(follower) = self.slots.get(before).and_then(Option::as_ref).map(|slot| slot.follower)
             && let Some(Some(slot)) = self.slots.get(follower as usize)
-            && *slot.name == *name
+            && slot.is_named(brief, name)
         {
             return Some(follower);
         }
-        let found = self.find(name)?;
+        let found = self.find_brief(brief, name)?;
         if let Some(Some(slot)) = self.slots.get_mut(before) {
             slot.follower = found;
         }
@@ -148,8 +163,10 @@ impl Schema {
             self.slot_mut(slot).uses += 1;
             return slot;
         }
+        let brief = Brief::of(name);
         let slot = Slot {
             name: name.clone(),
+            brief,
             uses: 1,
             symbols: 0,
             presences: 0,
@@ -176,7 +193,7 @@ impl Schema {
                 u32::try_from(self.slots.len() - 1).expect("slots are fewer than 2^24")
             }
         };
-        self.names.insert(self.hash(name), id);
+        self.names.insert(self.hash(brief, name), id);
         id
     }
 
@@ -194,7 +211,7 @@ impl Schema {
         }
         let slot = self.slots[id as usize].take().expect("a slot in use");
         assert!(slot.coded.is_empty() && slot.ladders.is_empty(), "features and ladders use their slot");
-        self.names.remove(self.hash(&slot.name), id);
+        self.names.remove(self.hash(slot.brief, &slot.name), id);
         self.name_bytes -= text_bytes(&slot.name);
         self.free.push(id);
     }
@@ -424,9 +441,15 @@ impl Schema {
         self.names.bytes() + slots + features + learnt + of_slots + self.name_bytes
     }
 
-    fn hash(&self, name: &str) -> u64 {
+    #[inline]
+    fn hash(&self, brief: Brief, name: &str) -> u64 {
         let mut hasher = self.hashing.build_hasher();
-        hasher.write(name.as_bytes());
+        for word in brief.words() {
+            hasher.write_u64(word);
+        }
+        if !brief.is_whole() {
+            hasher.write(name.as_bytes());
+        }
         hasher.finish()
     }
 }

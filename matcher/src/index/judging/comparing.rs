@@ -87,7 +87,18 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
         papers: &'o mut [Paper],
         output: &'o mut O,
     ) -> Self {
-        Self { kernel, slices, of, blocks, papers, output, rounds: [Round::EMPTY; 2], now: 0, given: 0, is_first_alone: false }
+        Self {
+            kernel,
+            slices,
+            of,
+            blocks,
+            papers,
+            output,
+            rounds: [Round::EMPTY; 2],
+            now: 0,
+            given: 0,
+            is_first_alone: false,
+        }
     }
 
     /// Where the lanes are.
