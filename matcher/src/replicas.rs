@@ -334,8 +334,9 @@ impl Replicas {
         self.incoming.values().any(|incoming| incoming.credit.is_due()).then_some(self.free_at)
     }
 
-    /// Applies some of what was kept; begins anew what has too much of it, and says whether there was such. `judged` says how far all
-    /// lanes are.
+    /// Applies some of what was kept; begins anew what has too much of it, and says whether there was such: what is dropped lies at or
+    /// below `judged`, which says how far all lanes are, and a snapshot is asked for up to there. While rows of an earlier life go, none
+    /// is under way, and nothing else is lost by that.
     pub fn step(&mut self, judged: &Vector, subscriptions: &mut Subscriptions) -> bool {
         /// Operations in one step: up to some hundred microseconds.
         const STEP: usize = 32;
@@ -346,7 +347,7 @@ impl Replicas {
         for (slice, copy) in (0..).map(MatcherSlice).zip(&mut self.copies) {
             let Copy::Joining(join) = copy else { continue };
             if join.phase != Phase::Applying {
-                if join.kept_bytes > self.kept_bytes_max && join.phase != Phase::Clearing {
+                if join.kept_bytes > self.kept_bytes_max {
                     self.overflows += 1;
                     **join = Join::new(Phase::Clearing, judged.clone());
                 }
@@ -371,8 +372,7 @@ impl Replicas {
         let is_due = |copy: &Copy| match copy {
             Copy::Joining(join) => match join.phase {
                 Phase::Applying => true,
-                Phase::Waiting | Phase::Loading(_) => join.kept_bytes > self.kept_bytes_max,
-                Phase::Clearing => false,
+                Phase::Clearing | Phase::Waiting | Phase::Loading(_) => join.kept_bytes > self.kept_bytes_max,
             },
             Copy::Absent | Copy::Whole | Copy::Leaving => false,
         };

@@ -1,8 +1,11 @@
 //! Claims about slices on their way here.
 
 use gomera_cluster::address::{Incarnation, Shard};
+use gomera_cluster::layout::Replica;
+use gomera_cluster::position::LaneId;
 
 use super::*;
+use crate::fixture::{MATCHER, address, layout, put, version};
 
 #[test]
 fn more_is_granted_no_faster_than_the_configuration_says() {
@@ -22,4 +25,37 @@ fn more_is_granted_no_faster_than_the_configuration_says() {
         at = at + pause;
         assert_eq!(replicas.credits(at).len(), 1);
     }
+}
+
+#[test]
+fn what_is_kept_while_an_earlier_life_goes_is_bounded_and_what_is_dropped_is_asked_for() {
+    let source = address(3, 1);
+    let mut layout = (*layout(1, 2, 1)).clone();
+    let replica = |holder, role| Replica { holder, role };
+    layout.matcher[0].replicas = vec![replica(source, Role::Active), replica(MATCHER, Role::Joining)];
+    let ownership = Ownership::new(Arc::new(layout), MATCHER);
+    let config = Config { joining_bytes_max: 2000, ..Config::default() };
+    let (mut replicas, mut subscriptions) = (Replicas::new(8, &config), Subscriptions::new(&config));
+    let (lane, slice) = (LaneId(1), MatcherSlice(0));
+    let mut judged = Vector::default();
+    replicas.copies[0] = Copy::joining(Phase::Clearing, &judged, Position { lane, number: Number(1) });
+    replicas.count();
+    let mut most = 0;
+    for number in 2..500 {
+        judged.raise(lane, Number(number));
+        replicas.admit(slice, &Arc::new(put("s", &format!("x{number}"), version(1, number), number, "a = 1")));
+        if replicas.is_unsettled() {
+            replicas.step(&judged, &mut subscriptions);
+        }
+        let Copy::Joining(join) = &replicas.copies[0] else { panic!("it joins") };
+        most = most.max(join.kept_bytes);
+    }
+    assert!(most <= 2000, "{most}");
+    assert!(replicas.requests(&ownership, &[&ownership]).is_empty(), "rows have to go first");
+    replicas.cleared(&std::iter::once(slice).collect());
+    let wanted = replicas.requests(&ownership, &[&ownership]);
+    let [(to, SnapshotWanted { after, .. })] = wanted.as_slice() else { panic!("{wanted:?}") };
+    let Copy::Joining(join) = &replicas.copies[0] else { panic!("it joins") };
+    let first = join.kept.front().map_or(500, |operation| operation.version.counter);
+    assert_eq!((*to, after.get(lane)), (source, Number(first - 1)));
 }
