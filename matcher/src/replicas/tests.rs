@@ -43,12 +43,13 @@ fn what_is_kept_while_an_earlier_life_goes_is_bounded_and_what_is_dropped_is_ask
     let mut most = 0;
     for number in 2..500 {
         judged.raise(lane, Number(number));
-        replicas.admit(slice, &Arc::new(put("s", &format!("x{number}"), version(1, number), number, "a = 1")));
+        let put = put("s", &format!("x{number}"), version(1, number), number, "a = 1");
+        replicas.admit(slice, &Arc::new(put), &subscriptions);
         if replicas.is_unsettled() {
             replicas.step(&judged, &mut subscriptions);
         }
         let Copy::Joining(join) = &replicas.copies[0] else { panic!("it joins") };
-        most = most.max(join.kept_bytes);
+        most = most.max(join.kept.bytes());
     }
     assert!(most <= 2000, "{most}");
     assert!(replicas.requests(&ownership, &[&ownership]).is_empty(), "rows have to go first");
@@ -56,6 +57,29 @@ fn what_is_kept_while_an_earlier_life_goes_is_bounded_and_what_is_dropped_is_ask
     let wanted = replicas.requests(&ownership, &[&ownership]);
     let [(to, SnapshotWanted { after, .. })] = wanted.as_slice() else { panic!("{wanted:?}") };
     let Copy::Joining(join) = &replicas.copies[0] else { panic!("it joins") };
-    let first = join.kept.front().map_or(500, |operation| operation.version.counter);
+    let first = join.kept.first().map_or(500, |operation| operation.version.counter);
     assert_eq!((*to, after.get(lane)), (source, Number(first - 1)));
+}
+
+#[test]
+fn what_is_kept_is_bounded_also_while_it_is_applied_and_more_comes_than_a_step_applies() {
+    let config = Config { joining_bytes_max: 20_000, ..Config::default() };
+    let (mut replicas, mut subscriptions) = (Replicas::new(8, &config), Subscriptions::new(&config));
+    let at = Position { lane: LaneId(1), number: Number(1) };
+    replicas.copies[0] = Copy::joining(Phase::Applying, &Vector::default(), at);
+    replicas.count();
+    for step in 0..40 {
+        for counter in step * 50 + 1..=step * 50 + 50 {
+            let put = put("s", "x", version(1, counter), counter, "a = 1");
+            replicas.admit(MatcherSlice(0), &Arc::new(put), &subscriptions);
+        }
+        assert!(!replicas.step(&Vector::default(), &mut subscriptions), "it does not begin anew");
+        let Copy::Joining(join) = &replicas.copies[0] else { panic!("more is left") };
+        assert!(join.kept.bytes() <= 20_000, "{}", join.kept.bytes());
+    }
+    while replicas.is_unsettled() {
+        replicas.step(&Vector::default(), &mut subscriptions);
+    }
+    assert!(replicas.are_whole(&std::iter::once(MatcherSlice(0)).collect()));
+    assert_eq!(subscriptions.copies(MatcherSlice(0))[0].version, version(1, 2000), "in the order in which they came");
 }
