@@ -33,6 +33,7 @@ use crate::replicas::{Need, Stance};
 use crate::session::given_up::GivenUp;
 use crate::session::{Belief, SessionId};
 use crate::settled::Inherited;
+use early::Lanes;
 pub(super) use early::{Earlies, Early};
 
 /// Copies under way from one other replica.
@@ -150,24 +151,25 @@ impl Sessions {
     }
 
     /// A client of a session that is not here yet, or is to be replaced, has processed something: who sends its copy may not know.
-    pub(super) fn acknowledge_early(&mut self, acknowledge: &Acknowledge) {
+    pub(super) fn acknowledge_early(&mut self, acknowledge: &Acknowledge, merged: &Vector) {
         if self.receiving.is_empty() && !self.replicas.have_waiting() {
             return;
         }
-        let Acknowledge { session, generation, through } = acknowledge;
-        let Some(slice) = self.layout.as_ref().map(|layout| layout.slice_of_session(*session)) else { return };
+        let Some(layout) = self.layout.clone() else { return };
+        let slice = layout.slice_of_session(acknowledge.session);
         if !matches!(self.replicas.stance(slice), Stance::Loading { .. } | Stance::Waiting { .. }) {
             return;
         }
         let transfer = self.transfer_of(slice);
-        if self.by_key.get(session).is_some_and(|id| self.table[id.0].transfer == transfer) {
+        if self.by_key.get(&acknowledge.session).is_some_and(|id| self.table[id.0].transfer == transfer) {
             return;
         }
-        match &mut self.early.waiting(*session, slice).acknowledged {
-            Some((known, vector)) if known == generation => vector.raise_all(through),
-            Some((known, _)) if *known > *generation => {}
-            acknowledged => *acknowledged = Some((*generation, through.clone())),
-        }
+        self.early.acknowledge(acknowledge, slice, Lanes { layout: &layout, merged });
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lanes_acknowledged_early(&self) -> usize {
+        self.early.lanes()
     }
 
     /// A part comes in.
