@@ -13,8 +13,8 @@ use gomera_cluster::machine::Machine;
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
-use crate::operations::{Entry, OperationId};
-use crate::plan::{Observation, Planner, Stall};
+use crate::operations::{Entry, OperationId, Waits};
+use crate::plan::{Observation, Planner};
 use crate::presence::Absences;
 use crate::status::{Phase, Status};
 use crate::supply::{self, Need};
@@ -97,7 +97,7 @@ struct Leading {
     term: Term,
     observation: Observation,
     absences: Absences,
-    stall: Stall,
+    waits: Waits,
     phase: Phase,
     again: Option<Instant>,
 }
@@ -152,13 +152,13 @@ impl Coordinator {
     fn plan(&mut self, now: Instant) {
         let Standing::Leading(leading) = &mut self.standing else { return };
         leading.absences.note(&leading.observation, now);
-        leading.stall.note(&leading.observation, now);
+        leading.waits.note(&leading.observation, now);
         let plan = Planner {
             config: &self.config,
             settings: &self.settings,
             observation: &leading.observation,
             absences: &leading.absences,
-            stall: &leading.stall,
+            waits: &leading.waits,
             now,
         }
         .plan();
@@ -196,12 +196,12 @@ impl Machine for Coordinator {
                 self.statistics.elections += 1;
                 observation.supply = self.config.supply();
                 observation.forget_refused();
-                // A new leader knows nothing of who was absent before: everybody's grace starts with it.
+                // A new leader knows nothing of who was absent or waited for before: everybody's time starts with it.
                 self.standing = Standing::Leading(Box::new(Leading {
                     term,
                     observation,
                     absences: Absences::default(),
-                    stall: Stall::default(),
+                    waits: Waits::default(),
                     phase: Phase::Gathering { layers: Vec::new() },
                     again: None,
                 }));
@@ -219,6 +219,7 @@ impl Machine for Coordinator {
                 if let Standing::Leading(leading) = &mut self.standing {
                     self.statistics.interruptions += 1;
                     leading.absences.start_anew(now);
+                    leading.waits.start_anew(now);
                     self.plan(now);
                 }
             }

@@ -15,6 +15,7 @@
 
 mod judge;
 mod steps;
+mod waits;
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +30,7 @@ use crate::registration::{incarnation_text, validate_name};
 
 pub use judge::judge;
 pub(crate) use steps::{Step, Stepping};
+pub(crate) use waits::Waits;
 
 /// Ended operations that are kept; the oldest go first.
 pub const ENDED_MAX: usize = 64;

@@ -24,7 +24,7 @@ use gomera_cluster::time::Instant;
 use crate::config::Config;
 use crate::coordinator::Action;
 use crate::desired::Desired;
-use crate::operations::{OperationId, Running, Standing, State, Step, Stepping};
+use crate::operations::{OperationId, Running, Standing, State, Step, Stepping, Waits};
 use crate::presence::{Absences, Presence, Probe};
 use crate::registration::{NodeState, Registration};
 use crate::scaling::{self, Goal, Knowledge, Next, Proposal};
@@ -124,28 +124,6 @@ impl Observation {
     }
 }
 
-/// Since when the operation under way has come no further, as far as this leader knows.
-#[derive(Debug, Default)]
-pub(crate) struct Stall(Option<(OperationId, usize, Instant)>);
-
-impl Stall {
-    /// Takes note of how far the operation under way has come.
-    pub(crate) fn note(&mut self, observation: &Observation, now: Instant) {
-        let before = self.0.take();
-        self.0 = observation.running().map(|(id, Running { progress, .. })| {
-            let done = progress.joined + progress.left + progress.slices;
-            match before {
-                Some((of, then, since)) if of == *id && then == done => (of, then, since),
-                Some(_) | None => (id.clone(), done, now),
-            }
-        });
-    }
-
-    fn since(&self) -> Option<Instant> {
-        self.0.as_ref().map(|&(_, _, since)| since)
-    }
-}
-
 /// What to do next.
 pub(crate) struct Plan {
     pub(crate) phase: Phase,
@@ -166,7 +144,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) observation: &'a Observation,
     pub(crate) absences: &'a Absences,
-    pub(crate) stall: &'a Stall,
+    pub(crate) waits: &'a Waits,
     pub(crate) now: Instant,
 }
 
@@ -174,7 +152,7 @@ impl Planner<'_> {
     pub(crate) fn plan(&self) -> Plan {
         let (phase, write) = self.decide();
         let grace = self.absences.next_end(self.config, self.now);
-        let patience = self.stall.since().map(|since| since + self.config.node_wait).filter(|&end| end > self.now);
+        let patience = self.waits.next_end(self.config.node_wait, self.now);
         Plan { phase, write, again: grace.into_iter().chain(patience).min() }
     }
 
@@ -252,7 +230,7 @@ impl Planner<'_> {
             observation: self.observation,
             layout,
             next: &next,
-            since: self.stall.since(),
+            waits: self.waits,
             node_wait: self.config.node_wait,
             now: self.now,
         };

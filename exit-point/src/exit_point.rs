@@ -96,6 +96,12 @@ impl ExitPoint {
         self.sessions.copies(slice)
     }
 
+    /// Lanes of which clients said something that wait for copies, one for each session.
+    #[cfg(test)]
+    pub(crate) fn lanes_acknowledged_early(&self) -> usize {
+        self.sessions.lanes_acknowledged_early()
+    }
+
     /// How far it has come with layouts.
     #[must_use]
     pub fn report(&self) -> Report {

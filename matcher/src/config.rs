@@ -54,7 +54,7 @@ pub struct Config {
     /// some 800 bytes, and copying it takes some 20 us of a core here and there. Higher moves slices sooner, and takes more from everything
     /// else meanwhile. At least 1.
     pub snapshot_bytes_per_second: u64,
-    /// Bytes of operations kept for one slice while its snapshot is under way. When there are more, that begins anew. At least 1.
+    /// Bytes of operations kept for one slice until its snapshot is in. When there are more, that begins anew. At least 1.
     pub joining_bytes_max: u64,
     /// Seed of look-up tables: the driver supplies it (random, or fixed in simulation).
     #[serde(skip)]

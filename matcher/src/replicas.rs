@@ -14,22 +14,26 @@
 //!
 //! Invariant: a slice is whole exactly if every operation on it that was answered is applied here.
 
-use std::collections::{BTreeMap, VecDeque};
+mod kept;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::credit::ReceiveCredit;
+use gomera_cluster::identity::{Generation, SessionKey};
 use gomera_cluster::layout::{Epoch, MatcherSlice, Role};
 use gomera_cluster::message::snapshot::{Extent, Sessions, SnapshotCredit, SnapshotPart, SnapshotWanted, TransferId};
-use gomera_cluster::operation::Operation;
+use gomera_cluster::operation::{Change, Operation};
 use gomera_cluster::position::{Number, Position, Vector};
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
 use crate::ownership::Ownership;
 use crate::subscriptions::{Limits, Subscriptions};
+use kept::Kept;
 
 /// What there is of one slice.
 #[derive(Debug)]
@@ -46,8 +50,7 @@ struct Join {
     phase: Phase,
     /// Per lane, from where on operations were kept or need not be.
     after: Vector,
-    kept: VecDeque<Arc<Operation>>,
-    kept_bytes: u64,
+    kept: Kept,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,8 +160,10 @@ impl Replicas {
                 }
                 // Nobody is left who has more: it begins with nothing, or what there is.
                 (Copy::Joining(join), Some(Role::Standby | Role::Active | Role::Retiring)) => {
-                    for operation in join.kept.drain(..) {
-                        subscriptions.apply_to_slice(&operation, slice, Limits::Waived, Vector::default);
+                    while let Some(next) = join.kept.next() {
+                        if let Some(operation) = next {
+                            subscriptions.apply_to_slice(&operation, slice, Limits::Waived, Vector::default);
+                        }
                     }
                     *copy = Copy::Whole;
                 }
@@ -178,11 +183,24 @@ impl Replicas {
     }
 
     /// What becomes of an operation on a slice that a lane's layout names this shard for.
-    pub fn admit(&mut self, slice: MatcherSlice, operation: &Arc<Operation>) -> Admission {
+    pub fn admit(
+        &mut self,
+        slice: MatcherSlice,
+        operation: &Arc<Operation>,
+        subscriptions: &Subscriptions,
+    ) -> Admission {
         let Copy::Joining(join) = &mut self.copies[usize::from(slice.0)] else { return Admission::Apply };
-        join.kept.push_back(operation.clone());
-        join.kept_bytes += operation.own_bytes();
+        if !subscriptions.has_ended(operation.session, operation.version.generation) {
+            join.kept.push(operation);
+        }
         Admission::Kept
+    }
+
+    /// An operation that goes to all matchers: if a session ends by it, nothing that is kept of that is applied.
+    pub fn hear(&mut self, operation: &Operation) {
+        if self.joining > 0 && matches!(operation.change, Change::Forget) {
+            end_kept(&mut self.copies, operation.session, operation.version.generation);
+        }
     }
 
     /// Slices with rows that have to go.
@@ -296,6 +314,9 @@ impl Replicas {
             Copy::Absent | Copy::Whole | Copy::Leaving => false,
         };
         rows.retain(|state| is_loading(state.slice));
+        for (session, through) in states.iter().filter_map(|state| Some((state.session, state.forgotten?))) {
+            end_kept(copies, session, through);
+        }
         subscriptions.take_sessions(now, &states);
         subscriptions.take_rows(rows);
         known.credit.consume(cost);
@@ -334,8 +355,9 @@ impl Replicas {
         self.incoming.values().any(|incoming| incoming.credit.is_due()).then_some(self.free_at)
     }
 
-    /// Applies some of what was kept; begins anew what has too much of it, and says whether there was such. `judged` says how far all
-    /// lanes are.
+    /// Applies some of what was kept; begins anew what has too much of it, and says whether there was such: what is dropped lies at or
+    /// below `judged`, which says how far all lanes are, and a snapshot is asked for up to there. While rows of an earlier life go, none
+    /// is under way, and nothing else is lost by that.
     pub fn step(&mut self, judged: &Vector, subscriptions: &mut Subscriptions) -> bool {
         /// Operations in one step: up to some hundred microseconds.
         const STEP: usize = 32;
@@ -346,17 +368,20 @@ impl Replicas {
         for (slice, copy) in (0..).map(MatcherSlice).zip(&mut self.copies) {
             let Copy::Joining(join) = copy else { continue };
             if join.phase != Phase::Applying {
-                if join.kept_bytes > self.kept_bytes_max && join.phase != Phase::Clearing {
+                if join.kept.bytes() > self.kept_bytes_max {
                     self.overflows += 1;
                     **join = Join::new(Phase::Clearing, judged.clone());
                 }
                 continue;
             }
-            while left > 0
-                && let Some(operation) = join.kept.pop_front()
+            // What comes beyond the bound meanwhile is applied as fast as it comes, as if the slice were whole.
+            while (left > 0 || join.kept.bytes() > self.kept_bytes_max)
+                && let Some(next) = join.kept.next()
             {
-                left -= 1;
-                subscriptions.apply_to_slice(&operation, slice, Limits::Waived, Vector::default);
+                left = left.saturating_sub(1);
+                if let Some(operation) = next {
+                    subscriptions.apply_to_slice(&operation, slice, Limits::Waived, Vector::default);
+                }
             }
             if join.kept.is_empty() {
                 *copy = Copy::Whole;
@@ -371,12 +396,20 @@ impl Replicas {
         let is_due = |copy: &Copy| match copy {
             Copy::Joining(join) => match join.phase {
                 Phase::Applying => true,
-                Phase::Waiting | Phase::Loading(_) => join.kept_bytes > self.kept_bytes_max,
-                Phase::Clearing => false,
+                Phase::Clearing | Phase::Waiting | Phase::Loading(_) => join.kept.bytes() > self.kept_bytes_max,
             },
             Copy::Absent | Copy::Whole | Copy::Leaving => false,
         };
         self.joining > 0 && self.copies.iter().any(is_due)
+    }
+}
+
+fn end_kept(copies: &mut [Copy], session: SessionKey, through: Generation) {
+    for copy in copies {
+        match copy {
+            Copy::Joining(join) => join.kept.end(session, through),
+            Copy::Absent | Copy::Whole | Copy::Leaving => {}
+        }
     }
 }
 
@@ -396,33 +429,9 @@ impl Copy {
 
 impl Join {
     fn new(phase: Phase, after: Vector) -> Self {
-        Self { phase, after, kept: VecDeque::new(), kept_bytes: 0 }
+        Self { phase, after, kept: Kept::default() }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use gomera_cluster::address::{Incarnation, Shard};
-
-    use super::*;
-
-    #[test]
-    fn more_is_granted_no_faster_than_the_configuration_says() {
-        let config = Config { snapshot_bytes_per_second: 1_000, snapshot_window_bytes: 1, ..Config::default() };
-        let (mut replicas, mut subscriptions) = (Replicas::new(1, &config), Subscriptions::new(&config));
-        let source = Address { node: Incarnation(9), shard: Shard(0) };
-        let mut credit = ReceiveCredit::new(config.snapshot_window_bytes);
-        credit.grant().expect("the first one");
-        let (transfer, slices, sessions) = (TransferId(1), Arc::default(), Sessions::Wanted);
-        replicas.incoming.insert(source, Incoming { transfer, slices, sessions, credit });
-        let mut at = Instant::ZERO;
-        for _ in 0..10 {
-            let part = SnapshotPart { transfer, sessions: Vec::new(), subscriptions: Vec::new(), extent: Extent::More };
-            let pause = Duration::from_millis(part.cost());
-            replicas.take(at, source, part, &mut subscriptions);
-            assert_eq!((replicas.credits_due(), replicas.credits(at).len()), (Some(at + pause), 0));
-            at = at + pause;
-            assert_eq!(replicas.credits(at).len(), 1);
-        }
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ mod weights;
 use std::collections::BTreeSet;
 
 use gomera_cluster::coverage::SliceSet;
-use gomera_cluster::identity::{Handle, SessionKey, SubscriptionKey, Tenant};
+use gomera_cluster::identity::{Generation, Handle, SessionKey, SubscriptionKey, Tenant};
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::operation::{Change, Existing, Operation, Outcome, Subscription, Version};
 use gomera_cluster::position::Vector;
@@ -117,6 +117,11 @@ impl Subscriptions {
     /// The context of a session.
     pub fn context(&self, session: SessionKey) -> Option<&Attributes> {
         self.sessions.find(session).and_then(|id| self.sessions.get(id).context())
+    }
+
+    /// Whether a session is known to have ended, up to this generation or a later one.
+    pub fn has_ended(&self, session: SessionKey, generation: Generation) -> bool {
+        self.sessions.find(session).is_some_and(|id| self.sessions.get(id).has_forgotten(generation))
     }
 
     /// How many tombstones.

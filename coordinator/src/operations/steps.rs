@@ -9,12 +9,12 @@ use gomera_cluster::layout::{Layout, Role};
 use gomera_cluster::time::Instant;
 
 use super::judge::unborn;
+use super::waits::{Waits, missing, silent};
 use super::{
-    Cancel, Change, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, PlannedNode, Progress, Request,
-    Running, Standing, State, judge,
+    Cancel, Change, ENDED_MAX, Ended, Entry, Operation, OperationId, Outcome, Plan, Progress, Request, Running,
+    Standing, State, judge,
 };
 use crate::plan::Observation;
-use crate::registration::{NodeState, Registration};
 use crate::scaling::{self, Awaited, Next};
 use crate::status::plural;
 
@@ -36,8 +36,8 @@ pub(crate) struct Stepping<'a> {
     pub(crate) layout: &'a Layout,
     /// What comes after it.
     pub(crate) next: &'a Next,
-    /// Since when the running operation has come no further, if one runs.
-    pub(crate) since: Option<Instant>,
+    /// Since when the running operation waits for nodes.
+    pub(crate) waits: &'a Waits,
     /// How long one may wait for nodes.
     pub(crate) node_wait: Duration,
     pub(crate) now: Instant,
@@ -98,8 +98,7 @@ impl Stepping<'_> {
         let missing = self.missing(&running.plan);
         let is_over = *self.next == Next::Done;
         // Who says nothing for that long is not waited for: everything that was asked has been done.
-        let is_due = self.deadline().is_some_and(|deadline| deadline <= self.now);
-        let is_told = is_due || self.silent(&running.plan).next().is_none();
+        let is_told = self.waits.are_told(self.node_wait, self.now);
         if is_over && missing.is_empty() && progress.left == running.plan.leaving.len() && is_told {
             let operation = Operation { state: end(Outcome::Succeeded), ..before.clone() };
             return Some(Self::entry(id, standing, operation, None));
@@ -113,7 +112,7 @@ impl Stepping<'_> {
             let operation = Operation { state: end(Outcome::Cancelled), ..before.clone() };
             return Some(Self::entry(id, standing, operation, wish));
         }
-        if is_over && !missing.is_empty() && is_due {
+        if is_over && !missing.is_empty() && self.waits.are_missed(self.node_wait, self.now) {
             let beside =
                 if progress.left == running.plan.leaving.len() { "" } else { " beside those that were to leave" };
             let reason = missing.iter().map(|&(Change { layer, to, .. }, serving)| {
@@ -139,11 +138,6 @@ impl Stepping<'_> {
         let state = State::Running(Running { progress, ..running.clone() });
         let operation = Operation { cancel, state, ..before.clone() };
         (operation != *before).then(|| Self::entry(id, standing, operation, None))
-    }
-
-    /// When the running operation waits no longer for nodes.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.since.map(|since| since + self.node_wait)
     }
 
     fn progress(&self, running: &Running) -> Progress {
@@ -203,26 +197,8 @@ impl Stepping<'_> {
         plan.changes.iter().map(|change| to_move(change.layer, change.to.into())).sum()
     }
 
-    /// Layers that have fewer nodes than they should get, with how many serve. Whoever is to leave, or asks to, and stays because nobody
-    /// else is there, is not among these.
     fn missing(&self, plan: &Plan) -> Vec<(Change, u16)> {
-        let leaves = |node: &Incarnation| plan.leaving.iter().any(|leaving| leaving.incarnation == *node);
-        let serving = |change: &Change| {
-            let members = self.layout.members.iter().filter(|(_, member)| member.layer == change.layer);
-            let stays = |node| self.observation.members.get(node).is_some_and(|node| node.state != NodeState::Draining);
-            let serving =
-                members.filter(|&(node, _)| stays(node) && !self.layout.leaving.contains(node) && !leaves(node));
-            u16::try_from(serving.count()).unwrap_or(u16::MAX)
-        };
-        let changes = plan.changes.iter().map(|change| (*change, serving(change)));
-        changes.filter(|(change, serving)| *serving < change.to).collect()
-    }
-
-    /// Those that have left and not said yet that they will not serve again: were the operation over, the next layout might let them in.
-    fn silent<'p>(&'p self, plan: &'p Plan) -> impl Iterator<Item = &'p PlannedNode> {
-        let left = plan.leaving.iter().filter(|node| !self.layout.members.contains_key(&node.incarnation));
-        let is_up = |node: &Registration| node.state == NodeState::Up;
-        left.filter(move |node| self.observation.members.get(&node.incarnation).is_some_and(is_up))
+        missing(plan, self.layout, self.observation)
     }
 
     fn awaits(&self, plan: &Plan) -> Vec<String> {
@@ -243,7 +219,9 @@ impl Stepping<'_> {
                 })
                 .collect(),
         };
-        awaits.extend(self.silent(plan).map(|node| format!("{} to say that it has left", node.name)));
+        awaits.extend(
+            silent(plan, self.layout, self.observation).map(|node| format!("{} to say that it has left", node.name)),
+        );
         awaits.extend(self.missing(plan).into_iter().map(|(Change { layer, to, .. }, serving)| {
             let why = self.observation.shortages.get(&layer).map(|why| format!(" ({why})")).unwrap_or_default();
             format!("{} more {}{why}", to - serving, plural(layer, usize::from(to - serving)))

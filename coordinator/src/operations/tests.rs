@@ -12,6 +12,7 @@ use gomera_cluster::time::Instant;
 
 mod leaving;
 mod supply;
+mod waiting;
 
 use super::*;
 use crate::config::Config;
@@ -35,6 +36,8 @@ struct World {
     nodes_are_silent: bool,
     /// Those that a layout in force has named.
     named: BTreeSet<Incarnation>,
+    /// Those whose clients leave all the same.
+    emptied: BTreeSet<Incarnation>,
 }
 
 impl World {
@@ -64,6 +67,7 @@ impl World {
             clients_stay: false,
             nodes_are_silent: false,
             named: BTreeSet::new(),
+            emptied: BTreeSet::new(),
         };
         for (layer, first) in Layer::ALL.into_iter().zip([1, 101, 201, 301]) {
             (first..first + u64::from(desired.of(layer))).for_each(|node| world.register(layer, node));
@@ -180,7 +184,8 @@ impl World {
                     }
                 }
             }
-            let is_left = |node: Incarnation| layout.leaving.contains(&node) && !self.clients_stay;
+            let clients_leave = |node: &Incarnation| !self.clients_stay || self.emptied.contains(node);
+            let is_left = |node: Incarnation| layout.leaving.contains(&node) && clients_leave(&node);
             let clients = |node| if is_left(node) { Clients::None } else { Clients::Some };
             let report = |node| Report { epoch: layout.epoch, clients: clients(node), ..Report::default() };
             let points = layout.machines(Layer::ConnectionPoint);

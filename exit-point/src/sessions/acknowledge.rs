@@ -22,14 +22,14 @@ impl Sessions {
     /// The client has processed everything up to a vector. Counts also when the attachment is just over: nothing newer is.
     pub(crate) fn acknowledge(&mut self, acknowledge: &Acknowledge, merged: &Vector, told: Told) {
         let Some(id) = self.present(acknowledge.session, acknowledge.generation) else {
-            return self.acknowledge_early(acknowledge);
+            return self.acknowledge_early(acknowledge, merged);
         };
         // Once the client has been told where it begins, everything behind that has to come.
         if told == Told::ByAReplica && self.table[id.0].answering == Answering::No {
             return;
         }
         // Its client may have more of a lane that has ended than is here and is on its way here.
-        self.acknowledge_early(acknowledge);
+        self.acknowledge_early(acknowledge, merged);
         let Self { table, layout, replicas, .. } = self;
         let session = &mut table[id.0];
         let belief = belief(session.slice, session.birth, replicas, layout.as_deref());

@@ -3,23 +3,24 @@
 //! Invariant: what is merged here for a session of a slice that is loading, since its copies were asked for, is in its outbox once it is
 //! here, but for what its copy says that its sender had merged.
 
+mod early;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::ReceiveCredit;
-use gomera_cluster::identity::{Generation, SessionKey};
+use gomera_cluster::identity::SessionKey;
 use gomera_cluster::layout::{Epoch, SessionSlice};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::connection_point::Gap;
 use gomera_cluster::message::copies::{
     CopiedEntry, CopiesCredit, CopiesPart, CopiesWanted, CopyHead, SessionCopy, SessionRecord,
 };
-use gomera_cluster::message::exit_point::{Acknowledge, Handles};
+use gomera_cluster::message::exit_point::Acknowledge;
 use gomera_cluster::message::snapshot::{Extent, TransferId};
 use gomera_cluster::message::{Message, ToExitPoint};
-use gomera_cluster::position::{Position, Vector};
-use gomera_cluster::publication::Envelope;
+use gomera_cluster::position::Vector;
 use gomera_cluster::session::HandleDetail;
 use gomera_cluster::table::Seeded;
 use gomera_cluster::time::Instant;
@@ -28,10 +29,12 @@ use super::Sessions;
 use super::deliver::satisfied;
 use crate::notify::satisfied_bytes;
 use crate::outbox::{Audience, Entry, Lean, Outbox, Step};
-use crate::replicas::{Need, Replicas, Stance};
+use crate::replicas::{Need, Stance};
 use crate::session::given_up::GivenUp;
 use crate::session::{Belief, SessionId};
 use crate::settled::Inherited;
+use early::Lanes;
+pub(super) use early::{Earlies, Early};
 
 /// Copies under way from one other replica.
 #[derive(Debug)]
@@ -48,61 +51,6 @@ struct Assembling {
     head: CopyHead,
     dropped: Vector,
     entries: Vec<CopiedEntry>,
-}
-
-/// What is merged for a session before its copy is here.
-#[derive(Debug)]
-pub(super) struct Early {
-    pub(super) position: Position,
-    pub(super) envelope: Arc<Envelope>,
-    pub(super) handles: Handles,
-}
-
-/// What came for one session before its copy.
-#[derive(Debug, Default)]
-struct Waiting {
-    slice: u16,
-    merged: Vec<Early>,
-    acknowledged: Option<(Generation, Vector)>,
-}
-
-/// What came for all of them. Bounded by the configuration.
-#[derive(Debug, Default)]
-pub(super) struct Earlies {
-    sessions: BTreeMap<SessionKey, Waiting>,
-    bytes: u64,
-}
-
-impl Early {
-    fn cost(&self) -> u64 {
-        self.envelope.cost() + 8 * u64::try_from(self.handles.len()).expect("a length fits 64 bits")
-    }
-}
-
-impl Earlies {
-    pub(super) const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    fn remove(&mut self, session: SessionKey) -> Option<Waiting> {
-        let waiting = self.sessions.remove(&session)?;
-        self.bytes -= waiting.merged.iter().map(Early::cost).sum::<u64>();
-        Some(waiting)
-    }
-
-    /// Keeps what came for slices that are loading, and what clients said of those that wait for it.
-    fn retain(&mut self, replicas: &Replicas) {
-        let bytes = &mut self.bytes;
-        self.sessions.retain(|_, waiting| {
-            let kept = match replicas.stance(SessionSlice(waiting.slice)) {
-                Stance::Loading { .. } => return true,
-                Stance::Waiting { .. } => waiting.acknowledged.is_some(),
-                Stance::Absent | Stance::Following(_) | Stance::Heir { .. } | Stance::Leading(_) => false,
-            };
-            *bytes -= waiting.merged.drain(..).map(|early| early.cost()).sum::<u64>();
-            kept
-        });
-    }
 }
 
 impl Sessions {
@@ -185,18 +133,11 @@ impl Sessions {
             })
     }
 
-    fn waiting(&mut self, session: SessionKey) -> &mut Waiting {
-        let slice = self.layout.as_ref().map_or(0, |layout| layout.slice_of_session(session).0);
-        let waiting = self.early.sessions.entry(session).or_default();
-        waiting.slice = slice;
-        waiting
-    }
-
     /// Keeps what is merged for a session that is not here yet; if that is too much, all of it begins anew.
     pub(super) fn keep_early(&mut self, early: Early, session: SessionKey) {
-        self.early.bytes += early.cost();
-        self.waiting(session).merged.push(early);
-        if self.early.bytes <= self.config.joining_bytes_max {
+        let slice = self.layout.as_ref().map_or(SessionSlice(0), |layout| layout.slice_of_session(session));
+        self.early.keep(early, session, slice);
+        if self.early.bytes() <= self.config.joining_bytes_max {
             return;
         }
         let epoch = self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch);
@@ -210,24 +151,25 @@ impl Sessions {
     }
 
     /// A client of a session that is not here yet, or is to be replaced, has processed something: who sends its copy may not know.
-    pub(super) fn acknowledge_early(&mut self, acknowledge: &Acknowledge) {
+    pub(super) fn acknowledge_early(&mut self, acknowledge: &Acknowledge, merged: &Vector) {
         if self.receiving.is_empty() && !self.replicas.have_waiting() {
             return;
         }
-        let Acknowledge { session, generation, through } = acknowledge;
-        let Some(slice) = self.layout.as_ref().map(|layout| layout.slice_of_session(*session)) else { return };
+        let Some(layout) = self.layout.clone() else { return };
+        let slice = layout.slice_of_session(acknowledge.session);
         if !matches!(self.replicas.stance(slice), Stance::Loading { .. } | Stance::Waiting { .. }) {
             return;
         }
         let transfer = self.transfer_of(slice);
-        if self.by_key.get(session).is_some_and(|id| self.table[id.0].transfer == transfer) {
+        if self.by_key.get(&acknowledge.session).is_some_and(|id| self.table[id.0].transfer == transfer) {
             return;
         }
-        match &mut self.waiting(*session).acknowledged {
-            Some((known, vector)) if known == generation => vector.raise_all(through),
-            Some((known, _)) if *known > *generation => {}
-            acknowledged => *acknowledged = Some((*generation, through.clone())),
-        }
+        self.early.acknowledge(acknowledge, slice, Lanes { layout: &layout, merged });
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lanes_acknowledged_early(&self) -> usize {
+        self.early.lanes()
     }
 
     /// A part comes in.

@@ -295,4 +295,5 @@ fn a_filter_beyond_the_limits_is_answered_and_what_is_held_is_told_as_figures() 
 
 mod adapting;
 mod joining;
+mod kept;
 mod moves;

@@ -42,13 +42,14 @@ pub fn apply(
     let outcome = match operation.change.subscription() {
         // Who judges by a slice lists it: standbys may have what had no room where it counts. If one dies that was asked, it is asked again.
         None => {
+            replicas.hear(operation);
             let judged = &lane.governed().active;
             subscriptions.apply_to_all(now, operation, judged, || in_force_after(Saying::Answer))
         }
         Some(key) => {
             // Stamped by the layout that governs the lane here.
             let (slice, standing) = lane.governed().standing(key)?;
-            match (replicas.admit(slice, operation), standing) {
+            match (replicas.admit(slice, operation, subscriptions), standing) {
                 (Admission::Apply, Standing::Judging | Standing::Keeping) => {}
                 (Admission::Kept, Standing::Keeping) => return None,
                 // On other lanes this shard has left the slice since, and joins it anew. What it had stays until no lane is judged by it:

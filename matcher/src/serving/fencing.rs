@@ -30,11 +30,12 @@ impl Serving {
         let Self { ownership, replicas, subscriptions, tails, .. } = self;
         for operation in &tail.operations {
             let Some(key) = operation.change.subscription() else {
+                replicas.hear(operation);
                 subscriptions.apply_to_all(now, operation, &SliceSet::default(), Vector::default);
                 continue;
             };
             let slice = ownership.layout().slice_of_subscription(key);
-            let is_to_apply = match replicas.admit(slice, operation) {
+            let is_to_apply = match replicas.admit(slice, operation, subscriptions) {
                 Admission::Apply => replicas.are_whole(&std::iter::once(slice).collect()),
                 Admission::Kept => false,
             };

@@ -305,6 +305,43 @@ fn too_many_operations_meanwhile_begin_a_snapshot_anew() {
     pair.agree();
 }
 
+/// Lanes may be late for long, and what A had stays as long as one is judged by it.
+#[test]
+fn what_is_kept_is_bounded_also_while_what_was_there_before_cannot_go() {
+    for seed in 0..8 {
+        let config = Config { joining_bytes_max: 2000, ..Config::default() };
+        let mut pair = Pair::new(&config, seed);
+        (0..LANES).for_each(|lane| pair.barrier(lane));
+        (0..200).for_each(|_| pair.operate());
+        pair.govern(shared(2, Some(Role::Joining)));
+        (0..LANES).for_each(|lane| pair.barrier(lane));
+        pair.rest();
+        let before = pair.machines[0].statistics().snapshots_overrun;
+        for layout in [given_away(3, Some(Role::Retiring)), given_away(4, None), given_away(5, Some(Role::Joining))] {
+            pair.govern(layout);
+            // What A does not hear of for long has operations behind the last barrier that it knows.
+            (0..20).for_each(|_| pair.operate());
+            (0..LANES).for_each(|lane| pair.barrier(lane));
+        }
+        for _ in 0..400 {
+            pair.operate();
+            pair.run(0, 0, 9);
+            let most = pair.below(2);
+            if pair.below(40) == 0 {
+                // It judges a little of the late lane.
+                let behind = pair.waiting[0][1].iter().position(|(_, entry)| matches!(entry, Entry::Barrier(_)));
+                pair.run(0, 1, if behind.is_some_and(|behind| behind > 1) { most } else { 0 });
+            }
+            pair.run(1, 0, 9);
+        }
+        assert!(!pair.waiting[0][1].is_empty(), "the second lane is late");
+        assert!(pair.machines[0].statistics().snapshots_overrun > before, "seed {seed}");
+        pair.rest();
+        assert_eq!(pair.machines[0].installed().len(), usize::from(SLICES));
+        assert!(pair.agree() > 20, "seed {seed}");
+    }
+}
+
 #[test]
 fn what_came_from_a_slice_that_is_lost_goes_before_it_comes_from_who_began_with_nothing() {
     let config = Config {

@@ -82,3 +82,56 @@ fn an_acknowledgement_by_an_earlier_layout_is_passed_on_to_who_joined_since() {
     pair.event(0, NodeEvent::Received(Received { from: CONNECTION_POINT, epoch: Epoch(1), message }));
     assert_eq!(pair.exits[1].statistics().followed_notifications, 1);
 }
+
+/// The other one joins when the first lane has ended, and knows nothing of it any more; of the first one's notifications, two lie there.
+fn joining_behind_a_lane_that_has_ended() -> (Pair, Generation) {
+    let mut pair = Pair::new();
+    pair.attach(0, "a", 1);
+    let generation = pair.attached().expect("nobody else has to know");
+    let one = |number| matched(number, vec![target("a", generation, &[1])]);
+    pair.matches(&[0], LANES[0], (0, 2), &[one(1), one(2)]);
+    let mut close = whole(LANES[0], (2, 3), Vec::new());
+    close.marks = vec![(Number(3), Mark::Close)];
+    pair.tell(0, MATCHERS[0], ToExitPoint::Matches(close));
+    for (epoch, roles) in [(2, [Some(Role::Active), None]), (3, [Some(Role::Active), Some(Role::Joining)])] {
+        let mut layout = Layout::clone(&shared(epoch, 1, roles));
+        layout.lanes.remove(&LANES[0]);
+        pair.layout(&Arc::new(layout), if epoch == 2 { &[0] } else { &[0, 1] });
+        let mut barrier = whole(LANES[1], (epoch - 2, epoch - 1), Vec::new());
+        barrier.marks = vec![(Number(epoch - 1), Mark::Barrier(Epoch(epoch)))];
+        pair.tell(0, MATCHERS[0], ToExitPoint::Matches(barrier));
+    }
+    (pair, generation)
+}
+
+fn copy_behind_a_lane_that_has_ended(pair: &mut Pair) {
+    let (lane, after, governed) = (LANES[1], Number(2), Some(Epoch(3)));
+    let begins = LaneBegins { lane, after, governed, by: Witness::Before };
+    pair.tell(1, MATCHERS[0], ToExitPoint::LaneBegins(begins));
+    assert_eq!(pair.exits[1].report().installed.len(), 8);
+}
+
+#[test]
+fn what_a_client_acknowledges_of_a_lane_that_ended_before_is_not_in_the_copy() {
+    let (mut pair, generation) = joining_behind_a_lane_that_has_ended();
+    let through = [at(LANES[0], 1)].into_iter().collect();
+    let acknowledge = Acknowledge { session: session("a"), generation, through };
+    pair.tell(1, CONNECTION_POINT, ToExitPoint::Acknowledge(acknowledge));
+    copy_behind_a_lane_that_has_ended(&mut pair);
+    assert_eq!(pair.exits[1].statistics().followed_notifications, 1);
+}
+
+#[test]
+fn lanes_that_never_were_are_not_kept_however_many_a_client_names_while_copies_are_waited_for() {
+    let (mut pair, generation) = joining_behind_a_lane_that_has_ended();
+    for batch in 0..100_u32 {
+        let named = (0..100).map(|lane| at(LaneId(3 + 100 * batch + lane), 1));
+        let through = named.chain([at(LANES[0], 1), at(LANES[1], 1)]).collect();
+        let acknowledge = Acknowledge { session: session("a"), generation, through };
+        pair.tell(1, CONNECTION_POINT, ToExitPoint::Acknowledge(acknowledge));
+    }
+    assert_eq!(pair.exits[1].lanes_acknowledged_early(), 2);
+    copy_behind_a_lane_that_has_ended(&mut pair);
+    assert_eq!(pair.exits[1].lanes_acknowledged_early(), 0);
+    assert_eq!(pair.exits[1].statistics().followed_notifications, 1);
+}
