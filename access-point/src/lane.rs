@@ -11,6 +11,7 @@
 
 mod closing;
 mod completing;
+mod sending;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,17 +26,16 @@ use gomera_cluster::message::access_point::{
     Expire, Forget, OpenPublisher, Operate, Progress, Publish, Purpose, SettleSession, Submission,
 };
 use gomera_cluster::message::connection_point::{
-    Acknowledged, AcknowledgedThrough, LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused,
-    SessionSettled, ToConnectionPoint,
+    LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused, SessionSettled, ToConnectionPoint,
 };
-use gomera_cluster::message::matcher::{Entries, Entry, ToMatcher};
+use gomera_cluster::message::matcher::Entry;
 use gomera_cluster::operation::{Change, Operation, Outcome, Version};
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::table::Seeded;
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
-use crate::log::{Log, Origin, Retained, RunLimit};
+use crate::log::{Log, Origin, Retained};
 use crate::operations::{Asker, Charge, Completion, Operations, Round, Sequenced, Trimmed};
 use crate::publishers::{Name, Publishers, Slot, Submitted, Verdict};
 use crate::readers::Readers;
@@ -459,37 +459,6 @@ impl Lane {
             self.sources.free_publications(address, cost);
         }
         self.replays.let_go(self.log.trimmed());
-    }
-
-    fn send_entries(&mut self, output: &mut Output) {
-        let last = self.log.last();
-        let entries = usize::try_from(self.config.frame_entries_max).expect("32 bits fit a usize");
-        for (to, reader) in self.readers.iter_mut() {
-            while reader.sent < last && reader.credit.is_open() {
-                let limit = RunLimit { entries, bytes: self.config.frame_bytes_max.min(reader.credit.left()) };
-                let from = reader.sent;
-                let run = self.log.run(from, to, limit);
-                let frame = Entries { lane: self.id, class: Class::Live, from, to: run.to, entries: run.entries };
-                reader.sent = frame.to;
-                reader.credit.spend(frame.cost());
-                output.statistics.frames += 1;
-                output.actions.push(Send { to, message: Message::Matcher(ToMatcher::Entries(frame)) });
-            }
-        }
-        let limit = RunLimit { entries, bytes: self.config.frame_bytes_max };
-        output.statistics.replays += self.replays.send(self.id, &self.log, limit, &mut output.actions);
-    }
-
-    fn send_acknowledgements(&mut self, output: &mut Output) {
-        let mut by_connection_point: BTreeMap<Address, Vec<AcknowledgedThrough>> = BTreeMap::new();
-        for (to, through) in self.publishers.acknowledgements() {
-            by_connection_point.entry(to).or_default().push(through);
-        }
-        for (to, through) in by_connection_point {
-            if self.sources.serves(to) {
-                output.tell(to, ToConnectionPoint::Acknowledged(Acknowledged { lane: self.id, through }));
-            }
-        }
     }
 }
 
