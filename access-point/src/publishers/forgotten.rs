@@ -17,6 +17,8 @@ pub enum Settled {
     Surely,
     /// It may not have.
     Perhaps,
+    /// Nor may it know of what was refused that its latest attachment sent again.
+    Unheard,
 }
 
 /// What is known of an instance that was forgotten.
