@@ -6,8 +6,8 @@
 //!  ─────────────────────────▶ log ──────────▶ sent ───────────▶ operation ───────────────────▶ trimmed:
 //!      credit, verdict                                          completed                      acknowledged, credit freed
 //! ```
-//! Invariants: an entry is trimmed only when every matcher was sent it and every exit point has merged it; a publication is
-//! acknowledged exactly when it is trimmed.
+//! Invariants: an entry is trimmed only when every matcher that no proposal removes was sent it and every exit point has merged it; a
+//! publication is acknowledged exactly when it is trimmed.
 
 mod closing;
 mod completing;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::identity::{Generation, Sequence};
-use gomera_cluster::layout::{Epoch, LaneState};
+use gomera_cluster::layout::{Epoch, LaneState, Layout};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{
@@ -38,7 +38,7 @@ use crate::config::Config;
 use crate::log::{Log, Origin, Retained};
 use crate::operations::{Asker, Charge, Completion, Operations, Round, Sequenced, Trimmed};
 use crate::publishers::{Name, Publishers, Slot, Submitted, Verdict};
-use crate::readers::Readers;
+use crate::readers::{Gone, Readers};
 use crate::replays::Replays;
 use crate::routes::Routes;
 use crate::settling::{Settling, Waiting};
@@ -144,14 +144,20 @@ impl Lane {
         }
         self.write(Entry::Barrier(routes.layout.clone()));
         // Of a lane that is closed everything was judged by those before.
-        self.replays.govern(self.log.last(), self.log.trimmed(), routes);
+        self.replays.govern(self.log.last(), self.log.trimmed(), routes, &gone);
         let mut completions = Vec::new();
-        for (matcher, progressed) in gone {
+        for Gone { matcher, sent: _, progressed } in gone {
             self.operations.release(matcher, progressed, &mut completions);
         }
         for completion in completions {
             self.complete(completion, output);
         }
+    }
+
+    /// Nothing more is sent to matchers that a proposal removes: when it is committed, they have judged no more than they were sent before.
+    pub fn part(&mut self, proposal: &Layout) {
+        self.readers.part(proposal);
+        self.replays.part(proposal);
     }
 
     /// The last barrier written, once everything that dead matchers owned before it is merged: replicas that may have to judge it
@@ -316,9 +322,9 @@ impl Lane {
     pub fn entries_credit(&mut self, from: Address, class: Class, total: Total) {
         match class {
             Class::Live => self.readers.grant(from, total),
-            Class::Replay => self.replays.grant(from, total),
+            Class::Replay if self.readers.serves(from) => self.replays.grant(from, total),
             // Operations travel with publications, in order.
-            Class::Operation | Class::Control => {}
+            Class::Replay | Class::Operation | Class::Control => {}
         }
     }
 
