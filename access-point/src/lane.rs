@@ -6,11 +6,12 @@
 //!  ─────────────────────────▶ log ──────────▶ sent ───────────▶ operation ───────────────────▶ trimmed:
 //!      credit, verdict                                          completed                      acknowledged, credit freed
 //! ```
-//! Invariants: an entry is trimmed only when every matcher was sent it and every exit point has merged it; a publication is
-//! acknowledged exactly when it is trimmed.
+//! Invariants: an entry is trimmed only when every matcher that no proposal removes was sent it and every exit point has merged it; a
+//! publication is acknowledged exactly when it is trimmed.
 
 mod closing;
 mod completing;
+mod sending;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,27 +19,26 @@ use std::sync::Arc;
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, Total};
 use gomera_cluster::identity::{Generation, Sequence};
-use gomera_cluster::layout::{Epoch, LaneState};
+use gomera_cluster::layout::{Epoch, LaneState, Layout};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{
     Expire, Forget, OpenPublisher, Operate, Progress, Publish, Purpose, SettleSession, Submission,
 };
 use gomera_cluster::message::connection_point::{
-    Acknowledged, AcknowledgedThrough, LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused,
-    SessionSettled, ToConnectionPoint,
+    LaneCredit, PublisherOpened, PublisherSuperseded, Refusal, Refused, SessionSettled, ToConnectionPoint,
 };
-use gomera_cluster::message::matcher::{Entries, Entry, ToMatcher};
+use gomera_cluster::message::matcher::Entry;
 use gomera_cluster::operation::{Change, Operation, Outcome, Version};
 use gomera_cluster::position::{LaneId, Number};
 use gomera_cluster::table::Seeded;
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
-use crate::log::{Log, Origin, Retained, RunLimit};
+use crate::log::{Log, Origin, Retained};
 use crate::operations::{Asker, Charge, Completion, Operations, Round, Sequenced, Trimmed};
 use crate::publishers::{Name, Publishers, Slot, Submitted, Verdict};
-use crate::readers::Readers;
+use crate::readers::{Gone, Readers};
 use crate::replays::Replays;
 use crate::routes::Routes;
 use crate::settling::{Settling, Waiting};
@@ -144,14 +144,20 @@ impl Lane {
         }
         self.write(Entry::Barrier(routes.layout.clone()));
         // Of a lane that is closed everything was judged by those before.
-        self.replays.govern(self.log.last(), self.log.trimmed(), routes);
+        self.replays.govern(self.log.last(), self.log.trimmed(), routes, &gone);
         let mut completions = Vec::new();
-        for (matcher, progressed) in gone {
+        for Gone { matcher, sent: _, progressed } in gone {
             self.operations.release(matcher, progressed, &mut completions);
         }
         for completion in completions {
             self.complete(completion, output);
         }
+    }
+
+    /// Nothing more is sent to matchers that a proposal removes: when it is committed, they have judged no more than they were sent before.
+    pub fn part(&mut self, proposal: &Layout) {
+        self.readers.part(proposal);
+        self.replays.part(proposal);
     }
 
     /// The last barrier written, once everything that dead matchers owned before it is merged: replicas that may have to judge it
@@ -316,9 +322,9 @@ impl Lane {
     pub fn entries_credit(&mut self, from: Address, class: Class, total: Total) {
         match class {
             Class::Live => self.readers.grant(from, total),
-            Class::Replay => self.replays.grant(from, total),
+            Class::Replay if self.readers.serves(from) => self.replays.grant(from, total),
             // Operations travel with publications, in order.
-            Class::Operation | Class::Control => {}
+            Class::Replay | Class::Operation | Class::Control => {}
         }
     }
 
@@ -459,37 +465,6 @@ impl Lane {
             self.sources.free_publications(address, cost);
         }
         self.replays.let_go(self.log.trimmed());
-    }
-
-    fn send_entries(&mut self, output: &mut Output) {
-        let last = self.log.last();
-        let entries = usize::try_from(self.config.frame_entries_max).expect("32 bits fit a usize");
-        for (to, reader) in self.readers.iter_mut() {
-            while reader.sent < last && reader.credit.is_open() {
-                let limit = RunLimit { entries, bytes: self.config.frame_bytes_max.min(reader.credit.left()) };
-                let from = reader.sent;
-                let run = self.log.run(from, to, limit);
-                let frame = Entries { lane: self.id, class: Class::Live, from, to: run.to, entries: run.entries };
-                reader.sent = frame.to;
-                reader.credit.spend(frame.cost());
-                output.statistics.frames += 1;
-                output.actions.push(Send { to, message: Message::Matcher(ToMatcher::Entries(frame)) });
-            }
-        }
-        let limit = RunLimit { entries, bytes: self.config.frame_bytes_max };
-        output.statistics.replays += self.replays.send(self.id, &self.log, limit, &mut output.actions);
-    }
-
-    fn send_acknowledgements(&mut self, output: &mut Output) {
-        let mut by_connection_point: BTreeMap<Address, Vec<AcknowledgedThrough>> = BTreeMap::new();
-        for (to, through) in self.publishers.acknowledgements() {
-            by_connection_point.entry(to).or_default().push(through);
-        }
-        for (to, through) in by_connection_point {
-            if self.sources.serves(to) {
-                output.tell(to, ToConnectionPoint::Acknowledged(Acknowledged { lane: self.id, through }));
-            }
-        }
     }
 }
 

@@ -111,8 +111,17 @@ impl AccessPoint {
                 self.lanes.entry(id).or_insert_with(|| Lane::open(id, &self.config, &routes));
             }
         }
+        // One that is proposed already may remove whom this one names.
+        self.part();
         for received in self.gate.release() {
             self.receive(now, received);
+        }
+    }
+
+    /// Whom the latest proposal removes is sent nothing more.
+    fn part(&mut self) {
+        if let Some(proposal) = self.gate.proposal() {
+            self.lanes.values_mut().for_each(|lane| lane.part(proposal));
         }
     }
 
@@ -218,7 +227,9 @@ impl Machine for AccessPoint {
             },
             NodeEvent::Layout(layout) => self.install(now, layout),
             NodeEvent::Proposed(proposal) => {
-                self.gate.propose(proposal);
+                if self.gate.propose(proposal) {
+                    self.part();
+                }
             }
             // Publications carry their own time.
             NodeEvent::Clock(_) => {}

@@ -382,8 +382,9 @@ impl Publishers {
             return None;
         }
         let trace = self.forgotten.get(name);
-        let history = match trace.map(|trace| trace.settled) {
-            Some(Settled::Perhaps) => History::Lost,
+        let settled = trace.map(|trace| trace.settled);
+        let history = match settled {
+            Some(Settled::Perhaps | Settled::Unheard) => History::Lost,
             Some(Settled::Surely) | None => History::Whole,
         };
         self.lives += 1;
@@ -399,7 +400,8 @@ impl Publishers {
             submitted: Sequence(0),
             sequenced: Sequence(0),
             acknowledged: Sequence(0),
-            has_refused: false,
+            // Of the latest attachment, as long as there is no newer one.
+            has_refused: settled == Some(Settled::Unheard),
             unsent_from: None,
             confirmed: Sequence(0),
             outstanding: VecDeque::new(),
@@ -468,7 +470,11 @@ impl Publishers {
         debug_assert!(publisher.outstanding.is_empty(), "the log refers to no removed record");
         let is_settled = publisher.is_confirmed() && publisher.history != History::Lost;
         if !is_settled || publisher.succeeds {
-            let settled = if is_settled { Settled::Surely } else { Settled::Perhaps };
+            let settled = match (is_settled, publisher.has_refused) {
+                (true, _) => Settled::Surely,
+                (false, true) => Settled::Unheard,
+                (false, false) => Settled::Perhaps,
+            };
             self.forgotten.insert(publisher.name, Trace { generation: publisher.generation, settled });
         }
         self.by_name.remove(&publisher.name);

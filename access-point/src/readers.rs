@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{SendCredit, Total};
+use gomera_cluster::layout::Layout;
 use gomera_cluster::position::Number;
 
 /// One matcher machine.
@@ -15,6 +16,19 @@ pub struct Reader {
     pub credit: SendCredit,
     /// The last number it has worked off.
     pub progressed: Number,
+    /// A proposal removes it: nothing more is sent to it.
+    is_removed: bool,
+}
+
+/// One that is served no more.
+#[derive(Clone, Copy, Debug)]
+pub struct Gone {
+    /// Which one.
+    pub matcher: Address,
+    /// The last number it was sent.
+    pub sent: Number,
+    /// The last number it had worked off.
+    pub progressed: Number,
 }
 
 /// All matcher machines of a lane.
@@ -24,16 +38,28 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Serves these machines from now on; new ones begin after `last`, the end of the lane. Gives those that are served no more, each
-    /// with the last number it had worked off.
-    pub fn serve(&mut self, matchers: &[Address], last: Number) -> Vec<(Address, Number)> {
+    /// Serves these machines from now on; new ones begin after `last`, the end of the lane. Gives those that are served no more.
+    pub fn serve(&mut self, matchers: &[Address], last: Number) -> Vec<Gone> {
         let gone = self.by_address.extract_if(.., |address, _| matchers.binary_search(address).is_err());
-        let gone = gone.map(|(address, reader)| (address, reader.progressed)).collect();
+        let gone = gone.map(|(matcher, reader)| Gone { matcher, sent: reader.sent, progressed: reader.progressed });
+        let gone = gone.collect();
         for &address in matchers {
-            let begin = || Reader { sent: last, progressed: last, credit: SendCredit::default() };
+            let begin = || Reader { sent: last, progressed: last, ..Reader::default() };
             self.by_address.entry(address).or_insert_with(begin);
         }
         gone
+    }
+
+    /// Sends nothing more to whom a proposal removes.
+    pub fn part(&mut self, proposal: &Layout) {
+        for (&address, reader) in &mut self.by_address {
+            reader.is_removed |= !proposal.names(address);
+        }
+    }
+
+    /// Whether anything is sent to this matcher.
+    pub fn serves(&self, matcher: Address) -> bool {
+        self.by_address.get(&matcher).is_some_and(|reader| !reader.is_removed)
     }
 
     /// A grant from a matcher.
@@ -55,13 +81,15 @@ impl Readers {
         Some(before)
     }
 
-    /// The last number that all of them were sent.
+    /// The last number that all of them were sent that anything is sent to.
     pub fn sent_to_all(&self) -> Number {
-        self.by_address.values().map(|reader| reader.sent).min().unwrap_or(Number::ZERO)
+        let served = self.by_address.values().filter(|reader| !reader.is_removed);
+        served.map(|reader| reader.sent).min().unwrap_or(Number::ZERO)
     }
 
-    /// All of them, in order.
+    /// Those that anything is sent to, in order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Address, &mut Reader)> {
-        self.by_address.iter_mut().map(|(&address, reader)| (address, reader))
+        let served = self.by_address.iter_mut().filter(|(_, reader)| !reader.is_removed);
+        served.map(|(&address, reader)| (address, reader))
     }
 }

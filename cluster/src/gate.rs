@@ -80,6 +80,12 @@ impl<M> Gate<M> {
         self.proposal.as_ref().map_or(self.epoch(), |proposal| proposal.epoch)
     }
 
+    /// What was proposed and is not in force here.
+    #[must_use]
+    pub fn proposal(&self) -> Option<&Layout> {
+        self.proposal.as_deref()
+    }
+
     /// Takes a proposal in: whom it removes is refused from now on. Says whether it was news.
     pub fn propose(&mut self, proposal: Arc<Layout>) -> bool {
         let newer = proposal.epoch > self.proposed();

@@ -139,3 +139,49 @@ fn an_owner_that_left_before_a_lane_had_the_barrier_lacks_a_subscription_that_wa
     assert!(told(None));
     assert!(!told(Some(Rule::LeavesAfterTheBarriers)));
 }
+
+/// The only matcher that has everything dies, and its slices are lost to another one. Then as before: the access point of the publisher and
+/// the connection point where it is have not heard of that, and somebody subscribes by way of those who have.
+const LATE_LANE_OF_A_LOSS: &str = "
+cluster 2-2-1-1 joining-matchers=1
+show messages
+publisher p
+subscriber zoe
+
+zoe attach
+p open
+zoe drop
+settle
+zoe attach
+zoe drop
+settle
+zoe attach
+zoe drop
+settle
+zoe attach
+settle
+pause M0 3s
+layout with M1
+wait 20ms
+deaf A0 300ms
+deaf C0 300ms
+layout without M0
+wait 30ms
+zoe subscribe s1 \"n < 100\"
+wait 30ms
+p publish n=1
+settle
+";
+
+#[test]
+fn a_lane_that_is_late_is_judged_by_what_was_subscribed_since_a_loss() {
+    let transcript = script::run(LATE_LANE_OF_A_LOSS).expect("a scenario");
+    let line = |what| transcript.lines().position(|line| line.contains(what));
+    let at = |what| line(what).unwrap_or_else(|| panic!("there is no «{what}» in\n{transcript}"));
+    let (applied, published) = (at("applied handle Some"), at("publish [#0/1"));
+    assert!(applied < published, "she subscribed before");
+    assert!(published < at("A0 > M1: entries lane 1 live (3, 4] [4: barrier 3]"), "the lane is late");
+    at("p! (2) acknowledged 1");
+    at("notified #0(p/1)");
+    assert!(line("A0 > M0: entries lane 1 live (2, 3]").is_none(), "who is removed is sent nothing");
+}

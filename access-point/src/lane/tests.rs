@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gomera_cluster::identity::{ConnectionId, Instance};
 use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
+use gomera_cluster::message::matcher::{Entries, ToMatcher};
 use gomera_cluster::operation::Outcome;
 use gomera_cluster::position::Position;
 

@@ -194,3 +194,68 @@ fn whom_a_layout_does_not_name_writes_nothing_any_more() {
     assert!(told(&mut machine).iter().all(|(_, message)| !matches!(message, Message::Matcher(_))));
     assert!(machine.report().barriers.is_empty());
 }
+
+/// One of the two matcher shards is there no more.
+fn without_a_matcher(epoch: u64) -> Arc<Layout> {
+    let mut without = Layout::clone(&layout(epoch));
+    without.members.get_mut(&address(3, 0).node).expect("the matchers").shards = 1;
+    for placement in &mut without.matcher {
+        placement.replicas.truncate(1);
+        placement.replicas[0].holder = address(3, 0);
+    }
+    Arc::new(without)
+}
+
+/// The highest number of lane 1 that each of the two matcher shards was sent.
+fn reached(told: &[(Address, Message)]) -> [Option<Number>; 2] {
+    [address(3, 0), address(3, 1)].map(|matcher| {
+        let entries = told.iter().filter_map(|(to, message)| match message {
+            Message::Matcher(ToMatcher::Entries(entries)) if entries.lane == LaneId(1) => Some((to, entries.to)),
+            _ => None,
+        });
+        entries.filter(|&(to, _)| *to == matcher).map(|(_, reached)| reached).max()
+    })
+}
+
+#[test]
+fn whom_a_proposal_removes_is_sent_nothing_more_and_not_waited_for() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(1)));
+    for matcher in [address(3, 0), address(3, 1)] {
+        let credit = EntriesCredit { lane: LaneId(1), class: Class::Live, total: Total(u64::MAX) };
+        tell(&mut machine, matcher, 1, ToAccessPoint::EntriesCredit(credit));
+    }
+    tell(&mut machine, CONNECTION_POINT, 1, publish(1, 1));
+    assert_eq!(reached(&told(&mut machine)), [Some(Number(2)), Some(Number(2))]);
+    machine.handle(Instant::ZERO, NodeEvent::Proposed(without_a_matcher(3)));
+    tell(&mut machine, CONNECTION_POINT, 1, publish(1, 2));
+    assert_eq!(reached(&told(&mut machine)), [Some(Number(3)), None]);
+    // A layout before that may still name it.
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(2)));
+    assert_eq!(reached(&told(&mut machine)), [Some(Number(4)), None]);
+    for exit in [address(4, 0), address(4, 1)] {
+        tell(&mut machine, exit, 2, ToAccessPoint::Merged(Merged { lane: LaneId(1), through: Number(3) }));
+    }
+    told(&mut machine);
+    assert_eq!(machine.statistics().retained_entries, 1 + 2, "of this lane the last barrier alone");
+    machine.handle(Instant::ZERO, NodeEvent::Layout(without_a_matcher(3)));
+    assert_eq!(reached(&told(&mut machine)), [Some(Number(5)), None]);
+}
+
+#[test]
+fn who_comes_with_a_layout_is_not_waited_for_if_a_later_one_is_proposed_that_removes_it() {
+    let mut machine = AccessPoint::new(WRITER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(without_a_matcher(1)));
+    machine.handle(Instant::ZERO, NodeEvent::Proposed(without_a_matcher(3)));
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout(2)));
+    for matcher in [address(3, 0), address(3, 1)] {
+        let credit = EntriesCredit { lane: LaneId(1), class: Class::Live, total: Total(u64::MAX) };
+        tell(&mut machine, matcher, 2, ToAccessPoint::EntriesCredit(credit));
+    }
+    assert_eq!(reached(&told(&mut machine)), [Some(Number(2)), None]);
+    for exit in [address(4, 0), address(4, 1)] {
+        tell(&mut machine, exit, 2, ToAccessPoint::Merged(Merged { lane: LaneId(1), through: Number(2) }));
+    }
+    told(&mut machine);
+    assert_eq!(machine.statistics().retained_entries, 2, "nothing of this lane");
+}

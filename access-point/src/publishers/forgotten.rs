@@ -17,6 +17,8 @@ pub enum Settled {
     Surely,
     /// It may not have.
     Perhaps,
+    /// Nor may it know of what was refused that its latest attachment sent again.
+    Unheard,
 }
 
 /// What is known of an instance that was forgotten.
@@ -33,8 +35,11 @@ pub struct Trace {
 pub struct Forgotten {
     limit: usize,
     hashing: Seeded,
-    order: VecDeque<u64>,
-    traces: Table<u64, Trace>,
+    /// Counts what was inserted.
+    age: u64,
+    /// In order of age; who was inserted again has stale places.
+    order: VecDeque<(u64, u64)>,
+    traces: Table<u64, (u64, Trace)>,
 }
 
 impl Forgotten {
@@ -43,6 +48,7 @@ impl Forgotten {
         Self {
             limit: usize::try_from(limit).expect("32 bits fit a usize"),
             hashing,
+            age: 0,
             order: VecDeque::new(),
             traces: Table::with_hasher(hashing),
         }
@@ -54,18 +60,54 @@ impl Forgotten {
             return;
         }
         let fingerprint = self.hashing.hash_one(name);
-        if self.traces.insert(fingerprint, trace).is_none() {
-            self.order.push_back(fingerprint);
-        }
-        if self.order.len() > self.limit
-            && let Some(oldest) = self.order.pop_front()
+        self.age += 1;
+        self.traces.insert(fingerprint, (self.age, trace));
+        self.order.push_back((self.age, fingerprint));
+        while self.traces.len() > self.limit
+            && let Some((age, oldest)) = self.order.pop_front()
         {
-            self.traces.remove(&oldest);
+            if self.is_latest(age, oldest) {
+                self.traces.remove(&oldest);
+            }
         }
+        // Above this, the order holds more stale places than others and is worth going through.
+        if self.order.len() > 2 * self.limit {
+            let mut order = std::mem::take(&mut self.order);
+            order.retain(|&(age, fingerprint)| self.is_latest(age, fingerprint));
+            self.order = order;
+        }
+    }
+
+    fn is_latest(&self, age: u64, fingerprint: u64) -> bool {
+        self.traces.get(&fingerprint).is_some_and(|&(latest, _)| latest == age)
     }
 
     /// What is remembered of an instance.
     pub fn get(&self, name: Name) -> Option<Trace> {
-        self.traces.get(&self.hashing.hash_one(name)).copied()
+        self.traces.get(&self.hashing.hash_one(name)).map(|&(_, trace)| trace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gomera_cluster::identity::Instance;
+
+    use super::*;
+    use crate::fixture::publisher;
+
+    #[test]
+    fn who_is_forgotten_again_is_remembered_longer_than_who_was_not() {
+        let trace = Trace { generation: Generation(1), settled: Settled::Perhaps };
+        let name = |name| (publisher(name), Instance(1));
+        let mut forgotten = Forgotten::new(2, Seeded::new(7));
+        for next in ["p", "q", "p", "r"] {
+            forgotten.insert(name(next), trace);
+        }
+        assert_eq!(["p", "q", "r"].map(|next| forgotten.get(name(next)).is_some()), [true, false, true]);
+        for _ in 0..1000 {
+            forgotten.insert(name("r"), trace);
+        }
+        assert_eq!(["p", "q", "r"].map(|next| forgotten.get(name(next)).is_some()), [true, false, true]);
+        assert!(forgotten.order.len() <= 4, "what is stale goes");
     }
 }

@@ -163,6 +163,51 @@ fn nothing_is_taken_of_a_forgotten_publisher_before_its_client_knows_what_was_re
 }
 
 #[test]
+fn nothing_is_taken_behind_a_refusal_though_the_record_goes_in_between() {
+    let refused = |bench: &mut Bench| {
+        bench.open("p", 2);
+        for sequence in [5, 6] {
+            assert_eq!(bench.submit("p", sequence, 2, true), Some(Verdict::Refuse(Refusal::OutOfRange)));
+        }
+    };
+    let idle = |bench: &mut Bench| {
+        bench.pass(10);
+        bench.pass(10);
+        assert_eq!(bench.table.len(), 0, "it was forgotten once more");
+    };
+    let mut bench = forgotten();
+    refused(&mut bench);
+    for sequence in [7, 8] {
+        idle(&mut bench);
+        let verdict = bench.submit("p", sequence, 2, false);
+        assert_eq!(verdict, Some(Verdict::Refuse(Refusal::Lane)), "its client may not know yet");
+    }
+    idle(&mut bench);
+    bench.open("p", 3);
+    assert!(matches!(bench.submit("p", 9, 3, false), Some(Verdict::Take(_))), "nothing had to be refused on this one");
+    // The same where it is somebody else who needs the room.
+    let mut bench = forgotten();
+    bench.table.limit = 1;
+    refused(&mut bench);
+    bench.open("other", 3);
+    bench.table.confirmed(Bench::name("other"), Sequence(0));
+    assert_eq!(bench.submit("p", 7, 2, false), Some(Verdict::Refuse(Refusal::Lane)));
+}
+
+#[test]
+fn who_goes_on_after_it_was_idle_and_sends_nothing_again_need_not_come_back() {
+    let mut bench = forgotten();
+    for sequence in [6, 7] {
+        let Some(Verdict::Take(slot)) = bench.submit("p", sequence, 1, false) else { panic!("nothing was refused") };
+        bench.table.merged(slot, Sequence(sequence));
+        bench.acknowledged();
+        bench.pass(10);
+        bench.pass(10);
+        assert_eq!(bench.table.len(), 0);
+    }
+}
+
+#[test]
 fn what_lies_below_the_first_that_is_known_is_not_acknowledged_to_the_next_attachment() {
     let mut bench = forgotten();
     bench.open("p", 2);

@@ -7,7 +7,7 @@ use gomera_cluster::identity::{ConnectionId, Sequence};
 use gomera_cluster::message::connection_point::{Acknowledged, PublisherOpened, PublisherSuperseded, Refusal, Refused};
 use gomera_cluster::rules::{self, Rule};
 
-use super::publisher::Standing;
+use super::publisher::{Standing, Unheard};
 use super::seeking::CatchUp;
 use super::{Publishers, queue};
 use crate::brake::Reason;
@@ -138,7 +138,7 @@ impl Publishers {
         }
         self.bytes -= bytes_before - publisher.window.bytes();
         if reason == Refusal::OutOfRange {
-            publisher.unheard = Some(publisher.acknowledged);
+            publisher.unheard = Some(Unheard::Latest);
         }
         around.statistics.publications_refused += 1;
         let failure = failure::refusal(sequence, reason);

@@ -71,6 +71,16 @@ pub(crate) enum Verdict {
     Refuse(Sequence, Failure),
 }
 
+/// A refusal of something sent again that a client may not have heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unheard {
+    /// Nothing was acknowledged since.
+    Latest,
+    /// The next acknowledgement was up to here: who has seen that one has heard of it. Who has seen an earlier one may have seen it before
+    /// the refusal, on another connection even.
+    Before(Sequence),
+}
+
 /// A publisher and what it has under way.
 #[derive(Debug)]
 pub(crate) struct Publisher {
@@ -112,8 +122,8 @@ pub(crate) struct Publisher {
     pub seen: Sequence,
     /// The access point was told that the client has.
     pub seen_told: Sequence,
-    /// What was acknowledged when something was refused that it had sent again; nothing if its client has heard of that.
-    pub unheard: Option<Sequence>,
+    /// What was refused last of what it had sent again; nothing if its client has heard of that.
+    pub unheard: Option<Unheard>,
 }
 
 impl Publisher {
@@ -143,6 +153,9 @@ impl Publisher {
 
     /// Everything up to `through` is acknowledged; says how many publications that settles.
     pub fn acknowledge(&mut self, through: Sequence) -> u64 {
+        if self.unheard == Some(Unheard::Latest) && through > self.acknowledged {
+            self.unheard = Some(Unheard::Before(through));
+        }
         self.acknowledged = self.acknowledged.max(through);
         if self.numbering == Numbering::Here {
             // Nobody will ever send one of these again.
@@ -155,7 +168,10 @@ impl Publisher {
     pub fn sees(&mut self, through: Sequence) {
         // A client cannot have seen more than there was.
         self.seen = self.seen.max(through.min(self.acknowledged));
-        self.unheard.take_if(|acknowledged| *acknowledged < self.seen);
+        self.unheard.take_if(|unheard| match unheard {
+            Unheard::Latest => false,
+            Unheard::Before(acknowledged) => *acknowledged <= self.seen,
+        });
     }
 
     /// What nobody will ever send again once this connection is gone: the access point need not know it any longer.
@@ -274,6 +290,25 @@ mod tests {
         assert_eq!(take(&mut publisher, 0, "a"), Sequence(2));
         publisher.acknowledge(Sequence(2));
         assert_eq!(publisher.seen, Sequence(2));
+    }
+
+    #[test]
+    fn a_client_has_heard_of_a_refusal_when_it_has_seen_the_acknowledgement_that_follows() {
+        let mut publisher = publisher(Numbering::Client);
+        publisher.unheard = Some(Unheard::Latest);
+        publisher.sees(Sequence(100));
+        // It saw that one on a connection of before.
+        for through in [101, 103] {
+            publisher.acknowledge(Sequence(through));
+            publisher.sees(Sequence(100));
+            assert_eq!(publisher.unheard, Some(Unheard::Before(Sequence(101))));
+        }
+        publisher.sees(Sequence(101));
+        assert_eq!(publisher.unheard, None);
+        publisher.unheard = Some(Unheard::Latest);
+        publisher.acknowledge(Sequence(103));
+        publisher.sees(Sequence(103));
+        assert_eq!(publisher.unheard, Some(Unheard::Latest), "that was told before");
     }
 
     #[test]

@@ -390,8 +390,13 @@ impl World {
             };
             next.check_follows(&latest).expect("what the coordinator proposes may follow");
             let (next, now) = (Arc::new(next), self.stage.now);
+            self.office.proposals.insert(next.epoch, next.clone());
             self.enact(next.clone());
             for index in (0..self.nodes.len()).map(NodeIndex) {
+                // Nothing is committed before whoever it names has it as a proposal, be it deaf for layouts in force.
+                if next.names(self.nodes[index.0].address) {
+                    self.stage.agenda.enter(now, Due::Proposed(index, next.epoch));
+                }
                 let deaf_until = self.office.deaf_until.get(&index).copied().unwrap_or_default();
                 let heard = now.max(self.nodes[index.0].stalled_until).max(deaf_until);
                 self.stage.agenda.enter(heard, Due::Layout(index, next.epoch));
