@@ -18,6 +18,8 @@ use node::{Node, Place, Role};
 
 /// A cluster of processes on a busy machine serves by then.
 const SERVES_WITHIN: Duration = Duration::from_secs(60);
+/// A connection point that does not tell its layout by then is passed over.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many nodes of each layer, in the order of [`Layer::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,12 +187,24 @@ impl Fleet {
         }
     }
 
-    /// The layout in force, as any connection point that runs knows it.
+    /// The layout in force, as the connection point that runs and knows the latest knows it: who was cut off may not have heard that others
+    /// went on without it.
     ///
     /// # Errors
     /// If none answers.
     pub async fn topology(&self) -> Result<Topology> {
-        Ok(Client::connect(self.doors()).await?.topology().await?)
+        let mut newest: Option<Topology> = None;
+        let mut silent = anyhow::anyhow!("there is no door");
+        for door in self.doors() {
+            let asked = async { Ok::<_, anyhow::Error>(Client::connect(vec![door.clone()]).await?.topology().await?) };
+            match tokio::time::timeout(TOLD_WITHIN, asked).await {
+                Ok(Ok(told)) if newest.as_ref().is_none_or(|newest| newest.epoch < told.epoch) => newest = Some(told),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => silent = error,
+                Err(_) => silent = anyhow::anyhow!("{door} says nothing within {TOLD_WITHIN:?}"),
+            }
+        }
+        newest.ok_or(silent)
     }
 
     /// Where the processes log.

@@ -52,6 +52,7 @@ impl Gathering {
             if matches!(input, Input::Stop) {
                 // It ends what was told before.
                 waiting.extend(self.held.drain(..));
+                self.load = 0;
             }
             waiting.push_back(input);
         }
@@ -79,7 +80,11 @@ impl Gathering {
     /// Ready when it is time to let go what is held.
     pub fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.alarm {
-            Some(alarm) if !self.held.is_empty() => alarm.poll(context),
+            Some(alarm) if !self.held.is_empty() => {
+                let rings = alarm.poll(context);
+                self.is_set &= rings.is_pending();
+                rings
+            }
             Some(_) | None => Poll::Pending,
         }
     }
