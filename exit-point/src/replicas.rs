@@ -242,9 +242,9 @@ fn active(
         | Stance::Loading { .. }
         | Stance::Heir { .. }
         | Stance::Leading(_) => {
-            let others = placement.replicas.iter().filter(|replica| replica.holder != me);
-            let may_have_led = others.filter(|replica| replica.role != Role::Joining);
-            let mut awaited: BTreeSet<_> = may_have_led.map(|replica| replica.holder).collect();
+            // Who joins did not lead, but may have everything by what the one before decided: then it is told from the first decision on.
+            let others = placement.replicas.iter().map(|replica| replica.holder).filter(|&holder| holder != me);
+            let mut awaited: BTreeSet<_> = others.collect();
             let turn = match before {
                 Stance::Heir { term: claimed, awaited: left } if *claimed == term => {
                     awaited.retain(|other| left.contains(other));

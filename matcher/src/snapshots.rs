@@ -113,7 +113,8 @@ impl Snapshots {
         }
         let (measure, before) = (self.measure, statistics.snapshot_bytes);
         self.to.retain(|&to, Outgoing { wanted, credit, stage }| {
-            if !credit.is_open() {
+            // Of who waits, slices may be whole here only when a lane comes to the barrier that says so.
+            if *stage == Stage::Waiting || !credit.is_open() {
                 return true;
             }
             if !replicas.are_whole(&wanted.slices) {
@@ -150,10 +151,42 @@ mod tests {
 
     use gomera_cluster::address::{Incarnation, Shard};
     use gomera_cluster::credit::Total;
+    use gomera_cluster::layout::MatcherSlice;
     use gomera_cluster::message::snapshot::{Sessions, TransferId};
-    use gomera_cluster::position::Vector;
+    use gomera_cluster::position::{Position, Vector};
 
     use super::*;
+    use crate::fixture::{MATCHER, layout};
+    use crate::ownership::Ownership;
+
+    #[test]
+    fn who_asks_before_lanes_have_come_to_the_barrier_is_answered_when_they_have_whatever_is_done_meanwhile() {
+        let config = Config::default();
+        let (mut subscriptions, mut replicas) = (Subscriptions::new(&config), Replicas::new(8, &config));
+        let (mut snapshots, mut statistics) = (Snapshots::new(&config), Statistics::default());
+        let (mut sent, barrier) = (Vec::new(), Position { lane: LaneId(1), number: Number(5) });
+        let to = Address { node: Incarnation(9), shard: Shard(0) };
+        let wanted = SnapshotWanted {
+            transfer: TransferId(1),
+            slices: std::sync::Arc::new(std::iter::once(MatcherSlice(0)).collect()),
+            after: std::iter::once(barrier).collect(),
+            sessions: Sessions::Wanted,
+            credit: Total(1 << 20),
+        };
+        snapshots.want(to, wanted);
+        // A turn that something else asks for.
+        snapshots.begin(|_| Some(Number(4)), &replicas);
+        snapshots.step(Instant::ZERO, &replicas, &subscriptions, &mut statistics, &mut sent);
+        assert!(sent.is_empty(), "it has to wait");
+        let layout = layout(1, 1, 1);
+        let (before, after) = (Ownership::before(layout.clone(), MATCHER), Ownership::new(layout, MATCHER));
+        replicas.pass(barrier, &before, &after, &Vector::default(), &mut subscriptions);
+        for _ in 0..2 {
+            snapshots.begin(|_| Some(barrier.number), &replicas);
+            snapshots.step(Instant::ZERO, &replicas, &subscriptions, &mut statistics, &mut sent);
+        }
+        assert_eq!(sent.iter().map(|send| send.to).collect::<Vec<_>>(), [to]);
+    }
 
     #[test]
     fn parts_go_no_faster_than_the_configuration_says() {

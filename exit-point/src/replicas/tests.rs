@@ -70,3 +70,20 @@ fn another_source_means_to_begin_again_but_not_for_who_led() {
     assert_eq!(turns, [Turn::StepDown(third, Term(2))]);
     assert_eq!(*replicas.stance(SLICE), Stance::Following(third));
 }
+
+#[test]
+fn whoever_takes_over_asks_those_too_who_join_since_they_may_have_everything_by_who_died() {
+    let dead = machine(22);
+    let mut heir = Replicas::default();
+    heir.set(SLICE, Stance::Following(dead));
+    let turns = follow(&mut heir, &with(4, 4, &[(EXIT_POINT, Role::Active), (OTHER, Role::Joining)]), false);
+    assert_eq!(
+        (turns, heir.stance(SLICE)),
+        (vec![Turn::Claim], &Stance::Heir { term: Term(4), awaited: [OTHER].into() })
+    );
+    // Who joins reports that it has everything, and goes on by what the heir decides.
+    let mut joins = Replicas::default();
+    joins.set(SLICE, Stance::Following(dead));
+    follow(&mut joins, &with(4, 4, &[(EXIT_POINT, Role::Joining), (OTHER, Role::Active)]), false);
+    assert!(joins.is_whole(SLICE) && joins.hears(SLICE, OTHER));
+}

@@ -1,7 +1,7 @@
 //! Claims about slices that change hands: two shards, what passes between them, and the connection point in between.
 
 use gomera_cluster::credit::Total;
-use gomera_cluster::identity::{ConnectionId, Term};
+use gomera_cluster::identity::{ConnectionId, SessionKey, Term};
 use gomera_cluster::layout::{Placement, Replica, Role, Settings};
 use gomera_cluster::message::ToConnectionPoint;
 use gomera_cluster::message::connection_point::{EndReason, Item};
@@ -341,4 +341,20 @@ fn what_stands_acknowledged_behind_something_that_expires_goes_with_it() {
     assert_eq!(pair.exits[1].statistics().followed_notifications, 2);
     pair.event(1, NodeEvent::Clock(WallClock { at: Instant::ZERO, showed: Timestamp(1_000_000) }));
     assert_eq!(pair.exits[1].statistics().followed_notifications, 0);
+}
+
+#[test]
+fn who_joins_and_has_everything_is_told_what_a_later_reign_decides_from_the_first_attach_on() {
+    let (mut pair, _) = Pair::joining();
+    pair.begin();
+    // In between another one led, by a layout of which nobody here has heard.
+    pair.layout(&shared(4, 4, [Some(Role::Active), Some(Role::Joining)]), &[0, 1]);
+    assert_eq!(pair.exits[1].report().installed.len(), 8, "it may take over");
+    pair.attach(0, "a", 4);
+    let generation = pair.attached().expect("both know of it");
+    pair.layout(&shared(5, 5, [Some(Role::Retiring), Some(Role::Active)]), &[0, 1]);
+    let slice = layout(1).slice_of_session(session("a"));
+    let latest = |(key, _, latest): (SessionKey, Generation, Generation)| (key, latest);
+    let copies = pair.exits[1].copies(slice).expect("it leads").into_iter().map(latest).collect::<Vec<_>>();
+    assert_eq!(copies, [(session("a"), generation)]);
 }
