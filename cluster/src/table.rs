@@ -84,7 +84,7 @@ impl Hasher for Folding {
             self.write_u64(u64::from_le_bytes(word.try_into().expect("a chunk of eight")));
         }
         // The length, so that padding and content differ.
-        self.write_u64(last(bytes) ^ (u64::try_from(bytes.len()).unwrap_or(u64::MAX)).rotate_right(8));
+        self.write_u64(last_word(bytes) ^ (u64::try_from(bytes.len()).unwrap_or(u64::MAX)).rotate_right(8));
     }
 
     #[inline]
@@ -93,10 +93,11 @@ impl Hasher for Folding {
     }
 }
 
-/// The end of some bytes as a word, with what stands before it where they are many, and what is there several times where they are few: no
-/// copy of a length that is not known.
+/// The end of some bytes as a word: the last eight; of fewer all of them, some several times, so that those of one length are equal if their
+/// words are. No copy of a length that is not known.
 #[inline]
-fn last(bytes: &[u8]) -> u64 {
+#[must_use]
+pub fn last_word(bytes: &[u8]) -> u64 {
     let half = |word: &[u8; 4]| u64::from(u32::from_le_bytes(*word));
     if let Some(word) = bytes.last_chunk::<8>() {
         return u64::from_le_bytes(*word);

@@ -158,4 +158,18 @@ mod tests {
         at_once.take([of_client(1)].into_iter(), &mut waiting);
         assert_eq!(told(&mut waiting), [1]);
     }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_when_what_is_held_is_due() {
+        let (mut gathering, mut waiting) = (gathering(), VecDeque::new());
+        gathering.start();
+        gathering.released = at(1_000);
+        gathering.take([of_client(1)].into_iter(), &mut waiting);
+        gathering.wait(at(1_200));
+        std::future::poll_fn(|context| gathering.poll_due(context)).await;
+        gathering.release(at(2_000), ROUND, &mut waiting);
+        assert_eq!(told(&mut waiting), [1]);
+        let nothing_is_due = std::future::poll_fn(|context| Poll::Ready(gathering.poll_due(context).is_pending()));
+        assert!(nothing_is_due.await, "nothing is held");
+    }
 }

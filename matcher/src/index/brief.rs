@@ -1,5 +1,7 @@
 //! Names in two words: those of attributes are short, and are compared without looking at where they lie.
 
+use gomera_cluster::table::last_word;
+
 /// A text of up to 16 bytes whole, of a longer one both ends and how long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brief {
@@ -16,21 +18,9 @@ impl Brief {
     #[inline]
     pub fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let length = bytes.len();
-        let (head, tail) = if let (Some(head), Some(tail)) = (bytes.first_chunk(), bytes.last_chunk()) {
-            (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
-        } else if let (Some(head), Some(tail)) = (bytes.first_chunk(), bytes.last_chunk()) {
-            (u64::from(u32::from_le_bytes(*head)), u64::from(u32::from_le_bytes(*tail)))
-        } else {
-            match *bytes {
-                [] => (0, 0),
-                [only] => (u64::from(only), 0),
-                [first, .., last] => {
-                    (u64::from(first), u64::from_le_bytes([bytes[length / 2], last, 0, 0, 0, 0, 0, 0]))
-                }
-            }
-        };
-        Self { head, tail, length }
+        let tail = last_word(bytes);
+        let head = bytes.first_chunk().map_or(tail, |head| u64::from_le_bytes(*head));
+        Self { head, tail, length: bytes.len() }
     }
 
     /// Whether it says all of the text: then texts are equal if these are.
