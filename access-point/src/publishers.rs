@@ -25,9 +25,10 @@ use std::time::Duration;
 use gomera_cluster::address::Address;
 use gomera_cluster::identity::{Generation, Instance, PublisherKey, Sequence};
 use gomera_cluster::message::connection_point::{AcknowledgedThrough, Refusal};
+use gomera_cluster::pages::Pages;
 use gomera_cluster::position::Number;
 use gomera_cluster::rules::{self, Rule};
-use gomera_cluster::table::{Seeded, Table};
+use gomera_cluster::table::{LargeTable, Seeded};
 use gomera_cluster::time::Instant;
 
 use crate::config::Config;
@@ -36,12 +37,6 @@ use forgotten::{Forgotten, Settled, Trace};
 /// The place of a publisher instance in the table; valid while something of it is outstanding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u32);
-
-impl Slot {
-    fn index(self) -> usize {
-        usize::try_from(self.0).expect("32 bits fit a usize")
-    }
-}
 
 /// A publisher instance.
 pub type Name = (PublisherKey, Instance);
@@ -179,9 +174,8 @@ pub struct Submitted {
 pub struct Publishers {
     limit: u32,
     idle: Duration,
-    by_name: Table<Name, Slot>,
-    slots: Vec<Option<Publisher>>,
-    free: Vec<Slot>,
+    by_name: LargeTable<Name, Slot>,
+    slots: Pages<Option<Publisher>>,
     lives: u64,
     /// When to look at which record again, in order of time.
     sweep: VecDeque<(Instant, Slot, u64)>,
@@ -201,9 +195,8 @@ impl Publishers {
         Self {
             limit: config.publishers_max,
             idle: config.publisher_idle,
-            by_name: Table::with_hasher(hashing),
-            slots: Vec::new(),
-            free: Vec::new(),
+            by_name: LargeTable::with_hasher(hashing),
+            slots: Pages::new(),
             lives: 0,
             sweep: VecDeque::new(),
             expendable: VecDeque::new(),
@@ -337,7 +330,7 @@ impl Publishers {
     pub fn acknowledgements(&mut self) -> impl Iterator<Item = (Address, AcknowledgedThrough)> + '_ {
         let slots = &mut self.slots;
         self.announced.drain(..).filter_map(|slot| {
-            let publisher = slots[slot.index()].as_mut()?;
+            let publisher = slots[slot.0].as_mut()?;
             publisher.announced = false;
             let (key, instance) = publisher.name;
             let sequence = publisher.settled();
@@ -361,7 +354,7 @@ impl Publishers {
                 return;
             }
             self.sweep.pop_front();
-            let Some(publisher) = self.slots[slot.index()].as_mut().filter(|publisher| publisher.life == life) else {
+            let Some(publisher) = self.slots[slot.0].as_mut().filter(|publisher| publisher.life == life) else {
                 continue;
             };
             if publisher.used || publisher.announced || !publisher.outstanding.is_empty() {
@@ -409,17 +402,14 @@ impl Publishers {
             announced: false,
             expendable: false,
         };
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            Slot(u32::try_from(self.slots.len() - 1).expect("the limit fits 32 bits"))
-        });
         let at = now + self.idle;
         if self.sweep.len() > self.queued_max() {
             let slots = &self.slots;
             self.sweep.retain(|&(_, slot, life)| is_live(slots, slot, life));
         }
-        self.sweep.push_back((at, slot, publisher.life));
-        self.slots[slot.index()] = Some(publisher);
+        let life = publisher.life;
+        let slot = Slot(self.slots.insert(Some(publisher)));
+        self.sweep.push_back((at, slot, life));
         self.by_name.insert(name, slot);
         Some(slot)
     }
@@ -427,7 +417,7 @@ impl Publishers {
     /// Lets a record go whose client has seen every acknowledgement: it will never send one of those again.
     fn make_room(&mut self) -> bool {
         while let Some((slot, life)) = self.expendable.pop_front() {
-            let Some(publisher) = self.slots[slot.index()].as_mut().filter(|publisher| publisher.life == life) else {
+            let Some(publisher) = self.slots[slot.0].as_mut().filter(|publisher| publisher.life == life) else {
                 continue;
             };
             publisher.expendable = false;
@@ -466,7 +456,7 @@ impl Publishers {
     }
 
     fn remove(&mut self, slot: Slot) {
-        let publisher = self.slots[slot.index()].take().expect("a record is removed once");
+        let publisher = self.slots.remove(slot.0).expect("a record is removed once");
         debug_assert!(publisher.outstanding.is_empty(), "the log refers to no removed record");
         let is_settled = publisher.is_confirmed() && publisher.history != History::Lost;
         if !is_settled || publisher.succeeds {
@@ -478,16 +468,15 @@ impl Publishers {
             self.forgotten.insert(publisher.name, Trace { generation: publisher.generation, settled });
         }
         self.by_name.remove(&publisher.name);
-        self.free.push(slot);
     }
 
     fn get_mut(&mut self, slot: Slot) -> &mut Publisher {
-        self.slots[slot.index()].as_mut().expect("a slot in use holds a record")
+        self.slots[slot.0].as_mut().expect("a slot in use holds a record")
     }
 }
 
-fn is_live(slots: &[Option<Publisher>], slot: Slot, life: u64) -> bool {
-    slots[slot.index()].as_ref().is_some_and(|publisher| publisher.life == life)
+fn is_live(slots: &Pages<Option<Publisher>>, slot: Slot, life: u64) -> bool {
+    slots[slot.0].as_ref().is_some_and(|publisher| publisher.life == life)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod layout;
 pub mod machine;
 pub mod message;
 pub mod operation;
+pub mod pages;
 pub mod position;
 pub mod publication;
 pub mod report;

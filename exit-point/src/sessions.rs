@@ -51,7 +51,7 @@ use crate::schedule::Schedule;
 use crate::session::{Attached, Attachment, Decided, Flush, Session, SessionId};
 use crate::settled::Inherited;
 use crate::statistics::Statistics;
-use gomera_cluster::table::{Seeded, Table};
+use gomera_cluster::table::{LargeTable, Seeded};
 
 /// All sessions of a shard.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(crate) struct Sessions {
     config: Config,
     layout: Option<Arc<Layout>>,
     table: Slab<Box<Session>>,
-    by_key: Table<SessionKey, SessionId>,
+    by_key: LargeTable<SessionKey, SessionId>,
     /// Slices change hands many at a time, each with its sessions.
     by_slice: BTreeMap<SessionSlice, BTreeSet<SessionId>>,
     accounts: Accounts,
@@ -122,7 +122,7 @@ impl Sessions {
             config,
             layout: None,
             table: Slab::new(),
-            by_key: Table::with_hasher(hash),
+            by_key: LargeTable::with_hasher(hash),
             by_slice: BTreeMap::new(),
             accounts: Accounts::default(),
             expiry: Schedule::new(),

@@ -27,7 +27,6 @@ mod judging;
 mod labels;
 mod ladders;
 mod merge;
-mod pages;
 mod plan;
 mod program;
 mod quantiser;

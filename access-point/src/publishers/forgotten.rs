@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use gomera_cluster::identity::Generation;
-use gomera_cluster::table::{Seeded, Table};
+use gomera_cluster::table::{LargeTable, Seeded};
 
 use super::Name;
 
@@ -39,7 +39,7 @@ pub struct Forgotten {
     age: u64,
     /// In order of age; who was inserted again has stale places.
     order: VecDeque<(u64, u64)>,
-    traces: Table<u64, (u64, Trace)>,
+    traces: LargeTable<u64, (u64, Trace)>,
 }
 
 impl Forgotten {
@@ -50,7 +50,7 @@ impl Forgotten {
             hashing,
             age: 0,
             order: VecDeque::new(),
-            traces: Table::with_hasher(hashing),
+            traces: LargeTable::with_hasher(hashing),
         }
     }
 

@@ -1,9 +1,10 @@
 //! Lanes in blocks: of each lane a target, a program, and up to six tests as bytes, in columns for the kernel. Blocks grow and
 //! get more tests as lanes need them; which lanes go together is decided by those who own the block.
 
+use gomera_cluster::pages::Pages;
+
 use super::RowId;
 use super::arena::Arena;
-use super::pages::Pages;
 use super::schema::ALWAYS;
 pub use super::target::{ROWS_END, Role, Target};
 use crate::kernel::{Columns, LANES, low_bits, prefetch, prefetch_selected};

@@ -3,12 +3,12 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use gomera_cluster::pages::Pages;
 use gomera_cluster::table::Seeded;
 
 use super::blocks::{Blocks, Grain, Lane, NO_BLOCK, Place};
 use super::cells::Cell;
 use super::finder::Finder;
-use super::pages::Pages;
 use super::program::NO_SLOT;
 use super::schema::SlotId;
 use super::symbols::Symbol;

@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::hash::BuildHasher;
 
+use gomera_cluster::pages::Pages;
 use gomera_cluster::table::Seeded;
 use gomera_model::filter::{Expression, Filter, FilterLimits};
 
 use super::finder::Finder;
-use super::pages::Pages;
 
 #[derive(Debug, Default)]
 struct Entry {

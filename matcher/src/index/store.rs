@@ -5,6 +5,7 @@
 //! its lanes lead to it, and it to all its rows.
 
 use gomera_cluster::layout::MatcherSlice;
+use gomera_cluster::pages::Pages;
 use gomera_cluster::table::Seeded;
 
 use super::access::{Access, Atoms, Choice, Chooser};
@@ -14,7 +15,6 @@ use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId, scan_key};
 use super::coding::{Ranged, coded, ranged};
 use super::crowds::Crowd;
 use super::ladders::{LADDER, Ladders, Rail};
-use super::pages::Pages;
 use super::program;
 use super::residuals::Residuals;
 use super::schema::Schema;

@@ -4,12 +4,12 @@
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use gomera_cluster::pages::Pages;
 use gomera_cluster::table::Seeded;
 use gomera_model::timestamp::Timestamp;
 use gomera_model::value::Value;
 
 use super::finder::Finder;
-use super::pages::Pages;
 
 /// A number for a value; 0 for every value that no filter asks for.
 pub type Symbol = u32;

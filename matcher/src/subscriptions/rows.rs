@@ -6,8 +6,9 @@ use gomera_cluster::coverage::SliceSet;
 use gomera_cluster::identity::{Handle, SubscriptionKey};
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::operation::{SubscriptionOptions, Version};
+use gomera_cluster::pages::Pages;
 use gomera_cluster::position::LaneId;
-use gomera_cluster::table::{Seeded, Table};
+use gomera_cluster::table::{LargeTable, Seeded};
 use gomera_model::filter::Filter;
 use gomera_model::timestamp::Timestamp;
 
@@ -47,11 +48,10 @@ pub struct Row {
 /// All rows.
 #[derive(Debug)]
 pub struct Rows {
-    rows: Vec<Option<Row>>,
+    rows: Pages<Option<Row>>,
     /// Of each place, its row's slice, or [`NOWHERE`]: to be walked over fast.
     slices: Vec<MatcherSlice>,
-    free: Vec<RowId>,
-    by_key: Table<SubscriptionKey, RowId>,
+    by_key: LargeTable<SubscriptionKey, RowId>,
 }
 
 /// No slice: there are at most 4096.
@@ -60,7 +60,7 @@ const NOWHERE: MatcherSlice = MatcherSlice(u16::MAX);
 impl Rows {
     /// None yet.
     pub fn new(seed: u64) -> Self {
-        Self { rows: Vec::new(), slices: Vec::new(), free: Vec::new(), by_key: Table::with_hasher(Seeded::new(seed)) }
+        Self { rows: Pages::new(), slices: Vec::new(), by_key: LargeTable::with_hasher(Seeded::new(seed)) }
     }
 
     /// How many there are.
@@ -75,12 +75,12 @@ impl Rows {
 
     /// A row.
     pub fn get(&self, id: RowId) -> &Row {
-        self.rows[id.index()].as_ref().expect("an id in use names a row")
+        self.rows[id.0].as_ref().expect("an id in use names a row")
     }
 
     /// What is at a place, or `None` if there are no more places.
     pub fn at(&self, id: RowId) -> Option<Option<&Row>> {
-        self.rows.get(id.index()).map(Option::as_ref)
+        self.rows.get(id.0).map(Option::as_ref)
     }
 
     /// The first row from a place on that is of one of these slices, or the place to go on from, if there is none among the next
@@ -97,19 +97,16 @@ impl Rows {
 
     /// A row, to be changed; its key and session never are.
     pub fn get_mut(&mut self, id: RowId) -> &mut Row {
-        self.rows[id.index()].as_mut().expect("an id in use names a row")
+        self.rows[id.0].as_mut().expect("an id in use names a row")
     }
 
     /// Adds a row whose key is not in.
     pub fn insert(&mut self, row: Row) -> RowId {
         let key = row.key;
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.rows.push(None);
-            self.slices.push(NOWHERE);
-            RowId(u32::try_from(self.rows.len() - 1).expect("subscriptions_max fits 32 bits"))
-        });
-        self.slices[id.index()] = row.slice;
-        self.rows[id.index()] = Some(row);
+        let slice = row.slice;
+        let id = RowId(self.rows.insert(Some(row)));
+        self.slices.resize(self.rows.len(), NOWHERE);
+        self.slices[id.index()] = slice;
         let before = self.by_key.insert(key, id);
         assert!(before.is_none(), "a subscription has one row");
         id
@@ -117,10 +114,9 @@ impl Rows {
 
     /// Takes a row out.
     pub fn remove(&mut self, id: RowId) -> Row {
-        let row = self.rows[id.index()].take().expect("an id in use names a row");
+        let row = self.rows.remove(id.0).expect("an id in use names a row");
         self.slices[id.index()] = NOWHERE;
         self.by_key.remove(&row.key);
-        self.free.push(id);
         row
     }
 }

@@ -13,7 +13,8 @@ use gomera_cluster::identity::{Generation, Handle, SessionKey, SubscriptionKey, 
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::message::snapshot::{self, SessionState, SettledState};
 use gomera_cluster::operation::{Operation, Outcome, Version};
-use gomera_cluster::table::{Seeded, Table};
+use gomera_cluster::pages::Pages;
+use gomera_cluster::table::{LargeTable, Seeded};
 use gomera_cluster::time::Instant;
 use gomera_model::attributes::Attributes;
 
@@ -130,10 +131,9 @@ pub struct Sessions {
     tombstones_max: usize,
     forgotten_for: Duration,
     forgotten_max: usize,
-    sessions: Vec<Option<Session>>,
-    free: Vec<SessionId>,
-    by_key: Table<SessionKey, SessionId>,
-    tombstones: Table<SubscriptionKey, Version>,
+    sessions: Pages<Option<Session>>,
+    by_key: LargeTable<SessionKey, SessionId>,
+    tombstones: LargeTable<SubscriptionKey, Version>,
     /// Ended sessions, in the order in which they ended.
     forgotten: VecDeque<(Instant, SessionId)>,
 }
@@ -148,10 +148,9 @@ impl Sessions {
             tombstones_max: size(config.tombstones_max),
             forgotten_for: config.forgotten_for,
             forgotten_max: size(config.forgotten_max),
-            sessions: Vec::new(),
-            free: Vec::new(),
-            by_key: Table::with_hasher(hashing),
-            tombstones: Table::with_hasher(hashing),
+            sessions: Pages::new(),
+            by_key: LargeTable::with_hasher(hashing),
+            tombstones: LargeTable::with_hasher(hashing),
             forgotten: VecDeque::new(),
         }
     }
@@ -173,7 +172,7 @@ impl Sessions {
 
     /// A session.
     pub fn get(&self, id: SessionId) -> &Session {
-        self.sessions[id.index()].as_ref().expect("an id in use names a session")
+        self.sessions[id.0].as_ref().expect("an id in use names a session")
     }
 
     /// A session, made if need be.
@@ -184,11 +183,7 @@ impl Sessions {
         if limits == Limits::Held && self.len() >= usize::try_from(self.sessions_max).expect("32 bits fit a usize") {
             return Err(Outcome::LimitExceeded(super::limits::too_many(self.sessions_max)));
         }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.sessions.push(None);
-            SessionId(u32::try_from(self.sessions.len() - 1).expect("sessions_max fits 32 bits"))
-        });
-        self.sessions[id.index()] = Some(Session {
+        let id = SessionId(self.sessions.insert(Some(Session {
             key,
             tenant: tenant.clone(),
             context: None,
@@ -198,7 +193,7 @@ impl Sessions {
             settled: BTreeMap::new(),
             doomed: 0,
             remembered: 0,
-        });
+        })));
         self.by_key.insert(key, id);
         Ok(id)
     }
@@ -214,7 +209,7 @@ impl Sessions {
         limits: Limits,
     ) -> Result<SessionId, Outcome> {
         let id = self.find_or_create(&operation.tenant, operation.session, limits)?;
-        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        let session = self.sessions[id.0].as_mut().expect("an id in use names a session");
         if session.has_forgotten(operation.version.generation) {
             return Err(Outcome::Superseded);
         }
@@ -227,7 +222,7 @@ impl Sessions {
     /// A subscription is removed, or was not there: lower versions of it are refused from now on.
     pub fn leave_tombstone(&mut self, id: SessionId, version: Version, slice: MatcherSlice, key: SubscriptionKey) {
         let full = self.tombstones.len() >= self.tombstones_max;
-        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        let session = self.sessions[id.0].as_mut().expect("an id in use names a session");
         let settled = session.settled.entry(slice).or_default();
         if version < settled.floor {
             return;
@@ -254,7 +249,7 @@ impl Sessions {
     /// A context is set, unless by an operation that a later one has overtaken.
     pub fn set_context(&mut self, operation: &Operation, context: &Arc<Attributes>) -> Result<(), Outcome> {
         let id = self.find_or_create(&operation.tenant, operation.session, Limits::Held)?;
-        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        let session = self.sessions[id.0].as_mut().expect("an id in use names a session");
         let overtaken = session.context.as_ref().is_some_and(|(version, _)| *version > operation.version);
         if overtaken || session.has_forgotten(operation.version.generation) {
             return Err(Outcome::Superseded);
@@ -294,7 +289,7 @@ impl Sessions {
     ) -> Option<(SessionId, RowsByHandle)> {
         let through = operation.version.generation;
         let id = self.find_or_create(&operation.tenant, operation.session, Limits::Held).ok()?;
-        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        let session = self.sessions[id.0].as_mut().expect("an id in use names a session");
         if session.has_forgotten(through) {
             return None;
         }
@@ -352,14 +347,13 @@ impl Sessions {
         if session.is_over() {
             let key = session.key;
             self.by_key.remove(&key);
-            self.sessions[id.index()] = None;
-            self.free.push(id);
+            self.sessions.remove(id.0);
         }
     }
 
     /// What is known of the session at a place beside its rows, as far as it concerns these slices; nothing at the end.
     pub fn state(&self, place: u32, slices: &SliceSet, with: snapshot::Sessions) -> Option<Option<SessionState>> {
-        let session = self.sessions.get(usize::try_from(place).expect("32 bits fit a usize"))?;
+        let session = self.sessions.get(place)?;
         Some(session.as_ref().and_then(|session| session.state(slices, with)))
     }
 
@@ -368,7 +362,7 @@ impl Sessions {
         let id = self
             .find_or_create(&state.tenant, state.session, Limits::Waived)
             .unwrap_or_else(|_| unreachable!("no limit is held against what another replica has"));
-        let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+        let session = self.sessions[id.0].as_mut().expect("an id in use names a session");
         if let Some((version, context)) = &state.context {
             let newer = session.context.as_ref().is_none_or(|(known, _)| known < version);
             if newer && !session.has_forgotten(version.generation) {
@@ -376,7 +370,7 @@ impl Sessions {
             }
         }
         for SettledState { slice, floor, tombstones } in &state.settled {
-            let session = self.sessions[id.index()].as_mut().expect("an id in use names a session");
+            let session = self.sessions[id.0].as_mut().expect("an id in use names a session");
             let forgotten = session.forgotten;
             // Whatever a life made that is over is refused anyway.
             let is_over = |version: Version| forgotten.is_some_and(|forgotten| version.generation <= forgotten);
@@ -393,7 +387,7 @@ impl Sessions {
     }
 
     fn get_mut(&mut self, id: SessionId) -> &mut Session {
-        self.sessions[id.index()].as_mut().expect("an id in use names a session")
+        self.sessions[id.0].as_mut().expect("an id in use names a session")
     }
 }
 
@@ -408,7 +402,7 @@ impl Default for Settled {
 
 impl Settled {
     /// Refuses versions below `floor` from now on, and drops the tombstones that did so.
-    fn raise(&mut self, floor: Version, tombstones: &mut Table<SubscriptionKey, Version>) {
+    fn raise(&mut self, floor: Version, tombstones: &mut LargeTable<SubscriptionKey, Version>) {
         self.floor = self.floor.max(floor);
         while let Some(&(version, key)) = self.tombstones.front()
             && version < self.floor
@@ -420,7 +414,7 @@ impl Settled {
 
     /// The end of the session refuses all versions up to this generation: what else did so can go. Says whether something
     /// is left.
-    fn forget(&mut self, through: Generation, tombstones: &mut Table<SubscriptionKey, Version>) -> bool {
+    fn forget(&mut self, through: Generation, tombstones: &mut LargeTable<SubscriptionKey, Version>) -> bool {
         self.tombstones.retain(|&(version, key)| {
             let stays = version.generation > through;
             if !stays {
@@ -433,7 +427,7 @@ impl Settled {
 }
 
 /// Removes the tombstone of exactly this version; a later one of the same subscription stays.
-fn remove_if(tombstones: &mut Table<SubscriptionKey, Version>, key: SubscriptionKey, version: Version) {
+fn remove_if(tombstones: &mut LargeTable<SubscriptionKey, Version>, key: SubscriptionKey, version: Version) {
     if tombstones.get(&key) == Some(&version) {
         tombstones.remove(&key);
     }

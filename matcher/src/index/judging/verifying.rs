@@ -1,9 +1,10 @@
 //! What comparing has left, publication by publication: targets that are not simply rows, and lanes that their programs decide.
 
+use gomera_cluster::pages::Pages;
+
 use super::super::arena::Arena;
 use super::super::blocks::{Role, Target};
 use super::super::crowds::Crowd;
-use super::super::pages::Pages;
 use super::super::program::View;
 use super::super::scratch::Paper;
 use super::super::store::Record;
