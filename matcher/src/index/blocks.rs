@@ -15,6 +15,9 @@ pub const TESTS_MAX: usize = 6;
 /// Most lanes of a block.
 const LANES_MAX: usize = 256;
 
+/// Bytes that memory gives at a time.
+const CACHE_LINE: usize = 64;
+
 /// No block.
 pub const NO_BLOCK: u32 = u32::MAX;
 
@@ -246,10 +249,15 @@ impl Blocks {
         Columns { bytes, fine, capacity, first, tests, lanes }
     }
 
-    /// Asks for the memory of the first 64 lanes, and of their targets, because so many questions about them come soon.
+    /// Asks for the memory of the first 64 lanes, and of their targets, because so many questions about them come soon; or of all targets,
+    /// if whoever asks is inside and takes them without a question.
     #[inline]
-    pub fn prefetch_lanes(&self, id: u32, questions: u32) {
+    pub fn prefetch_lanes(&self, id: u32, questions: u32, all_inside: bool) {
         let block = &self.blocks[id];
+        if all_inside && block.tests() <= 1 && block.is_plain() {
+            self.targets(block).iter().step_by(CACHE_LINE / size_of::<RowId>()).for_each(prefetch);
+            return;
+        }
         let lanes = LANES.min(block.len());
         self.columns(block, 0, lanes).prefetch(questions as usize);
         prefetch_selected(self.targets_from(block, 0), low_bits(lanes));

@@ -82,12 +82,18 @@ impl Engine for Gomera {
     }
 
     fn match_together(&mut self, events: &[Attributes], into: &mut [Vec<u32>]) {
-        for (events, into) in events.chunks(TOGETHER).zip(into.chunks_mut(TOGETHER)) {
-            let Some(first) = events.first() else { return };
-            let mut publications = [first; TOGETHER];
+        let mut judged = 0;
+        while judged < events.len() {
+            let events = &events[judged..];
+            let events = &events[..events.len().min(TOGETHER)];
+            let mut publications = [&events[0]; TOGETHER];
             publications.iter_mut().zip(events).for_each(|(place, event)| *place = event);
-            let publications = &publications[..events.len()];
-            self.index.matches(&self.tenant, publications, &Without, Slices::All, usize::MAX, &mut Ids(into));
+            let (publications, into) = (&publications[..events.len()], &mut into[judged..judged + events.len()]);
+            let count =
+                self.index.matches(&self.tenant, publications, &Without, Slices::All, usize::MAX, &mut Ids(into));
+            // What was given for those behind them does not count.
+            into[count..].iter_mut().for_each(Vec::clear);
+            judged += count;
         }
     }
 

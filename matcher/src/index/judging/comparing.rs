@@ -139,7 +139,7 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
         reached.iter().for_each(|reached| prefetch(self.blocks.get(reached.block)));
         for (index, &Reached { block, who, inside }) in reached.iter().enumerate() {
             if let Some(next) = reached.get(index + REACHED_AHEAD) {
-                self.blocks.prefetch_lanes(next.block, next.who.count_ones());
+                self.blocks.prefetch_lanes(next.block, next.who.count_ones(), next.who == next.inside);
             }
             let block = self.blocks.get(block);
             let who = if self.is_first_alone { who & 1 } else { who };
@@ -148,10 +148,12 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
                 continue;
             }
             let (mut looking, mut count) = ([Looking { publication: 0, skipped: 0, trust: Trust::Full }; TOGETHER], 0);
-            for publication in (0..32_u8).filter(|&publication| who >> publication & 1 == 1) {
+            let mut rest = who;
+            while rest != 0 {
+                let [publication, ..] = rest.trailing_zeros().to_le_bytes();
                 let skipped = u8::from(inside >> publication & 1 == 1);
                 looking[count] = Looking { publication, skipped, trust: Trust::Full };
-                count += 1;
+                (rest, count) = (rest & (rest - 1), count + 1);
             }
             self.block(block, &looking[..count]);
         }
