@@ -221,6 +221,11 @@ impl Index {
         }
     }
 
+    /// Makes places for all rows up to this one.
+    fn reach(&mut self, row: RowId) {
+        self.store.records.reach(row.0);
+    }
+
     /// Takes a row out; it may not be in.
     pub fn remove(&mut self, row: RowId, tenant: &Tenant) {
         let Some(&id) = self.tenants.get(tenant) else { return };
