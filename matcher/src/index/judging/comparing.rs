@@ -6,7 +6,7 @@ use super::super::ladders::Reached;
 use super::super::scratch::{Looking, Paper, TOGETHER, Trust};
 use super::super::{Output, RowId, Slices};
 use crate::kernel::{
-    ASKS_MAX, Ask, Columns, GATHERED_MAX, Kernel, LANES, Publications, Verdict, low_bits, prefetch, prefetch_selected,
+    ASKS_MAX, Ask, Columns, Gathering, Kernel, LANES, Publications, Verdict, low_bits, prefetch, prefetch_selected,
 };
 
 /// Columns to be compared together, up to 64 lanes of each block.
@@ -72,6 +72,7 @@ pub struct Comparing<'a, 'o, O: ?Sized> {
     rounds: [Round<'a>; 2],
     /// Which of them is asked now.
     now: usize,
+    gathering: Gathering,
     /// Rows given out while others were collected.
     given: usize,
     is_first_alone: bool,
@@ -96,6 +97,7 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
             output,
             rounds: [Round::EMPTY; 2],
             now: 0,
+            gathering: Gathering::default(),
             given: 0,
             is_first_alone: false,
         }
@@ -163,14 +165,13 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
     /// Each lane is a row's own, and most probably some match.
     #[inline]
     fn gather(&mut self, block: &'a Block, who: (u32, u32)) {
-        let mut open = [(0, Verdict::default()); GATHERED_MAX];
         let columns = self.blocks.columns(block, 0, block.len());
         let targets = self.blocks.targets_from(block, 0);
-        let count = self.kernel.gather(self.of, &columns, who, targets, self.papers, &mut open);
-        for &(publication, Verdict { may, surely }) in &open[..count] {
-            let paper = &mut self.papers[publication];
-            self.kernel.select(targets, may & !surely, &mut paper.pending);
-            self.kernel.select(self.blocks.programs_from(block, 0), may & !surely, &mut paper.programs);
+        let Self { kernel, of, papers, gathering, .. } = self;
+        for &(publication, Verdict { may, surely }) in kernel.gather(*of, &columns, who, targets, papers, gathering) {
+            let paper = &mut papers[publication];
+            kernel.select(targets, may & !surely, &mut paper.pending);
+            kernel.select(self.blocks.programs_from(block, 0), may & !surely, &mut paper.programs);
         }
     }
 
