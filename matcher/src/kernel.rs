@@ -27,7 +27,7 @@ pub const MISSING: u8 = u8::MAX;
 pub const LANES: usize = 64;
 
 /// Questions that are decided at a time, at most.
-pub const ASKS_MAX: usize = 64;
+pub const ASKS_MAX: usize = 128;
 
 /// Tests that most lanes have. Whether any lane that is left has a further one is asked before it is compared.
 const MOST_HAVE: usize = 2;
@@ -64,7 +64,7 @@ pub struct Ask {
 }
 
 /// Publications that lanes are gathered for at a time, at most: as bits, the first as the lowest one.
-pub const GATHERED_MAX: usize = 32;
+pub const GATHERED_MAX: usize = 64;
 
 /// Where targets of one publication go.
 pub trait Gathers<T> {
@@ -264,7 +264,7 @@ impl Kernel {
         self,
         of: Publications<'_>,
         columns: &Columns<'_>,
-        (who, inside): (u32, u32),
+        (who, inside): (u64, u64),
         targets: &[T],
         into: &mut [impl Gathers<T>],
         gathering: &'g mut Gathering,

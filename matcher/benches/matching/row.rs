@@ -34,7 +34,7 @@ const CHURN_MAX: Duration = Duration::from_millis(1_500);
 const WINDOWS: usize = 5;
 
 /// Events that are handed over together at most, as frames between machines carry many.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 64;
 
 /// Ids of events that are handed over together, if each has about as many: what uses them still finds them in the second-level cache.
 const IDS_TOGETHER: usize = 1 << 18;

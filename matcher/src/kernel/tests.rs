@@ -165,7 +165,7 @@ fn all_versions_agree() {
             let targets: Vec<u32> = (0..64).collect();
             let missing = Coded { codes: [MISSING; 256], fine: [0; 256] };
             let all = [missing, coded.clone(), coded.clone()];
-            let skipped = u32::from(skipped);
+            let skipped = u64::from(skipped);
             for kernel in versions() {
                 let mut lists = [List(vec![7]), List(vec![7]), List(vec![7])];
                 let mut gathering = Gathering::default();
