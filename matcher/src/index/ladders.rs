@@ -260,7 +260,7 @@ impl Steps {
             lanes.push((lane, Place { block: full, lane: lane_number }));
         }
         self.remove(at);
-        lanes.sort_by_key(|(lane, _)| key(lane, self.order));
+        lanes.sort_by_cached_key(|(lane, _)| key(lane, self.order));
         let upper = lanes.split_off(self.cut(&lanes));
         for (at, half) in [(at, lanes), (at + 1, upper)] {
             let tests = half.iter().map(|(lane, _)| lane.tests()).max().unwrap_or(0);
