@@ -308,7 +308,7 @@ impl Lane {
     /// If it leaves a hole: links lose nothing.
     pub fn receive(&mut self, entries: Entries) {
         let cost = entries.cost();
-        let Entries { lane: _, class: _, from, to, entries } = entries;
+        let Entries { lane: _, class: _, from, to, entries, merged: _ } = entries;
         if self.begun == Begun::No {
             self.begin_at(from);
         }

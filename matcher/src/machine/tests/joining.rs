@@ -158,7 +158,7 @@ impl Pair {
             self.told[index][lane] = number;
             let id = LaneId(u32::try_from(lane).expect("small") + 1);
             let entries = vec![(Number(number), entry)];
-            let run = Entries { lane: id, class: Class::Live, from, to: Number(number), entries };
+            let run = Entries { lane: id, class: Class::Live, from, to: Number(number), entries, merged: None };
             self.tell(index, WRITER, ToMatcher::Entries(run));
         }
         self.machines[index].handle_timeout(Instant::ZERO);
