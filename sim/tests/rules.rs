@@ -27,7 +27,7 @@ const PROOFS: [Proof; 8] = [
     proof(Rule::VectorOfTheMerge, 2617, Promise::Delivery),
     proof(Rule::AttachedInItsTerm, 486, Promise::Delivery),
     proof(Rule::EndedBeforeOneCame, 9_111_143, Promise::Progress),
-    proof(Rule::LeaderDecidesTheCut, 1707, Promise::Progress),
+    proof(Rule::LeaderDecidesTheCut, 1171, Promise::Progress),
     proof(Rule::ServedFromTheCommit, 301, Promise::Progress),
 ];
 

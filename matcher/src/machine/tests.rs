@@ -296,6 +296,7 @@ fn a_filter_beyond_the_limits_is_answered_and_what_is_held_is_told_as_figures() 
 }
 
 mod adapting;
+mod ends;
 mod joining;
 mod kept;
 mod moves;
