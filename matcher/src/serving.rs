@@ -182,8 +182,13 @@ impl Serving {
         }
     }
 
-    /// Slices that join here by the latest layout and have everything.
+    /// Slices that join here by the latest layout and have everything. A lane that has not come to its barrier may still be judged by what
+    /// was here before they left.
     pub fn installed(&self) -> BTreeSet<u16> {
+        let is_late = |lane: &Lane| !lane.ends() && lane.governed().epoch() < self.ownership.epoch();
+        if self.lanes.values().any(is_late) {
+            return BTreeSet::new();
+        }
         self.replicas.installed(&self.ownership).collect()
     }
 

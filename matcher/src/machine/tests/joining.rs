@@ -343,6 +343,22 @@ fn what_is_kept_is_bounded_also_while_what_was_there_before_cannot_go() {
 }
 
 #[test]
+fn who_left_and_joins_anew_has_not_installed_what_lanes_that_are_late_are_still_judged_by() {
+    let mut pair = Pair::new(&Config::default(), 3);
+    (0..LANES).for_each(|lane| pair.barrier(lane));
+    pair.govern(shared(2, Some(Role::Joining)));
+    (0..LANES).for_each(|lane| pair.barrier(lane));
+    pair.rest();
+    for layout in [given_away(3, Some(Role::Retiring)), given_away(4, None), given_away(5, Some(Role::Joining))] {
+        pair.govern(layout);
+        (0..LANES).for_each(|lane| pair.barrier(lane));
+    }
+    assert!(pair.machines[0].report().installed.is_empty(), "it has all of an earlier life");
+    pair.rest();
+    assert_eq!(pair.machines[0].report().installed.len(), usize::from(SLICES));
+}
+
+#[test]
 fn what_came_from_a_slice_that_is_lost_goes_before_it_comes_from_who_began_with_nothing() {
     let config = Config {
         snapshot_bytes_per_second: u64::MAX,
