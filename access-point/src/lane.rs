@@ -45,6 +45,7 @@ use crate::settling::{Settling, Waiting};
 use crate::sources::Sources;
 use crate::statistics::Statistics;
 use closing::Closing;
+use sending::Saying;
 
 /// What a lane asks for and counts, collected by the machine.
 #[derive(Debug, Default)]
@@ -94,6 +95,7 @@ pub struct Lane {
     last_operation: Number,
     told_settled: Number,
     closing: Closing,
+    saying: Saying,
 }
 
 impl Lane {
@@ -118,6 +120,7 @@ impl Lane {
             last_operation: Number::ZERO,
             told_settled: Number::ZERO,
             closing: Closing::Open,
+            saying: Saying::WithEntries(Instant::ZERO),
         };
         // Nobody is gone, so nothing completes.
         lane.govern(routes, &mut Output::default());
@@ -332,7 +335,8 @@ impl Lane {
     ///
     /// # Panics
     /// If it has merged what was never written.
-    pub fn merged(&mut self, from: Address, through: Number) {
+    pub fn merged(&mut self, now: Instant, from: Address, through: Number) {
+        self.say_merged(now);
         let last = self.log.last();
         assert!(through <= last, "{from} has merged {} of lane {}, which ends at {}", through.0, self.id, last.0);
         if let Some(merged) = self.merged.get_mut(&from) {
@@ -372,11 +376,14 @@ impl Lane {
 
     /// When [`Lane::sweep`] has something to do.
     pub fn next_sweep(&self) -> Option<Instant> {
-        self.publishers.next_sweep().into_iter().chain(self.settling.next_sweep()).min()
+        [self.publishers.next_sweep(), self.settling.next_sweep(), self.next_saying()].into_iter().flatten().min()
     }
 
-    /// Forgets idle publishers, and older attachments of sessions.
+    /// Forgets idle publishers, and older attachments of sessions; says how far the lane is merged, if nothing else does.
     pub fn sweep(&mut self, now: Instant) {
+        if self.next_saying().is_some_and(|at| at <= now) {
+            self.saying = Saying::Alone;
+        }
         self.publishers.sweep(now);
         self.settling.sweep(now);
     }

@@ -153,7 +153,7 @@ impl AccessPoint {
             ToAccessPoint::Operate(operate) => lane.operate(from, operate, output),
             ToAccessPoint::Progress(progress) => lane.progress(from, progress, output),
             ToAccessPoint::EntriesCredit(credit) => lane.entries_credit(from, credit.class, credit.total),
-            ToAccessPoint::Merged(merged) => lane.merged(from, merged.through),
+            ToAccessPoint::Merged(merged) => lane.merged(now, from, merged.through),
             ToAccessPoint::LeaveLane(_) => lane.left(from),
             ToAccessPoint::SettleSession(settle) => lane.settle_session(now, from, settle),
             ToAccessPoint::Forget(forget) => lane.forget(from, forget),

@@ -16,6 +16,8 @@ pub struct Reader {
     pub credit: SendCredit,
     /// The last number it has worked off.
     pub progressed: Number,
+    /// The last number of which it was told that all exit points have merged it.
+    pub told_merged: Number,
     /// A proposal removes it: nothing more is sent to it.
     is_removed: bool,
 }
@@ -44,7 +46,7 @@ impl Readers {
         let gone = gone.map(|(matcher, reader)| Gone { matcher, sent: reader.sent, progressed: reader.progressed });
         let gone = gone.collect();
         for &address in matchers {
-            let begin = || Reader { sent: last, progressed: last, ..Reader::default() };
+            let begin = || Reader { sent: last, progressed: last, told_merged: last, ..Reader::default() };
             self.by_address.entry(address).or_insert_with(begin);
         }
         gone
@@ -85,6 +87,11 @@ impl Readers {
     pub fn sent_to_all(&self) -> Number {
         let served = self.by_address.values().filter(|reader| !reader.is_removed);
         served.map(|reader| reader.sent).min().unwrap_or(Number::ZERO)
+    }
+
+    /// Whether all that anything is sent to were told that everything up to `merged` is.
+    pub fn know_merged(&self, merged: Number) -> bool {
+        self.by_address.values().all(|reader| reader.is_removed || reader.told_merged >= merged)
     }
 
     /// Those that anything is sent to, in order.

@@ -26,6 +26,7 @@ mod holdings;
 mod judging;
 mod labels;
 mod ladders;
+mod lane;
 mod merge;
 mod plan;
 mod program;

@@ -27,7 +27,7 @@ pub const MISSING: u8 = u8::MAX;
 pub const LANES: usize = 64;
 
 /// Questions that are decided at a time, at most.
-pub const ASKS_MAX: usize = 64;
+pub const ASKS_MAX: usize = 128;
 
 /// Tests that most lanes have. Whether any lane that is left has a further one is asked before it is compared.
 const MOST_HAVE: usize = 2;
@@ -64,7 +64,7 @@ pub struct Ask {
 }
 
 /// Publications that lanes are gathered for at a time, at most: as bits, the first as the lowest one.
-pub const GATHERED_MAX: usize = 32;
+pub const GATHERED_MAX: usize = 64;
 
 /// Where targets of one publication go.
 pub trait Gathers<T> {
@@ -72,8 +72,20 @@ pub trait Gathers<T> {
     fn gathered(&mut self) -> &mut Vec<T>;
 }
 
-/// Publications and what is open for them: the lanes that may pass and do not surely.
-pub type OpenLanes = [(usize, Verdict); GATHERED_MAX];
+/// What [`Kernel::gather`] works in, kept for its room: questions and their answers.
+#[derive(Clone, Debug)]
+pub struct Gathering {
+    asks: [Ask; GATHERED_MAX],
+    verdicts: [Verdict; GATHERED_MAX],
+    open: [(usize, Verdict); GATHERED_MAX],
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        let (asks, verdicts) = ([Ask::default(); GATHERED_MAX], [Verdict::default(); GATHERED_MAX]);
+        Self { asks, verdicts, open: [(0, Verdict::default()); GATHERED_MAX] }
+    }
+}
 
 /// Columns of a block, from the first lane that is to be judged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -216,6 +228,15 @@ impl Kernel {
     /// As [`Kernel::judge`] and [`Kernel::refine`].
     #[inline]
     pub fn decide(self, of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx512 && !columns.fine.is_empty() {
+            let &Columns { bytes, fine, capacity, first, tests, lanes } = columns;
+            assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
+            assert!(2 * tests * capacity <= fine.len(), "fine columns");
+            // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
+            unsafe { avx512::decide(of, columns, asks, &mut verdicts[..asks.len()]) };
+            return;
+        }
         self.judge(of, columns, asks, verdicts);
         if columns.fine.is_empty() {
             return;
@@ -233,22 +254,24 @@ impl Kernel {
     }
 
     /// Decides about lanes for publications, of which those that are `inside` are known to pass the first test surely, and appends the
-    /// targets of lanes that surely match. Says for how many publications something is left open.
+    /// targets of lanes that surely match. Gives the publications for which something is left open, and the lanes that may pass and do not
+    /// surely.
     ///
     /// # Panics
     /// As [`Kernel::decide`], if a lane has no target, or a publication no list.
     #[inline]
-    pub fn gather<T: Copy>(
+    pub fn gather<'g, T: Copy>(
         self,
         of: Publications<'_>,
         columns: &Columns<'_>,
-        (who, inside): (u32, u32),
+        (who, inside): (u64, u64),
         targets: &[T],
         into: &mut [impl Gathers<T>],
-        open: &mut OpenLanes,
-    ) -> usize {
+        gathering: &'g mut Gathering,
+    ) -> &'g [(usize, Verdict)] {
         const { assert!(size_of::<T>() == 4, "targets of four bytes") }
-        let (mut asks, mut count) = ([Ask::default(); GATHERED_MAX], 0);
+        let Gathering { asks, verdicts, open } = gathering;
+        let mut count = 0;
         let mut rest = who;
         while rest != 0 {
             let bit = rest & rest.wrapping_neg();
@@ -256,16 +279,15 @@ impl Kernel {
             asks[count] = Ask { publication, skipped: u8::from(inside & bit != 0) };
             (rest, count) = (rest & !bit, count + 1);
         }
-        let mut verdicts = [Verdict::default(); GATHERED_MAX];
-        self.decide(of, columns, &asks[..count], &mut verdicts);
+        self.decide(of, columns, &asks[..count], verdicts);
         let mut left = 0;
-        for (ask, &verdict) in asks[..count].iter().zip(&verdicts) {
+        for (ask, &verdict) in asks[..count].iter().zip(&*verdicts) {
             let publication = usize::from(ask.publication);
             self.select(targets, verdict.surely, into[publication].gathered());
             open[left] = (publication, verdict);
             left += usize::from(verdict.may != verdict.surely);
         }
-        left
+        &open[..left]
     }
 
     /// Answers a question again where codes at a bound left something open, by fine codes: where the codes are the same, a greater

@@ -33,6 +33,7 @@ use crate::exits::Exits;
 use crate::output::Output;
 use crate::ownership::Ownership;
 use crate::replaying::Replaying;
+use crate::retained::Retained;
 
 #[derive(Debug)]
 struct Run {
@@ -71,6 +72,7 @@ pub struct Lane {
     outputs: Vec<Output>,
     exits: Exits,
     output_bytes_max: u64,
+    retained: Retained,
     /// What is judged once more, for others that died.
     pub again: Replaying,
     ending: Ending,
@@ -113,6 +115,7 @@ impl Lane {
             outputs: ownership.exit_points.iter().map(output).collect(),
             exits: Exits::new(config.frame_bytes_max, &ownership.exit_points),
             output_bytes_max: config.output_bytes_max,
+            retained: Retained::new(id, ownership.layout()),
             again: Replaying::new(id, config, ownership),
             ending: Ending::Open,
         }
@@ -154,6 +157,7 @@ impl Lane {
             }
         }
         self.again.follow(latest);
+        self.retained.follow(latest.layout());
     }
 
     /// The last layout whose barrier is worked off, or that needs none here.
@@ -165,17 +169,28 @@ impl Lane {
         }
     }
 
-    /// A layout does not have the lane any more.
-    pub fn end(&mut self, layout: &Layout) {
+    /// The latest layout does not have the lane any more. Says how many slices others have left to be judged, of a lane that is fenced.
+    pub fn end(&mut self, latest: &Ownership) -> usize {
         if matches!(self.ending, Ending::Dropped(_) | Ending::Fenced(_) | Ending::Told(_)) {
-            return;
+            return 0;
         }
+        let layout = latest.layout();
         self.ending = match layout.ended.get(&self.id) {
             Some(&(LaneEnd::Closed, at)) => Ending::Dropped(at),
             Some(&(LaneEnd::Fenced, at)) => Ending::Fenced(at),
             // Everybody has acted on its end already, this shard by being closed.
             None => Ending::Dropped(layout.epoch),
         };
+        let mut left = 0;
+        if let Ending::Fenced(at) = self.ending {
+            let queued = self.queue.iter().flat_map(|run| run.entries.as_slice());
+            for run in self.retained.left_unsaid(latest, at, queued, self.received) {
+                left += run.slices.iter().count();
+                self.again.receive(run);
+            }
+        }
+        self.retained.end();
+        left
     }
 
     /// Whether it is fenced, and nobody was told so.
@@ -297,6 +312,11 @@ impl Lane {
         self.queued_bytes
     }
 
+    /// Bytes of what is kept until all exit points have merged it.
+    pub fn retained_bytes(&self) -> u64 {
+        self.retained.bytes()
+    }
+
     /// Bytes of matches that wait for credit.
     pub fn output_bytes(&self) -> u64 {
         self.outputs.iter().map(Output::bytes).sum::<u64>() + self.again.output_bytes()
@@ -308,10 +328,11 @@ impl Lane {
     /// If it leaves a hole: links lose nothing.
     pub fn receive(&mut self, entries: Entries) {
         let cost = entries.cost();
-        let Entries { lane: _, class: _, from, to, entries } = entries;
+        let Entries { lane: _, class: _, from, to, entries, merged } = entries;
         if self.begun == Begun::No {
             self.begin_at(from);
         }
+        self.retained.let_go(merged);
         assert!(from <= self.received, "lane {} goes from {} to {}", self.id, self.received.0, from.0);
         if to <= self.received {
             self.credit.consume(cost);
@@ -327,6 +348,7 @@ impl Lane {
     fn begin_at(&mut self, from: Number) {
         self.begun = Begun::Yes;
         (self.received, self.processed, self.reported) = (from, from, from);
+        self.retained.begin_at(from);
         for output in &mut self.outputs {
             output.begin_at(from);
         }
@@ -364,6 +386,7 @@ impl Lane {
             if let Some((number, entry)) = run.entries.next() {
                 debug_assert!(number > self.processed && number <= run.to, "entries stand in order within their run");
                 self.processed = number;
+                self.retained.keep(number, &entry);
                 return Some((number, entry));
             }
             self.processed = run.to;

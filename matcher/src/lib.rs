@@ -4,7 +4,7 @@
 //! `docs/protocols/matcher.md` draws the states. [`machine::Matcher`] is the machine. What it holds is in [`subscriptions`]
 //! (versions, tombstones, contexts, sessions), found through an [`index`]; each [`lane`](mod@lane) is an input worked off in
 //! steps and one output for each exit point. Slices change hands by [`replicas`], which ask others for [`snapshots`]; what a dead
-//! one left unsaid is judged once more in [`replaying`].
+//! one left unsaid is judged once more in [`replaying`], also from what is [`retained`] of a lane whose writer died with it.
 
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
@@ -19,6 +19,7 @@ mod output;
 mod ownership;
 mod replaying;
 mod replicas;
+mod retained;
 mod serving;
 mod snapshots;
 pub mod statistics;

@@ -63,6 +63,8 @@ pub struct Serving {
     /// Slices that the subscriptions know to be judged by, and those whose rows they remove.
     judged_by: SliceSet,
     giving_up: SliceSet,
+    /// Slices by which the ends of fenced lanes are judged for others that are dead: not counted yet.
+    left: usize,
     hits: Hits,
     actions: Vec<Send>,
 }
@@ -86,6 +88,7 @@ impl Serving {
             turns: Turns::new(),
             judged_by: SliceSet::default(),
             giving_up: SliceSet::default(),
+            left: 0,
             hits: Hits::default(),
             actions: Vec::new(),
             config: config.clone(),
@@ -100,11 +103,11 @@ impl Serving {
     pub fn govern(&mut self, layout: Arc<Layout>, address: Address) {
         let epoch = layout.epoch;
         let ownership = Arc::new(Ownership::new(layout, address));
-        let Self { lanes, tails, .. } = self;
+        let Self { lanes, tails, left, .. } = self;
         for (id, lane) in lanes {
             lane.follow(&ownership);
             if !ownership.layout().lanes.contains_key(id) {
-                lane.end(ownership.layout());
+                *left += lane.end(&ownership);
             }
         }
         let known = self.ownership.layout().epoch;
@@ -179,8 +182,13 @@ impl Serving {
         }
     }
 
-    /// Slices that join here by the latest layout and have everything.
+    /// Slices that join here by the latest layout and have everything. A lane that has not come to its barrier may still be judged by what
+    /// was here before they left.
     pub fn installed(&self) -> BTreeSet<u16> {
+        let is_late = |lane: &Lane| !lane.ends() && lane.governed().epoch() < self.ownership.epoch();
+        if self.lanes.values().any(is_late) {
+            return BTreeSet::new();
+        }
         self.replicas.installed(&self.ownership).collect()
     }
 
@@ -434,12 +442,15 @@ impl Serving {
     /// Sends what can be sent now, and reads the gauges.
     pub fn flush(&mut self, statistics: &mut Statistics, actions: &mut Vec<Send>) {
         (statistics.output_bytes, statistics.input_frames, statistics.input_bytes) = (0, 0, 0);
+        statistics.retained_bytes = 0;
+        statistics.ends_judged += count(std::mem::take(&mut self.left));
         self.tell_cuts(actions);
         for lane in self.lanes.values_mut() {
             statistics.frames += lane.flush(actions);
             statistics.output_bytes += lane.output_bytes();
             statistics.input_frames += count(lane.queued());
             statistics.input_bytes += lane.queued_bytes();
+            statistics.retained_bytes += lane.retained_bytes();
         }
         let lanes = self.lanes.len();
         self.lanes.retain(|_, lane| !lane.is_over());

@@ -17,6 +17,8 @@ pub struct Statistics {
     pub expired: u64,
     /// Publications judged once more because another matcher died.
     pub replayed: u64,
+    /// Slices by which the end of a fenced lane is judged from what is retained here, because whoever judged by them died as well.
+    pub ends_judged: u64,
     /// Bytes of snapshots sent to matchers that join.
     pub snapshot_bytes: u64,
     /// Snapshots asked for.
@@ -49,6 +51,8 @@ pub struct Statistics {
     pub input_frames: u64,
     /// Gauge: their bytes.
     pub input_bytes: u64,
+    /// Gauge: bytes of entries kept until all exit points have merged them.
+    pub retained_bytes: u64,
 }
 
 impl Statistics {
@@ -67,6 +71,7 @@ impl Statistics {
             output_bytes: 0,
             input_frames: 0,
             input_bytes: 0,
+            retained_bytes: 0,
             ..self
         }
     }

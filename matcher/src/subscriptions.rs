@@ -152,7 +152,7 @@ impl Subscriptions {
             Change::Put(subscription, existing) => self.put(operation, slice, subscription, *existing, limits),
             Change::Remove(key) => self.remove(operation, slice, *key, limits),
             Change::SetPaused(key, paused) => self.set_paused(operation, slice, *key, *paused, limits),
-            Change::Expire(key) => self.expire(operation, slice, *key),
+            Change::Expire(key) => self.expire(operation, slice, *key, limits),
             Change::Restore(key, before) => self.restore(operation, *key, before.as_deref()),
             Change::List { .. } | Change::SetContext(_) | Change::Forget => {
                 unreachable!("an operation on no single subscription has no slice")

@@ -179,12 +179,13 @@ fn entry(names: &Names, entry: &Entry) -> String {
 
 fn to_matcher(names: &Names, message: &ToMatcher) -> String {
     match message {
-        ToMatcher::Entries(Entries { lane, class: of, from, to, entries }) => format!(
-            "entries lane {lane} {} ({}, {}] {}",
+        ToMatcher::Entries(Entries { lane, class: of, from, to, entries, merged }) => format!(
+            "entries lane {lane} {} ({}, {}] {} merged {}",
             class(*of),
             from.0,
             to.0,
-            list(entries, |(number, one)| format!("{}: {}", number.0, entry(names, one)))
+            list(entries, |(number, one)| format!("{}: {}", number.0, entry(names, one))),
+            merged.map_or_else(|| "unsaid".to_owned(), |merged| merged.0.to_string())
         ),
         ToMatcher::LaneDone(done) => format!("lane-done {}", done.lane),
         ToMatcher::LaneSettled(settled) => format!("lane-settled {} through {}", settled.lane, settled.through.0),

@@ -73,6 +73,8 @@ struct Stream {
     present: bool,
     /// The connection point has not closed it.
     open: bool,
+    /// When it did, though the client was there.
+    closed: Option<Instant>,
 }
 
 /// All client connections that ever were.
@@ -124,6 +126,7 @@ impl Doors {
             reading: true,
             present: true,
             open: true,
+            closed: None,
         });
         if self.gone.contains(&point) {
             // Nobody answers there.
@@ -257,6 +260,7 @@ impl Doors {
         let stream = &mut self.streams[index.0];
         if matches!(downward, Downward::Closed(_)) {
             stream.open = false;
+            stream.closed = Some(now);
         }
         if stream.present {
             self.push_down(now, index, downward, agenda);
@@ -289,6 +293,12 @@ impl Doors {
             }
         }
         Some((owner, downward))
+    }
+
+    /// When the connection point closed it, whether or not the client has read so.
+    #[must_use]
+    pub fn closed(&self, index: ConnectionIndex) -> Option<Instant> {
+        self.streams[index.0].closed
     }
 
     /// A client reads, or stops to.

@@ -3,8 +3,10 @@
 //! delivered, one layout decided or heard of, one message of a client, or the death. What has the same state is looked at once.
 //!
 //! Time stands still, windows are wide, and what is only credit or an acknowledgement arrives at once: what can differ is what
-//! reaches whom before what. Everything that was found so far in this game by the swarm took a handful of messages; here none of that
-//! size is missed.
+//! reaches whom before what. All orders of ten messages are too many, so they are gone in order of how far they are from the usual one
+//! (delay-bounded search, Emmi, Qadeer and Rakamarić, POPL 2011). Usually what is under way arrives before anything else happens, who is
+//! late hears of each layout then, and clients and the coordinator take turns. Every other choice is one deviation, but for the death,
+//! which may come at any time. What goes wrong takes few deviations, however many messages there are.
 
 mod client;
 mod cluster;
@@ -16,8 +18,6 @@ use std::fmt;
 use std::rc::Rc;
 
 use model::{Model, Step};
-
-use crate::random::Random;
 
 /// What a machine may suffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct Bounds {
     pub late: Late,
     /// What may die.
     pub loss: Loss,
+    /// Every way with so many deviations is gone.
+    pub deviations_max: usize,
     /// States beyond which the search gives up, and says so.
     pub states_max: usize,
 }
@@ -83,15 +85,21 @@ pub struct Explored {
     pub ends: usize,
     /// The longest way to an end.
     pub longest: usize,
-    /// Whether states were left out.
-    pub is_cut_short: bool,
+    /// Every way with fewer deviations than this was gone.
+    pub complete_below: usize,
+    /// Whether there are others that were not.
+    pub has_more: bool,
 }
 
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { states, steps, ends, longest, is_cut_short } = self;
-        write!(f, "{states} states, {steps} steps, {ends} ends, the longest way {longest} steps")?;
-        if *is_cut_short { f.write_str(", cut short") } else { Ok(()) }
+        let Self { states, steps, ends, longest, complete_below, has_more } = self;
+        write!(f, "{states} states, {steps} steps, {ends} ends, the longest way {longest} steps; every way")?;
+        match (has_more, complete_below.checked_sub(1)) {
+            (false, _) => Ok(()),
+            (true, Some(deviations)) => write!(f, " with up to {deviations} deviations"),
+            (true, None) => f.write_str(" without deviations was not gone"),
+        }
     }
 }
 
@@ -125,23 +133,26 @@ struct Open {
     step: Step,
 }
 
-/// Goes every way, those that are long first and in no order that anybody chose, so that a search that is cut short has been
-/// everywhere a little.
+/// Goes every way, those with few deviations first: what is found again was found with no more of them before, and need not be looked
+/// at again.
 ///
 /// # Errors
 /// The first way to a broken promise.
 pub fn explore(bounds: Bounds) -> Result<Explored, Box<Counterexample>> {
-    let mut random = Random::new(1);
     let mut explored = Explored::default();
     let mut known = HashSet::new();
-    let mut open = Vec::new();
+    // With as many deviations as ways now have, and with one more.
+    let (mut open, mut open_later) = (Vec::new(), Vec::new());
     let (mut model, mut way) = (Model::new(bounds), None);
     known.insert(fingerprint::of(&model));
     loop {
         // Onwards, until an end or somewhere known.
         let mut possible = model.possible();
-        let mut next = (!possible.is_empty()).then(|| possible.swap_remove(random.index(possible.len())));
-        open.extend(possible.into_iter().map(|step| Open { way: way.clone(), step }));
+        let mut next = model.usual(&possible).map(|usual| possible.swap_remove(usual));
+        for step in possible {
+            let open = if step.is_death() { &mut open } else { &mut open_later };
+            open.push(Open { way: way.clone(), step });
+        }
         if next.is_none() {
             explored.ends += 1;
             explored.longest = explored.longest.max(steps(&way).len());
@@ -149,12 +160,16 @@ pub fn explore(bounds: Bounds) -> Result<Explored, Box<Counterexample>> {
         }
         loop {
             if next.is_none() {
-                explored.is_cut_short = !open.is_empty() && known.len() >= bounds.states_max;
-                if open.is_empty() || explored.is_cut_short {
-                    explored.states = known.len();
-                    return Ok(explored);
+                if open.is_empty() {
+                    explored.complete_below += 1;
+                    open = std::mem::take(&mut open_later);
                 }
-                let from = open.swap_remove(random.index(open.len()));
+                let is_enough = explored.complete_below > bounds.deviations_max || known.len() >= bounds.states_max;
+                let Some(from) = open.pop().filter(|_| !is_enough) else {
+                    explored.states = known.len();
+                    explored.has_more = is_enough;
+                    return Ok(explored);
+                };
                 (model, way, next) = (retrace(bounds, &from.way), from.way, Some(from.step));
             }
             let step = next.take().expect("one was chosen");

@@ -113,7 +113,11 @@ impl Stage {
     #[must_use]
     pub fn present_until(&self, connection: ConnectionIndex) -> Instant {
         let unsure = self.unsure.get(&self.doors.point(connection)).copied();
-        unsure.map_or(self.now, |since| since.min(self.now))
+        [unsure, self.doors.closed(connection)]
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(self.now, |since| since.min(self.now))
     }
 
     /// Something is due after a while.

@@ -25,9 +25,9 @@ const PROOFS: [Proof; 8] = [
     proof(Rule::RepeatsArePassedOver, 2_000_026, Promise::Delivery),
     proof(Rule::NewestAttachmentCounts, 2_000_026, Promise::Retention),
     proof(Rule::VectorOfTheMerge, 2617, Promise::Delivery),
-    proof(Rule::AttachedInItsTerm, 486, Promise::Delivery),
+    proof(Rule::AttachedInItsTerm, 543, Promise::Delivery),
     proof(Rule::EndedBeforeOneCame, 9_111_143, Promise::Progress),
-    proof(Rule::LeaderDecidesTheCut, 1707, Promise::Progress),
+    proof(Rule::LeaderDecidesTheCut, 1171, Promise::Progress),
     proof(Rule::ServedFromTheCommit, 301, Promise::Progress),
 ];
 

@@ -1,6 +1,10 @@
 //! What a lane sends of what is written in it: entries to matchers, as far as their credit goes, and acknowledgements to connection points.
+//!
+//! Entries say how far all exit points have merged the lane: matchers keep what lies beyond. When nothing follows for a while, that is said
+//! by itself, in a frame without entries.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::Class;
@@ -8,21 +12,53 @@ use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::connection_point::{Acknowledged, AcknowledgedThrough, ToConnectionPoint};
 use gomera_cluster::message::matcher::{Entries, ToMatcher};
+use gomera_cluster::time::Instant;
 
 use super::{Lane, Output};
 use crate::log::RunLimit;
 
+/// How long matchers may keep what all exit points have merged, when no entries follow that say so. Each time a lane falls silent costs
+/// each matcher one frame.
+const SAID_WITHIN: Duration = Duration::from_secs(1);
+
+/// Whether something has to be said of what is merged that no entries say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Saying {
+    /// Everything is said, or entries may follow.
+    WithEntries(Instant),
+    /// None have followed.
+    Alone,
+}
+
 impl Lane {
+    /// Something was merged.
+    pub(super) fn say_merged(&mut self, now: Instant) {
+        if self.readers.know_merged(self.log.trimmed()) {
+            self.saying = Saying::WithEntries(now + SAID_WITHIN);
+        }
+    }
+
+    /// When what is merged has to be said, whether or not entries follow.
+    pub(super) fn next_saying(&self) -> Option<Instant> {
+        match self.saying {
+            Saying::WithEntries(until) if !self.readers.know_merged(self.log.trimmed()) => Some(until),
+            Saying::WithEntries(_) | Saying::Alone => None,
+        }
+    }
+
     pub(super) fn send_entries(&mut self, output: &mut Output) {
-        let last = self.log.last();
+        let (last, trimmed) = (self.log.last(), self.log.trimmed());
         let entries = usize::try_from(self.config.frame_entries_max).expect("32 bits fit a usize");
         for (to, reader) in self.readers.iter_mut() {
-            while reader.sent < last && reader.credit.is_open() {
+            let is_silent = self.saying == Saying::Alone;
+            while reader.credit.is_open() && (reader.sent < last || (is_silent && reader.told_merged < trimmed)) {
                 let limit = RunLimit { entries, bytes: self.config.frame_bytes_max.min(reader.credit.left()) };
                 let from = reader.sent;
                 let run = self.log.run(from, to, limit);
-                let frame = Entries { lane: self.id, class: Class::Live, from, to: run.to, entries: run.entries };
+                let (class, merged) = (Class::Live, Some(trimmed));
+                let frame = Entries { lane: self.id, class, from, to: run.to, entries: run.entries, merged };
                 reader.sent = frame.to;
+                reader.told_merged = trimmed;
                 reader.credit.spend(frame.cost());
                 output.statistics.frames += 1;
                 output.actions.push(Send { to, message: Message::Matcher(ToMatcher::Entries(frame)) });

@@ -59,7 +59,7 @@ impl Bench {
     }
 
     fn merge(&mut self, exit: usize, through: u64) {
-        self.lane.merged(EXITS[exit], Number(through));
+        self.lane.merged(Instant::ZERO, EXITS[exit], Number(through));
         self.flush();
     }
 
@@ -130,6 +130,34 @@ fn a_publication_is_acknowledged_when_every_exit_point_has_merged_it_and_not_bef
     assert_eq!(bench.acknowledged(), [2], "the latest stands for those before it");
     bench.merge(1, 4);
     assert_eq!(bench.acknowledged(), [9]);
+}
+
+#[test]
+fn matchers_are_told_how_far_all_exit_points_have_merged_with_entries_or_when_none_have_followed_for_a_second() {
+    let mut bench = Bench::open_for_all(&Config::default());
+    let told = |bench: &mut Bench| {
+        let frames = bench.entries.drain(..).filter(|&(to, _)| to == MATCHERS[0]);
+        frames.map(|(_, frame)| (frame.to.0, frame.merged.map(|merged| merged.0))).collect::<Vec<_>>()
+    };
+    bench.publish(vec![submission("p", 1, 1)]);
+    bench.flush();
+    bench.merge(0, 2);
+    bench.merge(1, 1);
+    bench.publish(vec![submission("p", 2, 1)]);
+    bench.flush();
+    assert_eq!(told(&mut bench), [(1, Some(0)), (2, Some(0)), (3, Some(1))]);
+    assert_eq!(bench.lane.next_saying(), None, "everything is said");
+    bench.merge(0, 3);
+    bench.merge(1, 3);
+    let at = bench.lane.next_saying().expect("something is to be said");
+    bench.lane.sweep(Instant::ZERO);
+    bench.flush();
+    assert!(told(&mut bench).is_empty(), "entries may follow");
+    bench.lane.sweep(at);
+    bench.flush();
+    assert_eq!((told(&mut bench), bench.lane.next_saying()), (vec![(3, Some(3))], None), "once");
+    bench.flush();
+    assert!(told(&mut bench).is_empty());
 }
 
 #[test]
@@ -456,5 +484,5 @@ fn idle_publishers_are_swept_when_their_time_comes() {
 #[test]
 #[should_panic(expected = "has merged 9 of lane 1, which ends at 1")]
 fn merging_what_was_never_written_is_a_mistake() {
-    Bench::new(&Config::default()).lane.merged(EXITS[0], Number(9));
+    Bench::new(&Config::default()).lane.merged(Instant::ZERO, EXITS[0], Number(9));
 }

@@ -47,6 +47,8 @@ pub struct Entries {
     pub to: Number,
     /// What stands in `(from, to]` for this shard, in order of number.
     pub entries: Vec<(Number, Entry)>,
+    /// All exit points have merged up to here: nothing of that need be kept for others. `None`: the writer does not say.
+    pub merged: Option<Number>,
 }
 
 impl Entries {

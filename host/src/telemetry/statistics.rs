@@ -214,6 +214,7 @@ pub fn matcher(labels: &Labels, statistics: &gomera_matcher::statistics::Statist
         frames,
         expired,
         replayed,
+        ends_judged,
         snapshot_bytes,
         snapshots,
         snapshots_overrun,
@@ -230,6 +231,7 @@ pub fn matcher(labels: &Labels, statistics: &gomera_matcher::statistics::Statist
         output_bytes,
         input_frames,
         input_bytes,
+        retained_bytes,
     } = statistics;
     labels.show([
         ("gomera_matcher_publications_total", Count(publications)),
@@ -239,6 +241,7 @@ pub fn matcher(labels: &Labels, statistics: &gomera_matcher::statistics::Statist
         ("gomera_matcher_frames_total", Count(frames)),
         ("gomera_matcher_expired_total", Count(expired)),
         ("gomera_matcher_replayed_total", Count(replayed)),
+        ("gomera_matcher_ends_judged_total", Count(ends_judged)),
         ("gomera_matcher_snapshot_bytes_total", Count(snapshot_bytes)),
         ("gomera_matcher_snapshots_total", Count(snapshots)),
         ("gomera_matcher_snapshots_overrun_total", Count(snapshots_overrun)),
@@ -255,6 +258,7 @@ pub fn matcher(labels: &Labels, statistics: &gomera_matcher::statistics::Statist
         ("gomera_matcher_output_bytes", Level(output_bytes)),
         ("gomera_matcher_input_frames", Level(input_frames)),
         ("gomera_matcher_input_bytes", Level(input_bytes)),
+        ("gomera_matcher_retained_bytes", Level(retained_bytes)),
     ]);
 }
 

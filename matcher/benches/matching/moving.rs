@@ -254,7 +254,7 @@ fn context_changes(subscriptions: u32) -> f64 {
             (Number(last), entry)
         });
         let entries = entries.collect();
-        let run = Entries { lane: LaneId(1), class: Class::Live, from, to: Number(last), entries };
+        let run = Entries { lane: LaneId(1), class: Class::Live, from, to: Number(last), entries, merged: None };
         machine.handle(cluster::Instant::ZERO, received(writer, ToMatcher::Entries(run)));
         while machine.poll_timeout().is_some_and(|at| at == cluster::Instant::ZERO) {
             machine.handle_timeout(cluster::Instant::ZERO);

@@ -34,10 +34,10 @@ const CHURN_MAX: Duration = Duration::from_millis(1_500);
 const WINDOWS: usize = 5;
 
 /// Events that are handed over together at most, as frames between machines carry many.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 64;
 
 /// Ids of events that are handed over together, if each has about as many: what uses them still finds them in the second-level cache.
-const IDS_TOGETHER: usize = 1 << 18;
+const IDS_TOGETHER: usize = 1 << 19;
 
 /// Events that take less are timed by the wall's clock: asking for processor time takes a tenth of a microsecond.
 const SHORT: Duration = Duration::from_micros(10);

@@ -66,7 +66,7 @@ pub fn judge(
 ) -> Judged {
     let &Question { tenant, publications, contexts, slices, effort_max, epoch } = question;
     scratch.reach(publications.len());
-    let Scratch { coded, papers, sought, guesses, found, looking, chains, laddered, .. } = scratch;
+    let Scratch { coded, papers, sought, guesses, found, asked, gathering, looking, chains, laddered, .. } = scratch;
     let Scratch { satisfied, several, refused, refusals, .. } = scratch;
     let (coded, papers) = (&mut coded[..publications.len()], &mut papers[..publications.len()]);
     for (number, &attributes) in (0..).zip(publications) {
@@ -92,7 +92,7 @@ pub fn judge(
     }
     schema.is_suspicious |= find(&mut store.clusters, &store.blocks, schema, sought, guesses, found, epoch);
     let of = Publications { coded, features: schema.features_end() };
-    let mut comparing = Comparing::new(kernel, slices, of, &store.blocks, papers, output);
+    let mut comparing = Comparing::new(kernel, slices, of, &store.blocks, papers, (asked, gathering), output);
     go_through_keys(&mut comparing, &store.clusters, found, looking, chains);
     go_through_ladders(&mut comparing, &store.ladders, schema, laddered);
     let is_first_alone = comparing.finish();

@@ -7,12 +7,14 @@
 //! of the bound that they have. Where there are enough lanes with the same pair of attributes, these stand together, in the
 //! order of both numbers along Hilbert's curve (Kamel and Faloutsos, VLDB 1994), so that a block is a small patch of the plane.
 
+mod reaching;
+
 use super::blocks::{Blocks, Coded, Grain, Lane, NO_BLOCK, Place};
 use super::clusters::TenantId;
 use super::quantiser::{OPEN_HIGH, OPEN_LOW};
 use super::schema::{ALWAYS, SlotId};
-use super::scratch::TOGETHER;
-use crate::kernel::{Kernel, LANES, Publications, Reaches};
+use crate::kernel::{Kernel, Publications};
+pub use reaching::Reached;
 
 /// Set in owners of blocks that are ladders.
 pub const LADDER: u32 = 1 << 31;
@@ -258,7 +260,7 @@ impl Steps {
             lanes.push((lane, Place { block: full, lane: lane_number }));
         }
         self.remove(at);
-        lanes.sort_by_key(|(lane, _)| key(lane, self.order));
+        lanes.sort_by_cached_key(|(lane, _)| key(lane, self.order));
         let upper = lanes.split_off(self.cut(&lanes));
         for (at, half) in [(at, lanes), (at + 1, upper)] {
             let tests = half.iter().map(|(lane, _)| lane.tests()).max().unwrap_or(0);
@@ -284,74 +286,6 @@ impl Steps {
         let near = (middle / 4).max(1)..lanes.len() - middle / 4;
         near.filter(ends).min_by_key(|&index| index.abs_diff(middle)).unwrap_or(middle)
     }
-
-    /// Gives the blocks that publications may match, each with who may, up to 64 at a time.
-    #[inline]
-    fn reach(&self, kernel: Kernel, of: Publications<'_>, feature: u8, found: &mut impl FnMut(&[Reached])) {
-        let Self { low, high, low_max, high_min, other, other_low, other_high, .. } = self;
-        let all = Reaches { low, high, low_max, high_min, other, other_low, other_high };
-        for first in (0..low.len()).step_by(LANES) {
-            let (mut who, mut inside, mut any) = ([0; TOGETHER], [0; TOGETHER], 0);
-            for ((coded, who), inside) in of.coded.iter().zip(&mut who).zip(&mut inside) {
-                let code = coded.codes[usize::from(feature)];
-                // What is no number is in no range.
-                if code > OPEN_HIGH {
-                    continue;
-                }
-                // All lanes of a block that lies around the number pass their first test.
-                (*who, *inside) = kernel.reach(coded, of.features, code, all, first);
-                any |= *who;
-            }
-            let (who, inside) = (turned(&who, of.coded.len()), turned(&inside, of.coded.len()));
-            let (mut reached, mut count) = ([Reached::default(); LANES], 0);
-            while any != 0 {
-                let at = any.trailing_zeros() as usize;
-                any &= any - 1;
-                reached[count] = Reached { block: self.blocks[first + at], who: who[at], inside: inside[at] };
-                count += 1;
-            }
-            found(&reached[..count]);
-        }
-    }
-}
-
-/// A block and the publications that may match lanes of it, as bits, the first as the lowest.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Reached {
-    /// Which block.
-    pub block: u32,
-    /// Who may.
-    pub who: u32,
-    /// Those of them who surely pass the first test of all its lanes.
-    pub inside: u32,
-}
-
-/// Rows of bits, of which so many are not empty, as columns.
-fn turned(rows: &[u64; TOGETHER], filled: usize) -> [u32; LANES] {
-    let mut columns = [0; LANES];
-    if filled == 1 {
-        for (at, column) in columns.iter_mut().enumerate() {
-            *column = u32::from(rows[0] >> at & 1 == 1);
-        }
-        return columns;
-    }
-    // Squares of bits, of which two change places, then squares of half the size within each of them.
-    for (half, columns) in columns.chunks_exact_mut(TOGETHER).enumerate() {
-        for (column, row) in columns.iter_mut().zip(rows) {
-            *column = u32::try_from(row >> (TOGETHER * half) & u64::from(u32::MAX)).expect("32 bits");
-        }
-        let (mut side, mut mask) = (TOGETHER / 2, u32::MAX >> (TOGETHER / 2));
-        while side > 0 {
-            for at in (0..TOGETHER).filter(|at| at & side == 0) {
-                let moved = (columns[at] >> side ^ columns[at + side]) & mask;
-                columns[at + side] ^= moved;
-                columns[at] ^= moved << side;
-            }
-            side /= 2;
-            mask ^= mask << side;
-        }
-    }
-    columns
 }
 
 /// A ladder.

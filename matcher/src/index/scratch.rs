@@ -4,10 +4,14 @@ use super::RowId;
 use super::clusters::Key;
 use super::reading::Reading;
 use super::schema::{ALWAYS, SlotId};
-use crate::kernel::{Coded, GATHERED_MAX, Gathers, MISSING};
+use crate::kernel::{ASKS_MAX, Ask, Coded, GATHERED_MAX, Gathering, Gathers, MISSING, Verdict};
 
 /// Publications that are judged together at most.
 pub const TOGETHER: usize = GATHERED_MAX;
+
+/// Questions about lanes that are answered together: at least one for each publication in hand.
+pub const ASKS: usize = 2 * TOGETHER;
+const _: () = assert!(ASKS <= ASKS_MAX, "decided at a time");
 
 /// Rows of one publication whose room is kept.
 const ROWS_KEPT: usize = 1 << 16;
@@ -22,6 +26,9 @@ pub struct Scratch {
     pub sought: Vec<Sought>,
     pub guesses: Vec<Guess>,
     pub found: Vec<Found>,
+    /// What is asked now and what was asked before, in turn.
+    pub asked: Box<[Asked; 2]>,
+    pub gathering: Box<Gathering>,
     /// Of what was found.
     pub looking: Vec<Looking>,
     pub chains: Vec<Chain>,
@@ -92,6 +99,8 @@ impl Scratch {
             sought: Vec::new(),
             guesses: Vec::new(),
             found: Vec::new(),
+            asked: Box::new([const { Asked::NOTHING }; 2]),
+            gathering: Box::default(),
             looking: Vec::new(),
             chains: Vec::new(),
             laddered: Vec::new(),
@@ -114,7 +123,9 @@ impl Scratch {
 
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
-        size_of::<Coded>() * self.coded.capacity()
+        size_of::<[Asked; 2]>()
+            + size_of::<Gathering>()
+            + size_of::<Coded>() * self.coded.capacity()
             + size_of::<Paper>() * self.papers.capacity()
             + self.papers.iter().map(Paper::bytes).sum::<usize>()
             + 8 * (self.satisfied.capacity() + self.refused.capacity())
@@ -125,6 +136,22 @@ impl Scratch {
             + size_of::<Looking>() * self.looking.capacity()
             + size_of::<Chain>() * self.chains.capacity()
     }
+}
+
+/// Questions about lanes, and the answers.
+#[derive(Debug)]
+pub struct Asked {
+    pub asks: [Ask; ASKS],
+    pub trusts: [Trust; ASKS],
+    pub verdicts: [Verdict; ASKS],
+}
+
+impl Asked {
+    const NOTHING: Self = Self {
+        asks: [Ask { publication: 0, skipped: 0 }; ASKS],
+        trusts: [Trust::None; ASKS],
+        verdicts: [Verdict { may: 0, surely: 0 }; ASKS],
+    };
 }
 
 /// A key to look up.

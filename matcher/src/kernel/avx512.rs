@@ -6,9 +6,10 @@ use std::arch::x86_64::{
     _mm512_mask_cmpgt_epu8_mask, _mm512_mask_cmple_epu8_mask, _mm512_mask_cmplt_epu8_mask, _mm512_maskz_compress_epi32,
     _mm512_maskz_loadu_epi8, _mm512_max_epu8, _mm512_movepi8_mask, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8,
     _mm512_set1_epi8, _mm512_set1_pd, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi8,
+    _mm512_testn_epi8_mask,
 };
 
-use super::{Ask, Coded, Codes, Columns, FEW, GROUP, Publications, Reaches, Verdict, low_bits};
+use super::{ASKS_MAX, Ask, Coded, Codes, Columns, FEW, GROUP, Publications, Reaches, Verdict, low_bits};
 
 /// The codes of the first `64 * QUARTERS` features.
 #[derive(Clone, Copy)]
@@ -138,6 +139,34 @@ impl<const TESTS: usize> Loaded<TESTS> {
         may = _mm512_mask_cmplt_epu8_mask(may, highest, missing);
         Verdict { may, surely: may & surely }
     }
+
+    /// Where the code is at a bound, the fine code decides. Tests that all lanes surely pass are at none.
+    ///
+    /// # Safety
+    /// Each of the `2 * TESTS` fine columns has at least `first + lanes` bytes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    unsafe fn refine<const QUARTERS: usize>(&self, coded: &Coded, columns: &Columns<'_>, verdict: Verdict) -> Verdict {
+        let &Columns { fine, capacity, first, .. } = columns;
+        let (table, fine_table) = (Table::<QUARTERS>::of(&coded.codes), Table::<QUARTERS>::of(&coded.fine));
+        let (mut fails, mut open) = (0, 0);
+        for test in 0..TESTS {
+            // SAFETY: the caller's promise; masked lanes are not read.
+            let load = |column: usize| unsafe {
+                _mm512_maskz_loadu_epi8(self.mask, fine.as_ptr().add(column * capacity + first).cast())
+            };
+            let distance = _mm512_sub_epi8(table.look_up(self.features[test]), self.lows[test]);
+            let fine_code = fine_table.look_up(self.features[test]);
+            let (at_low, fine_low) = (_mm512_testn_epi8_mask(distance, distance), load(2 * test));
+            let (at_high, fine_high) = (_mm512_cmpeq_epi8_mask(distance, self.widths[test]), load(2 * test + 1));
+            fails |= _mm512_mask_cmpgt_epu8_mask(at_low, fine_low, fine_code);
+            fails |= _mm512_mask_cmpgt_epu8_mask(at_high, fine_code, fine_high);
+            open |= _mm512_mask_cmpge_epu8_mask(at_low, fine_low, fine_code);
+            open |= _mm512_mask_cmpge_epu8_mask(at_high, fine_code, fine_high);
+        }
+        let may = verdict.may & !fails;
+        Verdict { may, surely: may & !open }
+    }
 }
 
 /// # Safety
@@ -153,6 +182,66 @@ unsafe fn judge_all<const QUARTERS: usize, const TESTS: usize>(
     let loaded = unsafe { Loaded::<TESTS>::of(columns) };
     for (ask, verdict) in asks.iter().zip(verdicts) {
         *verdict = loaded.judge::<QUARTERS>(&of.coded[usize::from(ask.publication)]);
+    }
+}
+
+/// Judges, and decides by fine codes what bounds leave open, with columns that are in registers already.
+///
+/// # Safety
+/// Each of the `3 * tests` columns and the `2 * tests` fine ones has at least `first + lanes` bytes; there are as many verdicts as questions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+pub(super) unsafe fn decide(of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
+    // SAFETY: the caller's promise.
+    unsafe { with_quarters!(of.features, decide_by(of, columns, asks, verdicts)) }
+}
+
+/// # Safety
+/// As above.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn decide_by<const QUARTERS: usize>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    asks: &[Ask],
+    verdicts: &mut [Verdict],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match columns.tests {
+            0 => verdicts.fill(Verdict { may: low_bits(columns.lanes), surely: low_bits(columns.lanes) }),
+            1 => decide_all::<QUARTERS, 1>(of, columns, asks, verdicts),
+            2 => decide_all::<QUARTERS, 2>(of, columns, asks, verdicts),
+            3 => decide_all::<QUARTERS, 3>(of, columns, asks, verdicts),
+            4 => decide_all::<QUARTERS, 4>(of, columns, asks, verdicts),
+            5 => decide_all::<QUARTERS, 5>(of, columns, asks, verdicts),
+            6 => decide_all::<QUARTERS, 6>(of, columns, asks, verdicts),
+            tests => unreachable!("{tests} tests"),
+        }
+    }
+}
+
+/// # Safety
+/// As above, of as many tests.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn decide_all<const QUARTERS: usize, const TESTS: usize>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    asks: &[Ask],
+    verdicts: &mut [Verdict],
+) {
+    // SAFETY: the caller's promise.
+    let loaded = unsafe { Loaded::<TESTS>::of(columns) };
+    // Whether something is open cannot be foreseen, so those of which something is are first counted, and not asked about.
+    let (mut open, mut count) = ([0_u8; ASKS_MAX], 0);
+    for (at, (ask, verdict)) in (0..).zip(asks.iter().zip(verdicts.iter_mut())) {
+        *verdict = loaded.judge::<QUARTERS>(&of.coded[usize::from(ask.publication)]);
+        open[count] = at;
+        count += usize::from(verdict.may != verdict.surely);
+    }
+    for &at in &open[..count] {
+        let verdict = &mut verdicts[usize::from(at)];
+        let coded = &of.coded[usize::from(asks[usize::from(at)].publication)];
+        // SAFETY: the caller's promise.
+        *verdict = unsafe { loaded.refine::<QUARTERS>(coded, columns, *verdict) };
     }
 }
 

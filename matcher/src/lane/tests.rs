@@ -16,7 +16,7 @@ fn lane(config: &Config) -> Lane {
 fn run(from: u64, to: u64, numbers: &[u64]) -> Entries {
     let entry = |&number: &u64| (Number(number), Entry::Publication(envelope(number, 0, &[])));
     let entries = numbers.iter().map(entry).collect();
-    Entries { lane: LaneId(1), class: Class::Live, from: Number(from), to: Number(to), entries }
+    Entries { lane: LaneId(1), class: Class::Live, from: Number(from), to: Number(to), entries, merged: None }
 }
 
 fn flushed(lane: &mut Lane) -> (Vec<Progress>, Vec<EntriesCredit>) {

@@ -47,7 +47,7 @@ impl Bench {
                 (Number(self.next), entry)
             })
             .collect();
-        let run = Entries { lane: LaneId(1), class: Class::Live, from, to: Number(self.next), entries };
+        let run = Entries { lane: LaneId(1), class: Class::Live, from, to: Number(self.next), entries, merged: None };
         self.tell(WRITER, 1, ToMatcher::Entries(run));
     }
 
@@ -180,8 +180,10 @@ fn with_every_window_at_one_everything_still_goes_through() {
 #[test]
 fn entries_of_a_later_epoch_wait_for_their_layout_and_strangers_are_refused() {
     let mut bench = Bench::new(Config::default(), 1);
-    let run =
-        |from, to| Entries { lane: LaneId(1), class: Class::Live, from: Number(from), to: Number(to), entries: vec![] };
+    let run = |from, to| {
+        let (from, to) = (Number(from), Number(to));
+        Entries { lane: LaneId(1), class: Class::Live, from, to, entries: vec![], merged: None }
+    };
     bench.tell(WRITER, 2, ToMatcher::Entries(run(0, 3)));
     bench.tell(address(9, 0), 1, ToMatcher::Entries(run(0, 3)));
     bench.tell(address(1, 0), 1, ToMatcher::Entries(run(0, 3)));
@@ -294,6 +296,7 @@ fn a_filter_beyond_the_limits_is_answered_and_what_is_held_is_told_as_figures() 
 }
 
 mod adapting;
+mod ends;
 mod joining;
 mod kept;
 mod moves;

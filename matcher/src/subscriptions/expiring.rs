@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use gomera_cluster::identity::{SessionKey, SubscriptionKey, Tenant};
+use gomera_cluster::identity::{Handle, SessionKey, SubscriptionKey, Tenant};
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::operation::{Operation, Outcome, Version};
 use gomera_cluster::position::LaneId;
 use gomera_model::timestamp::Timestamp;
 
-use super::Subscriptions;
+use super::{Limits, Subscriptions, unless_limited};
 use crate::index::RowId;
 
 /// A subscription whose removal is to be sequenced.
@@ -65,22 +65,33 @@ impl Subscriptions {
         self.expiries.first().map(|&(at, _)| at)
     }
 
-    /// Removes a subscription that has expired, unless it was changed since.
+    /// Removes a subscription that has expired, unless it was changed since. Where the put comes late, on another lane, it is refused.
     pub(super) fn expire(
         &mut self,
         operation: &Operation,
         slice: MatcherSlice,
         key: SubscriptionKey,
-    ) -> Result<gomera_cluster::identity::Handle, Outcome> {
-        let id = self.find(key).ok_or(Outcome::NotFound)?;
-        let row = self.rows.get(id);
-        if row.version != operation.version || row.options.expires_at.is_none() {
+        limits: Limits,
+    ) -> Result<Handle, Outcome> {
+        let version = operation.version;
+        let found = self.find(key);
+        let session = match found {
+            Some(id) if self.rows.get(id).version > version => return Err(Outcome::Superseded),
+            Some(id) => self.rows.get(id).session,
+            None => {
+                self.sessions.find_or_create(&operation.tenant, operation.session, limits).map_err(unless_limited)?
+            }
+        };
+        if self.sessions.get(session).has_forgotten(version.generation) {
             return Err(Outcome::Superseded);
         }
-        let (handle, session) = (row.handle, row.session);
-        self.remove_row(id);
-        self.sessions.leave_tombstone(session, operation.version, slice, key);
-        Ok(handle)
+        let handle = found.map(|id| self.rows.get(id).handle);
+        found.into_iter().for_each(|id| self.remove_row(id));
+        if !self.sessions.is_buried(key, version) {
+            let later = Version { counter: version.counter.saturating_add(1), ..version };
+            self.sessions.leave_tombstone(session, later, slice, key);
+        }
+        handle.ok_or(Outcome::NotFound)
     }
 
     /// A row was put: its removal is due some time after its expiry.

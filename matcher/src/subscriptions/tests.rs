@@ -103,6 +103,32 @@ fn the_same_operations_in_every_order_and_doubled_come_to_the_same_state() {
     }
 }
 
+#[test]
+fn what_expired_is_gone_in_every_order_in_which_its_operations_come_by_different_lanes() {
+    let options = SubscriptionOptions { paused: false, expires_at: Some(Timestamp(100)) };
+    let expire = |counter| operation("s", version(1, counter), Change::Expire(key("s", "x")));
+    let operations = [
+        put("s", "x", version(1, 1), 1, "a = 1"),
+        put_with("s", "x", version(1, 2), 2, "a = 1", options),
+        put("s", "y", version(1, 4), 3, "a = 1"),
+        expire(2),
+    ];
+    let pause = operation("s", version(1, 3), Change::SetPaused(key("s", "x"), true));
+    let paused = operations[..3].iter().cloned().chain([expire(3), pause]).collect();
+    let orders =
+        |operations: Vec<_>| permutations(operations.len()).into_iter().map(move |order| (order, operations.clone()));
+    for (order, operations) in orders(operations.to_vec()).chain(orders(paused)) {
+        let mut subscriptions = new();
+        for &index in order.iter().chain(&order[..3]) {
+            apply(&mut subscriptions, &operations[index]);
+        }
+        assert_eq!(handles(&mut subscriptions, &[("a", Value::from(1_i64))]), [3], "{order:?}");
+        assert_eq!(subscriptions.len(), 1, "{order:?}");
+        apply(&mut subscriptions, &put("s", "x", version(1, 4), 4, "a = 1"));
+        assert_eq!(subscriptions.len(), 2, "it may be put again: {order:?}");
+    }
+}
+
 fn permutations(count: usize) -> Vec<Vec<usize>> {
     let mut all = vec![Vec::new()];
     for next in 0..count {

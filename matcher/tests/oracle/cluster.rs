@@ -86,7 +86,7 @@ impl Cluster {
 
     fn send(&mut self, index: usize, entries: Vec<(Number, Entry)>, satisfied: &mut Satisfied) {
         let (_, matcher, sent) = &mut self.matchers[index];
-        let run = Entries { lane: LANE, class: Class::Live, from: *sent, to: self.last, entries };
+        let run = Entries { lane: LANE, class: Class::Live, from: *sent, to: self.last, entries, merged: None };
         *sent = self.last;
         let received = Received { from: WRITER, epoch: Epoch(1), message: ToMatcher::Entries(run) };
         matcher.handle(Instant::ZERO, NodeEvent::Received(received));

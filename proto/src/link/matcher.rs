@@ -26,7 +26,8 @@ pub fn encode(encoder: &mut Encoder, message: &ToMatcher) -> Wire {
             Wire::LaneTail(v1::LaneTail { lane: lane.0, operations })
         }
         ToMatcher::Replay(Replay { lane, slices, from, to, entries }) => {
-            let entries = Entries { lane: *lane, class: Class::Replay, from: *from, to: *to, entries: entries.clone() };
+            let (lane, class, entries) = (*lane, Class::Replay, entries.clone());
+            let entries = Entries { lane, class, from: *from, to: *to, entries, merged: None };
             Wire::Replay(v1::Replay { entries: Some(to_entries(encoder, &entries)), slices: slices.words().to_vec() })
         }
         ToMatcher::SnapshotWanted(message) => Wire::SnapshotWanted(snapshot::to_wanted(message)),
@@ -58,7 +59,7 @@ pub fn decode(decoder: &Decoder, wire: Wire) -> Result<ToMatcher, LinkError> {
         }
         Wire::Replay(wire) => {
             let entries = entries(decoder, wire.entries.ok_or_else(|| LinkError::missing("entries"))?)?;
-            let Entries { lane, class: _, from, to, entries } = entries;
+            let Entries { lane, class: _, from, to, entries, merged: _ } = entries;
             let slices = Arc::new(SliceSet::from_words(wire.slices));
             ToMatcher::Replay(Replay { lane, slices, from, to, entries })
         }
@@ -104,6 +105,7 @@ fn to_entries(encoder: &mut Encoder, message: &Entries) -> v1::Entries {
         steps: numbers,
         publications,
         others,
+        merged: message.merged.map(|merged| merged.0),
     }
 }
 
@@ -124,7 +126,8 @@ fn entries(decoder: &Decoder, wire: v1::Entries) -> Result<Entries, LinkError> {
     };
     let entries = wire.steps.iter().zip(&wire.publications).map(&mut entry).collect::<Result<_, _>>()?;
     columns::end(others.next().is_none())?;
-    Ok(Entries { lane, class, from: Number(wire.from), to: Number(wire.to), entries })
+    let merged = wire.merged.map(Number);
+    Ok(Entries { lane, class, from: Number(wire.from), to: Number(wire.to), entries, merged })
 }
 
 fn other(decoder: &Decoder, wire: Option<v1::entry::Entry>) -> Result<Entry, LinkError> {

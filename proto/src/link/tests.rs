@@ -90,6 +90,7 @@ fn entries(envelopes: &[Arc<Envelope>]) -> Message {
         from: Number(0),
         to: Number(u64::try_from(envelopes.len()).expect("few")),
         entries: numbered.collect(),
+        merged: Some(Number(0)),
     }))
 }
 

@@ -1,10 +1,11 @@
 //! Runs many seeds of the simulator, or one with everything that happened in it.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use gomera_cluster::rules::Rule;
+use gomera_cluster::rules::{self, Rule};
 use gomera_sim::exhaustive::{self, Bounds};
 use gomera_sim::swarm::{self, Report};
 use gomera_sim::tally::Transition;
@@ -33,14 +34,17 @@ struct Arguments {
     /// Stop after so many failures.
     #[arg(long, default_value_t = 1)]
     failures: usize,
-    /// No seeds: every order of a few messages, up to so many states of each kind of run.
-    #[arg(long, value_name = "STATES")]
+    /// No seeds: every order of a few messages that differs from the usual one in up to so many places, for each kind of run.
+    #[arg(long, value_name = "DEVIATIONS")]
     exhaustive: Option<usize>,
     /// With --exhaustive: messages of clients on the lane with the operations and on the other one.
-    #[arg(long, num_args = 2, default_values_t = [1, 1], value_names = ["FIRST", "SECOND"])]
+    #[arg(long, num_args = 2, default_values_t = [5, 5], value_names = ["FIRST", "SECOND"])]
     messages: Vec<usize>,
+    /// With --exhaustive: give up after so many states of one kind.
+    #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+    states_max: usize,
     /// Leave out a rule of the protocol, by its number or name (`docs/simulation.md`, «Rules»): promises are expected to break.
-    #[arg(long, value_name = "RULE", value_parser = rule, conflicts_with = "exhaustive")]
+    #[arg(long, value_name = "RULE", value_parser = rule)]
     without: Option<Rule>,
     /// Do not fail for transitions that never ran (few seeds cannot reach all of them).
     #[arg(long)]
@@ -56,29 +60,40 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     swarm::name_seeds_that_panic();
     match (arguments.exhaustive, arguments.seed) {
-        (Some(states_max), _) => every_order(states_max, [arguments.messages[0], arguments.messages[1]]),
+        (Some(deviations_max), _) => every_order(deviations_max, &arguments),
         (None, Some(seed)) => one(seed, arguments.trace, arguments.without),
         (None, None) => many(&arguments),
     }
 }
 
-fn every_order(states_max: usize, messages: [usize; 2]) -> ExitCode {
-    let mut states = 0;
-    for (late, loss) in exhaustive::KINDS {
-        let begun = Instant::now();
-        match exhaustive::explore(Bounds { messages, late, loss, states_max }) {
-            Ok(explored) => {
-                states += explored.states;
-                println!("{late:?} late, loss {loss:?}: {explored}, {:.1} s", begun.elapsed().as_secs_f64());
-            }
-            Err(found) => {
-                println!("{late:?} late, loss {loss:?}: {found}");
-                return ExitCode::FAILURE;
+fn every_order(deviations_max: usize, arguments: &Arguments) -> ExitCode {
+    let (messages, states_max) = ([arguments.messages[0], arguments.messages[1]], arguments.states_max);
+    let (next, states, is_broken) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        while !is_broken.load(Ordering::Relaxed)
+            && let Some(&(late, loss)) = exhaustive::KINDS.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            let begun = Instant::now();
+            let bounds = Bounds { messages, late, loss, deviations_max, states_max };
+            match rules::without(arguments.without, || exhaustive::explore(bounds)) {
+                Ok(explored) => {
+                    states.fetch_add(explored.states, Ordering::Relaxed);
+                    println!("{late:?} late, loss {loss:?}: {explored}, {:.1} s", begun.elapsed().as_secs_f64());
+                }
+                Err(found) => {
+                    is_broken.store(true, Ordering::Relaxed);
+                    println!("{late:?} late, loss {loss:?}: {found}");
+                }
             }
         }
-    }
-    println!("{states} states in all");
-    ExitCode::SUCCESS
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.max(1) {
+            scope.spawn(work);
+        }
+    });
+    println!("{} states in all", states.into_inner());
+    if is_broken.into_inner() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn one(seed: u64, trace: bool, left_out: Option<Rule>) -> ExitCode {

@@ -47,6 +47,13 @@ pub enum Step {
     Die(Address, Words),
 }
 
+impl Step {
+    /// Whether a machine dies.
+    pub fn is_death(self) -> bool {
+        matches!(self, Self::Die(..))
+    }
+}
+
 /// What becomes of the last words of a machine that dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Words {
@@ -169,6 +176,19 @@ impl Model {
             }
         }
         steps
+    }
+
+    /// Which of the possible steps is the usual one: what is under way arrives first, then everybody hears of layouts, then clients and
+    /// the coordinator go on, whoever has done less so far. A death is usual only where nothing else is left.
+    pub fn usual(&self, possible: &[Step]) -> Option<usize> {
+        let rank = |step: &Step| match step {
+            Step::Arrive(..) => (0, 0),
+            Step::Hear(..) => (1, 0),
+            Step::Client(index) => (2, self.bounds.0.messages[*index] - self.left[*index]),
+            Step::Decide => (2, self.layouts.len()),
+            Step::Die(..) => (3, 0),
+        };
+        (0..possible.len()).min_by_key(|&index| rank(&possible[index]))
     }
 
     /// A step in words.

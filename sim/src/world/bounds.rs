@@ -37,6 +37,14 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
         |layer: usize| u64::from((plan.shape.nodes[layer] + plan.points.joining[layer]) * plan.shape.shards[layer]);
     // Lanes too that take the place of some that drain or have not ended yet.
     let (lanes, matchers, exits) = (2 * machines(1) * u64::from(plan.shape.lanes), machines(2), machines(3));
+    // Each connection point that comes later adds a share to the limits of a lane, the whole of them at most.
+    let late = 1 + u64::from(plan.points.joining[0] * plan.shape.shards[0]);
+    let writing = &plan.configurations.access_point;
+    let retained = writing.retained_bytes_max.max(points) * late
+        + writing.operation_bytes_max.max(points) * late
+        + 2 * points * LARGEST
+        + u64::from(writing.forgets_max) * LARGEST
+        + 1024;
     // What is judged once more, in place of a dead matcher, has windows of its own.
     let classes = 2;
     // The matches of one publication: each session with each of its subscriptions.
@@ -62,14 +70,7 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
         }
         AnyMachine::AccessPoint(machine) => {
             let (statistics, config) = (machine.statistics(), &plan.configurations.access_point);
-            // Each connection point that comes later adds a share to the limit, the whole of it at most.
-            let late = 1 + u64::from(plan.points.joining[0] * plan.shape.shards[0]);
-            let each = config.retained_bytes_max.max(points) * late
-                + config.operation_bytes_max.max(points) * late
-                + 2 * points * LARGEST
-                + u64::from(config.forgets_max) * LARGEST
-                + 1024;
-            within(node, "retained bytes", statistics.retained_bytes, statistics.lanes.max(1) * each)?;
+            within(node, "retained bytes", statistics.retained_bytes, statistics.lanes.max(1) * retained)?;
             let most = statistics.lanes.max(1) * u64::from(config.publishers_max);
             within(node, "publishers", statistics.publishers, most)
         }
@@ -80,6 +81,7 @@ pub(super) fn check(node: &Node, plan: &Plan) -> Result<(), Violation> {
                 limits(node, statistics, config, 1, 0)?;
             }
             within(node, "tombstones", statistics.tombstones, u64::from(config.tombstones_max))?;
+            within(node, "retained bytes", statistics.retained_bytes, lanes.saturating_mul(retained))?;
             let window = config.lane_window_bytes.saturating_add(LARGEST);
             within(node, "bytes of entries", statistics.input_bytes, lanes.saturating_mul(window))?;
             let output = config.output_bytes_max.saturating_add(matches);
@@ -193,6 +195,7 @@ pub(super) fn kept(node: &Node, phase: Phase) -> Option<String> {
             always = vec![
                 ("bytes of matches", statistics.output_bytes),
                 ("frames of entries", statistics.input_frames),
+                ("retained bytes", statistics.retained_bytes),
                 ("joining slices", statistics.joining),
             ];
             finally = vec![
@@ -246,6 +249,7 @@ pub(super) fn count(nodes: &[Node], tally: &mut Tally) {
             AnyMachine::Matcher(machine) => {
                 tally.add(Transition::SubscriptionExpired, machine.statistics().expired);
                 tally.add(Transition::SnapshotOverrun, machine.statistics().snapshots_overrun);
+                tally.add(Transition::EndJudged, machine.statistics().ends_judged);
             }
             AnyMachine::ExitPoint(machine) => {
                 let statistics = machine.statistics();

@@ -79,6 +79,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("gomera_matcher_frames_total", "Frames sent to exit points."),
     ("gomera_matcher_expired_total", "Subscriptions removed because they had expired."),
     ("gomera_matcher_replayed_total", "Publications judged once more because another matcher died."),
+    (
+        "gomera_matcher_ends_judged_total",
+        "Slices by which the end of a fenced lane is judged from what is retained here, because whoever judged by them died as well.",
+    ),
     ("gomera_matcher_snapshot_bytes_total", "Bytes of snapshots sent to matchers that join."),
     ("gomera_matcher_snapshots_total", "Snapshots asked for."),
     ("gomera_matcher_snapshots_overrun_total", "Snapshots begun anew because too many operations came meanwhile."),
@@ -198,6 +202,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("gomera_matcher_output_bytes", "Bytes of matches that wait for credit."),
     ("gomera_matcher_input_frames", "Frames of entries that wait."),
     ("gomera_matcher_input_bytes", "Their bytes."),
+    ("gomera_matcher_retained_bytes", "Bytes of entries kept until all exit points have merged them."),
     ("gomera_exit_point_lanes_departing", "Lanes that have ended and of which something is in an outbox."),
     ("gomera_exit_point_sessions_followed", "Sessions decided about elsewhere, of which the node has a copy."),
     ("gomera_exit_point_followed_bytes", "Bytes in their outboxes."),

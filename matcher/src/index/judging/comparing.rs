@@ -3,10 +3,10 @@
 
 use super::super::blocks::{Block, Blocks};
 use super::super::ladders::Reached;
-use super::super::scratch::{Looking, Paper, TOGETHER, Trust};
+use super::super::scratch::{ASKS, Asked, Looking, Paper, TOGETHER, Trust};
 use super::super::{Output, RowId, Slices};
 use crate::kernel::{
-    ASKS_MAX, Ask, Columns, GATHERED_MAX, Kernel, LANES, Publications, Verdict, low_bits, prefetch, prefetch_selected,
+    Ask, Columns, Gathering, Kernel, LANES, Publications, Verdict, low_bits, prefetch, prefetch_selected,
 };
 
 /// Columns to be compared together, up to 64 lanes of each block.
@@ -17,10 +17,6 @@ const COLLECTED_MAX: usize = 1 << 20;
 
 /// Blocks whose lanes are asked for before their turn.
 const REACHED_AHEAD: usize = 3;
-
-/// Questions about them: at least one for each publication in hand.
-const ASKS: usize = 2 * TOGETHER;
-const _: () = assert!(ASKS <= ASKS_MAX, "decided at a time");
 
 /// Lanes that somebody looks at, and from which to which question.
 #[derive(Clone, Copy)]
@@ -33,13 +29,10 @@ struct Chunk<'a> {
     any: u64,
 }
 
-/// Questions that are answered together.
+/// Lanes that are asked about together.
 struct Round<'a> {
     chunks: [Chunk<'a>; CHUNKS],
     chunk_count: usize,
-    asks: [Ask; ASKS],
-    trusts: [Trust; ASKS],
-    verdicts: [Verdict; ASKS],
     ask_count: usize,
 }
 
@@ -53,9 +46,6 @@ impl Round<'_> {
             any: 0,
         }; CHUNKS],
         chunk_count: 0,
-        asks: [Ask { publication: 0, skipped: 0 }; ASKS],
-        trusts: [Trust::None; ASKS],
-        verdicts: [Verdict { may: 0, surely: 0 }; ASKS],
         ask_count: 0,
     };
 }
@@ -70,8 +60,11 @@ pub struct Comparing<'a, 'o, O: ?Sized> {
     output: &'o mut O,
     /// What is asked now and what was asked before, in turn: they are too large to change places.
     rounds: [Round<'a>; 2],
+    /// What is asked about them, and the answers.
+    asked: &'o mut [Asked; 2],
     /// Which of them is asked now.
     now: usize,
+    gathering: &'o mut Gathering,
     /// Rows given out while others were collected.
     given: usize,
     is_first_alone: bool,
@@ -85,6 +78,7 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
         of: Publications<'a>,
         blocks: &'a Blocks,
         papers: &'o mut [Paper],
+        (asked, gathering): (&'o mut [Asked; 2], &'o mut Gathering),
         output: &'o mut O,
     ) -> Self {
         Self {
@@ -95,7 +89,9 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
             papers,
             output,
             rounds: [Round::EMPTY; 2],
+            asked,
             now: 0,
+            gathering,
             given: 0,
             is_first_alone: false,
         }
@@ -162,15 +158,14 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
 
     /// Each lane is a row's own, and most probably some match.
     #[inline]
-    fn gather(&mut self, block: &'a Block, who: (u32, u32)) {
-        let mut open = [(0, Verdict::default()); GATHERED_MAX];
+    fn gather(&mut self, block: &'a Block, who: (u64, u64)) {
         let columns = self.blocks.columns(block, 0, block.len());
         let targets = self.blocks.targets_from(block, 0);
-        let count = self.kernel.gather(self.of, &columns, who, targets, self.papers, &mut open);
-        for &(publication, Verdict { may, surely }) in &open[..count] {
-            let paper = &mut self.papers[publication];
-            self.kernel.select(targets, may & !surely, &mut paper.pending);
-            self.kernel.select(self.blocks.programs_from(block, 0), may & !surely, &mut paper.programs);
+        let Self { kernel, of, papers, gathering, .. } = self;
+        for &(publication, Verdict { may, surely }) in kernel.gather(*of, &columns, who, targets, papers, gathering) {
+            let paper = &mut papers[publication];
+            kernel.select(targets, may & !surely, &mut paper.pending);
+            kernel.select(self.blocks.programs_from(block, 0), may & !surely, &mut paper.programs);
         }
     }
 
@@ -188,7 +183,8 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
             let (from, to) = (round.ask_count, round.ask_count + who.len());
             round.chunks[round.chunk_count] = Chunk { columns, block: Some(block), from, to, any: 0 };
             round.chunk_count += 1;
-            let places = round.asks[from..to].iter_mut().zip(&mut round.trusts[from..to]);
+            let asked = &mut self.asked[self.now];
+            let places = asked.asks[from..to].iter_mut().zip(&mut asked.trusts[from..to]);
             for ((ask, trust), looking) in places.zip(who) {
                 *ask = Ask { publication: looking.publication, skipped: looking.skipped };
                 *trust = looking.trust;
@@ -212,11 +208,11 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
 
     /// Compares what is asked now, and sorts out what is left of what was asked before.
     fn compare(&mut self) {
-        let Self { kernel, of, blocks, rounds, now, .. } = self;
-        let now = &mut rounds[*now];
+        let Self { kernel, of, blocks, rounds, asked, now, .. } = self;
+        let (now, asked) = (&mut rounds[*now], &mut asked[*now]);
         for Chunk { columns, block, from, to, any } in &mut now.chunks[..now.chunk_count] {
             let Some(block) = block else { continue };
-            let (asks, verdicts) = (&now.asks[*from..*to], &mut now.verdicts[*from..*to]);
+            let (asks, verdicts) = (&asked.asks[*from..*to], &mut asked.verdicts[*from..*to]);
             kernel.decide(*of, columns, asks, verdicts);
             let mut open = 0;
             for verdict in verdicts {
@@ -246,8 +242,8 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
 
     /// Lanes that match go out, lanes that may are to be looked at.
     fn sort_out(&mut self) {
-        let Self { kernel, slices, blocks, papers, output, rounds, now, given, .. } = self;
-        let before = &rounds[1 - *now];
+        let Self { kernel, slices, blocks, papers, output, rounds, asked, now, given, .. } = self;
+        let (before, asked) = (&rounds[1 - *now], &asked[1 - *now]);
         for &Chunk { ref columns, block, from, to, any } in &before.chunks[..before.chunk_count] {
             let Some(block) = block.filter(|_| any != 0) else { continue };
             let first = columns.first;
@@ -256,12 +252,12 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
             let unsure = if block.has_unsure() { blocks.unsure(block, first) } else { 0 };
             for at in from..to {
                 // Whether a lane may match for one of them cannot be foreseen, and is not asked.
-                let (verdict, trust) = (before.verdicts[at], before.trusts[at]);
+                let (verdict, trust) = (asked.verdicts[at], asked.trusts[at]);
                 let surely = match trust {
                     Trust::Full => verdict.surely & !unsure,
                     Trust::None => 0,
                 };
-                let publication = usize::from(before.asks[at].publication);
+                let publication = usize::from(asked.asks[at].publication);
                 let paper = &mut papers[publication];
                 let look = verdict.may & !surely;
                 if look != 0 {

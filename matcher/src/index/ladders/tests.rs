@@ -94,22 +94,3 @@ fn pairs_of_ranges_come_to_stand_together_and_nothing_is_lost() {
     assert!(matched > 20_000, "{matched} matched");
     assert!(looked_at * 50 < matched, "{looked_at} programs ran, {matched} matched: fine codes decide nearly all");
 }
-
-#[test]
-fn rows_of_bits_are_turned_into_columns() {
-    let mut state = 1_u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state ^ state >> 29
-    };
-    for filled in [1, 2, 31, TOGETHER] {
-        let mut rows = [0; TOGETHER];
-        rows[..filled].fill_with(&mut next);
-        let columns = turned(&rows, filled);
-        for (at, column) in columns.into_iter().enumerate() {
-            for (row, bits) in rows.into_iter().enumerate() {
-                assert_eq!(bits >> at & 1, u64::from(column >> row & 1), "bit {at} of row {row}, {filled} filled");
-            }
-        }
-    }
-}

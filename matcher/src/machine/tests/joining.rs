@@ -158,7 +158,7 @@ impl Pair {
             self.told[index][lane] = number;
             let id = LaneId(u32::try_from(lane).expect("small") + 1);
             let entries = vec![(Number(number), entry)];
-            let run = Entries { lane: id, class: Class::Live, from, to: Number(number), entries };
+            let run = Entries { lane: id, class: Class::Live, from, to: Number(number), entries, merged: None };
             self.tell(index, WRITER, ToMatcher::Entries(run));
         }
         self.machines[index].handle_timeout(Instant::ZERO);
@@ -340,6 +340,22 @@ fn what_is_kept_is_bounded_also_while_what_was_there_before_cannot_go() {
         assert_eq!(pair.machines[0].installed().len(), usize::from(SLICES));
         assert!(pair.agree() > 20, "seed {seed}");
     }
+}
+
+#[test]
+fn who_left_and_joins_anew_has_not_installed_what_lanes_that_are_late_are_still_judged_by() {
+    let mut pair = Pair::new(&Config::default(), 3);
+    (0..LANES).for_each(|lane| pair.barrier(lane));
+    pair.govern(shared(2, Some(Role::Joining)));
+    (0..LANES).for_each(|lane| pair.barrier(lane));
+    pair.rest();
+    for layout in [given_away(3, Some(Role::Retiring)), given_away(4, None), given_away(5, Some(Role::Joining))] {
+        pair.govern(layout);
+        (0..LANES).for_each(|lane| pair.barrier(lane));
+    }
+    assert!(pair.machines[0].report().installed.is_empty(), "it has all of an earlier life");
+    pair.rest();
+    assert_eq!(pair.machines[0].report().installed.len(), usize::from(SLICES));
 }
 
 #[test]

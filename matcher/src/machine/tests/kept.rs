@@ -36,7 +36,7 @@ fn handles_after(config: Config, operations: &[Operation], tail: usize, sessions
     let (in_lane, in_tail) = operations.split_at(operations.len() - tail);
     let entries = (1..).map(Number).zip(in_lane.iter().cloned().map(Entry::Operation)).collect::<Vec<_>>();
     let to = Number(u64::try_from(entries.len()).expect("few"));
-    let run = Entries { lane: LaneId(1), class: Class::Live, from: Number(0), to, entries };
+    let run = Entries { lane: LaneId(1), class: Class::Live, from: Number(0), to, entries, merged: None };
     tell(&mut machine, Instant::ZERO, WRITER, ToMatcher::Entries(run));
     let told = LaneTail { lane: LaneId(1), operations: in_tail.to_vec() };
     tell(&mut machine, Instant::ZERO, SOURCE, ToMatcher::LaneTail(told));

@@ -59,7 +59,7 @@ impl Moving {
         self.next[lane] += 1;
         let to = Number(self.next[lane]);
         let id = LaneId(u32::try_from(lane).expect("small") + 1);
-        let run = Entries { lane: id, class: Class::Live, from, to, entries: vec![(to, entry)] };
+        let run = Entries { lane: id, class: Class::Live, from, to, entries: vec![(to, entry)], merged: None };
         let epoch = self.layout.epoch.0;
         self.bench.tell(WRITER, epoch, ToMatcher::Entries(run));
         to

@@ -289,8 +289,10 @@ fn to_matcher() -> impl Strategy<Value = ToMatcher> {
     ];
     let entries = || prop::collection::vec((number(), entry.clone()), 0..5);
     prop_oneof![
-        3 => (lane(), class(), number(), number(), entries()).prop_map(
-            |(lane, class, from, to, entries)| ToMatcher::Entries(Entries { lane, class, from, to, entries })
+        3 => (lane(), class(), number(), number(), entries(), prop::option::of(number())).prop_map(
+            |(lane, class, from, to, entries, merged)| {
+                ToMatcher::Entries(Entries { lane, class, from, to, entries, merged })
+            }
         ),
         1 => lane().prop_map(|lane| ToMatcher::LaneDone(LaneDone { lane })),
         1 => (lane(), number()).prop_map(|(lane, through)| ToMatcher::LaneSettled(LaneSettled { lane, through })),

@@ -1,0 +1,103 @@
+//! Claims about the end of a lane whose writer and another matcher die together.
+
+use gomera_cluster::layout::{LaneEnd, Replica, Role};
+use gomera_cluster::message::exit_point::{LaneCut, Reach};
+
+use super::*;
+
+const OTHER: Address = address(3, 1);
+const EXIT: Address = address(4, 0);
+
+/// Both matchers have everything; [`OTHER`] judges by all slices but the first.
+fn shared() -> Arc<Layout> {
+    let mut layout = (*layout(1, 2, 1)).clone();
+    let roles = |ours, others| vec![Replica { holder: MATCHER, role: ours }, Replica { holder: OTHER, role: others }];
+    for placement in &mut layout.matcher {
+        placement.replicas = roles(Role::Standby, Role::Active);
+    }
+    layout.matcher[0].replicas = roles(Role::Active, Role::Standby);
+    Arc::new(layout)
+}
+
+/// The writer is gone, and [`OTHER`] as well.
+fn bereaved() -> Arc<Layout> {
+    let mut layout = (*layout(2, 1, 1)).clone();
+    layout.members.remove(&WRITER.node);
+    layout.lanes.clear();
+    layout.ended.insert(LaneId(1), (LaneEnd::Fenced, Epoch(2)));
+    Arc::new(layout)
+}
+
+struct Told {
+    matches: Vec<Matches>,
+    cuts: Vec<LaneCut>,
+}
+
+fn drain(machine: &mut Matcher) -> Told {
+    let (mut actions, mut told) = (Vec::new(), Told { matches: Vec::new(), cuts: Vec::new() });
+    machine.drain_actions(&mut actions);
+    for Send { to, message } in actions {
+        match message {
+            Message::ExitPoint(ToExitPoint::Matches(matches)) => told.matches.push(matches),
+            Message::ExitPoint(ToExitPoint::LaneCut(cut)) => {
+                assert_eq!(to, EXIT);
+                told.cuts.push(cut);
+            }
+            _ => {}
+        }
+    }
+    told
+}
+
+fn grant(machine: &mut Matcher, epoch: u64, class: Class) {
+    let credit = MatchesCredit { lane: LaneId(1), class, total: Total(1 << 20) };
+    let message = ToMatcher::MatchesCredit(credit);
+    machine.handle(Instant::ZERO, NodeEvent::Received(Received { from: EXIT, epoch: Epoch(epoch), message }));
+}
+
+/// Five entries come, of which one is an operation on a slice of the other matcher, and `merged` are merged by all; then both die. Gives what
+/// is told before and afterwards.
+fn ended(merged: Option<u64>) -> (Matcher, Vec<Matches>, Told) {
+    let layout = shared();
+    let id = (0..)
+        .map(|index| format!("x{index}"))
+        .find(|id| layout.slice_of_subscription(crate::fixture::key("s", id)) != MatcherSlice(0));
+    let put = operation(put("s", &id.expect("an id of another slice"), version(1, 1), 7, "a = 1"));
+    let entries = [Entry::Barrier(layout.clone()), put, publication(1, 1), publication(2, 1), publication(3, 2)];
+    let entries = (1..).map(Number).zip(entries).collect();
+    let (from, to, merged) = (Number(0), Number(5), merged.map(Number));
+    let run = Entries { lane: LaneId(1), class: Class::Live, from, to, entries, merged };
+    let mut machine = Matcher::new(MATCHER, Config::default());
+    machine.handle(Instant::ZERO, NodeEvent::Layout(layout));
+    grant(&mut machine, 1, Class::Live);
+    let received = Received { from: WRITER, epoch: Epoch(1), message: ToMatcher::Entries(run) };
+    machine.handle(Instant::ZERO, NodeEvent::Received(received));
+    let live = drain(&mut machine).matches;
+    machine.handle(Instant::ZERO, NodeEvent::Layout(bereaved()));
+    grant(&mut machine, 2, Class::Replay);
+    let told = drain(&mut machine);
+    (machine, live, told)
+}
+
+#[test]
+fn who_takes_over_judges_the_end_of_the_lane_by_the_slices_of_who_died_with_its_writer() {
+    let (machine, live, told) = ended(Some(3));
+    assert!(live.iter().all(|frame| frame.matched.is_empty() && frame.slices.iter().count() == 1));
+    let [LaneCut { lane: LaneId(1), reach }] = told.cuts.as_slice() else { panic!("{:?}", told.cuts) };
+    let [Reach { slices, from: Number(3), to: Number(5) }] = reach.as_slice() else { panic!("{reach:?}") };
+    assert_eq!(**slices, (1..8).map(MatcherSlice).collect::<SliceSet>());
+    let [frame] = told.matches.as_slice() else { panic!("{:?}", told.matches) };
+    assert_eq!((frame.class, frame.from, frame.to), (Class::Replay, Number(3), Number(5)));
+    assert_eq!(frame.slices, *slices);
+    assert_eq!(frame.matched.iter().map(|matched| matched.number.0).collect::<Vec<_>>(), [4]);
+    let statistics = machine.statistics();
+    assert_eq!((statistics.ends_judged, statistics.replayed, statistics.retained_bytes), (7, 2, 0));
+}
+
+#[test]
+fn nothing_is_judged_of_a_lane_whose_writer_does_not_say_what_is_merged() {
+    let (machine, _, told) = ended(None);
+    assert!(told.cuts.iter().all(|cut| cut.reach.is_empty()), "{:?}", told.cuts);
+    assert!(told.matches.is_empty());
+    assert_eq!((machine.statistics().ends_judged, machine.statistics().replayed), (0, 0));
+}
