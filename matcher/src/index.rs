@@ -26,6 +26,7 @@ mod holdings;
 mod judging;
 mod labels;
 mod ladders;
+mod lane;
 mod merge;
 mod plan;
 mod program;
@@ -219,6 +220,11 @@ impl Index {
             self.schema(id).rows += u32::try_from(added).expect("few rows together");
             self.sweep_some(added * settling::SWEPT_PER_INSERTION);
         }
+    }
+
+    /// Makes places for all rows up to this one.
+    fn reach(&mut self, row: RowId) {
+        self.store.records.reach(row.0);
     }
 
     /// Takes a row out; it may not be in.

@@ -5,12 +5,10 @@ use gomera_cluster::pages::Pages;
 
 use super::RowId;
 use super::arena::Arena;
-use super::schema::ALWAYS;
+use super::lane::PASS;
+pub use super::lane::{Coded, Lane, TESTS_MAX};
 pub use super::target::{ROWS_END, Role, Target};
 use crate::kernel::{Columns, LANES, low_bits, prefetch, prefetch_selected};
-
-/// Most tests of a lane that are columns; further ones stand in its program only.
-pub const TESTS_MAX: usize = 6;
 
 /// Most lanes of a block.
 const LANES_MAX: usize = 256;
@@ -20,31 +18,6 @@ const CACHE_LINE: usize = 64;
 
 /// No block.
 pub const NO_BLOCK: u32 = u32::MAX;
-
-/// A test as bytes: the code of a feature must lie within bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Coded {
-    /// Which feature.
-    pub feature: u8,
-    /// Lowest code that passes.
-    pub low: u8,
-    /// Highest code that passes.
-    pub high: u8,
-    /// Fine code of the low bound.
-    pub fine_low: u8,
-    /// Fine code of the high one.
-    pub fine_high: u8,
-}
-
-impl Coded {
-    /// Codes alone; what lies at a bound stays open.
-    pub fn coarse(feature: u8, low: u8, high: u8) -> Self {
-        Self { feature, low, high, fine_low: 0, fine_high: 0 }
-    }
-}
-
-/// Passes always, and surely.
-const PASS: Coded = Coded { feature: ALWAYS, low: 0, high: u8::MAX, fine_low: 0, fine_high: 0 };
 
 /// Whether a block has columns of fine codes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,19 +41,6 @@ pub struct Place {
 impl Place {
     /// No lane stands here.
     pub const NOWHERE: Self = Self { block: u32::MAX, lane: u32::MAX };
-}
-
-/// A lane.
-#[derive(Clone, Debug)]
-pub struct Lane {
-    /// Who it is for.
-    pub target: Target,
-    /// Where its program begins.
-    pub program: u32,
-    /// Whether the columns say less than the program.
-    pub verify: bool,
-    /// Tests, in the order of columns.
-    pub coded: [Coded; TESTS_MAX],
 }
 
 /// A block.
@@ -486,17 +446,5 @@ impl Blocks {
         (block.codes, block.targets, block.words) = (codes, targets, words);
         block.tests = u8::try_from(tests).expect("few tests");
         block.capacity = u16::try_from(capacity).expect("at most 256 lanes");
-    }
-}
-
-impl Lane {
-    /// How many tests it has.
-    pub fn tests(&self) -> usize {
-        self.coded.iter().rposition(|&coded| coded != PASS).map_or(0, |last| last + 1)
-    }
-
-    /// A lane without columns.
-    pub fn new(target: Target, program: u32, verify: bool) -> Self {
-        Self { target, program, verify, coded: [PASS; TESTS_MAX] }
     }
 }

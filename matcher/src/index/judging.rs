@@ -66,20 +66,8 @@ pub fn judge(
 ) -> Judged {
     let &Question { tenant, publications, contexts, slices, effort_max, epoch } = question;
     scratch.reach(publications.len());
-    let Scratch {
-        coded,
-        papers,
-        sought,
-        guesses,
-        found,
-        asked,
-        gathering,
-        looking,
-        chains,
-        laddered,
-        satisfied,
-        several,
-    } = scratch;
+    let Scratch { coded, papers, sought, guesses, found, asked, gathering, looking, chains, laddered, .. } = scratch;
+    let Scratch { satisfied, several, refused, refusals, .. } = scratch;
     let (coded, papers) = (&mut coded[..publications.len()], &mut papers[..publications.len()]);
     for (number, &attributes) in (0..).zip(publications) {
         let index = usize::from(number);
@@ -111,7 +99,8 @@ pub fn judge(
     laddered.clear();
 
     let Store { programs, symbols, residuals, records, crowds, .. } = store;
-    let mut verifying = Verifying { programs, records, crowds, satisfied, several, slices, epoch, given: 0 };
+    let mut verifying =
+        Verifying { programs, records, crowds, satisfied, several, refused, refusals, slices, epoch, given: 0 };
     let (mut judged, mut given) = (Judged { publications: 0, looked_at: 0 }, 0);
     for (index, (paper, attributes)) in papers.iter_mut().zip(publications).enumerate() {
         verifying.epoch = epoch + u32::try_from(index).expect("few publications");

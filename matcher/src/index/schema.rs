@@ -422,7 +422,7 @@ impl Schema {
         }
     }
 
-    /// Heap bytes, but for a few of each slot.
+    /// Heap bytes.
     pub fn bytes(&self) -> usize {
         let slots = self.slots.capacity() * size_of::<Option<Slot>>() + self.readings.capacity() * size_of::<Reading>();
         let features = self.features.capacity() * size_of::<Option<Feature>>();
@@ -435,7 +435,9 @@ impl Schema {
             .map(|slot| {
                 let samples: usize =
                     slot.samples.iter().flatten().map(|samples| samples.bytes() + size_of::<Samples>()).sum();
-                samples + slot.ladders.capacity() * 4 + slot.coded.capacity()
+                let counts =
+                    slot.lengths.as_deref().map_or(0, size_of_val) + slot.levels.as_deref().map_or(0, size_of_val);
+                samples + counts + slot.ladders.capacity() * 4 + slot.coded.capacity()
             })
             .sum();
         self.names.bytes() + slots + features + learnt + of_slots + self.name_bytes

@@ -37,6 +37,9 @@ pub struct Scratch {
     /// Rows with several lanes that are satisfied, as bits.
     pub satisfied: Vec<u64>,
     pub several: Vec<u32>,
+    /// Programs of several lanes that the publication in hand does not satisfy, as bits by where they begin.
+    pub refused: Vec<u64>,
+    pub refusals: Vec<u32>,
 }
 
 /// One of the publications in hand.
@@ -103,6 +106,8 @@ impl Scratch {
             laddered: Vec::new(),
             satisfied: Vec::new(),
             several: Vec::new(),
+            refused: Vec::new(),
+            refusals: Vec::new(),
         }
     }
 
@@ -123,8 +128,8 @@ impl Scratch {
             + size_of::<Coded>() * self.coded.capacity()
             + size_of::<Paper>() * self.papers.capacity()
             + self.papers.iter().map(Paper::bytes).sum::<usize>()
-            + 8 * self.satisfied.capacity()
-            + 4 * (self.several.capacity() + self.laddered.capacity())
+            + 8 * (self.satisfied.capacity() + self.refused.capacity())
+            + 4 * (self.several.capacity() + self.refusals.capacity() + self.laddered.capacity())
             + size_of::<Sought>() * self.sought.capacity()
             + size_of::<Guess>() * self.guesses.capacity()
             + size_of::<Found>() * self.found.capacity()

@@ -312,3 +312,28 @@ fn publications_that_would_collect_too_much_together_are_judged_one_by_one() {
     assert_eq!((count, rows[0]), (1, all_but_one));
     assert_eq!(judged(&[&heavy, &light, &heavy]), (3, vec![all_but_one, 0, all_but_one]));
 }
+
+#[test]
+fn what_a_list_and_its_array_lead_to_many_times_is_run_once() {
+    /// Counts who asks.
+    struct Asked(std::cell::Cell<u32>, Attributes);
+    impl Contexts for Asked {
+        fn context(&self, _row: RowId) -> Option<&Attributes> {
+            self.0.set(self.0.get() + 1);
+            Some(&self.1)
+        }
+    }
+    let tenant = Tenant(std::sync::Arc::from("t"));
+    let mut index = Index::new(3);
+    let text = "tags IN ('a', 'b', 'c', 'd') AND CONTAINS(note, $word)";
+    let filter = Filter::parse(text, &FilterLimits::default()).expect("a good filter");
+    index.insert(RowId(0), &tenant, MatcherSlice(0), &filter);
+    let tags = Value::array(["a", "b", "c", "d"].map(Value::from)).expect("a good array");
+    for (note, asked, found) in [("dry", 1, 0), ("wet", 1, 1), ("dry", 1, 0)] {
+        let publication: Attributes = [("tags", tags.clone()), ("note", Value::from(note))].into_iter().collect();
+        let contexts = Asked(std::cell::Cell::new(0), [("word", Value::from("wet"))].into_iter().collect());
+        let mut rows = Vec::new();
+        index.matches(&tenant, &[&publication], &contexts, Slices::All, usize::MAX, &mut rows);
+        assert_eq!((index.evaluated(), contexts.0.get(), rows.len()), (4, asked, found), "{note}");
+    }
+}

@@ -2,8 +2,7 @@
 //! `OR`, each member of an `IN`); all others have a bit in bitmaps, one bitmap for each attribute and hundredth of its values,
 //! which says whether the filter may still match, and which are intersected. What is left is run as a program.
 
-use std::collections::HashMap;
-
+use gomera_cluster::table::Table;
 use gomera_model::attributes::Attributes;
 
 use super::{Engine, Offered};
@@ -30,7 +29,9 @@ struct Row {
 pub struct Simple {
     symbols: Symbols,
     rows: Vec<Option<Row>>,
-    table: HashMap<Key, Vec<u32>>,
+    table: Table<Key, Vec<u32>>,
+    /// Attributes that a row stands under; others are not looked up.
+    keyed: Vec<bool>,
     /// By attribute and bucket: a bit for each row of `by_bit`.
     bitmaps: Vec<Vec<Vec<u64>>>,
     by_bit: Vec<u32>,
@@ -143,6 +144,9 @@ impl Engine for Simple {
         let keys = keys.unwrap_or_default().into_boxed_slice();
         for key in &keys {
             self.table.entry(*key).or_default().push(offered.id);
+            let attribute = usize::from(key.0);
+            self.keyed.resize(self.keyed.len().max(attribute + 1), false);
+            self.keyed[attribute] = true;
         }
         if self.rows.len() <= index(offered.id) {
             self.rows.resize_with(index(offered.id) + 1, || None);
@@ -173,6 +177,9 @@ impl Engine for Simple {
     fn matches(&mut self, event: &Laid, into: &mut Vec<u32>) {
         self.publication += 1;
         for (attribute, &number) in (0_u16..).zip(&event.numbers) {
+            if self.keyed.get(usize::from(attribute)) != Some(&true) {
+                continue;
+            }
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of strings are whole")]
             let Some(list) = self.table.get(&(attribute, number as u32)) else { continue };
             for &id in list {

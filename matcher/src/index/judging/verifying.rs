@@ -19,6 +19,8 @@ pub struct Verifying<'a> {
     pub crowds: &'a mut Pages<Crowd>,
     pub satisfied: &'a mut Vec<u64>,
     pub several: &'a mut Vec<u32>,
+    pub refused: &'a mut Vec<u64>,
+    pub refusals: &'a mut Vec<u32>,
     pub slices: Slices<'a>,
     /// The publication's number.
     pub epoch: u32,
@@ -79,7 +81,7 @@ impl Verifying<'_> {
         }
     }
 
-    /// Runs the programs of what is pending; says how many.
+    /// Runs the programs of what is pending, each of those with several lanes once; says how many lanes.
     pub fn verify(
         &mut self,
         publication: usize,
@@ -98,8 +100,15 @@ impl Verifying<'_> {
                 prefetch(&programs.from(next)[0]);
             }
             let target = Target(target.0);
+            // An array may lead to all lanes of a list, which have one program.
+            let (word, bit) = (program as usize / 64, 1 << (program % 64));
             let row = match target.role() {
                 Role::Row(row) => row,
+                Role::RowOfSeveral(_) | Role::Crowd(_)
+                    if self.refused.get(word).is_some_and(|bits| bits & bit != 0) =>
+                {
+                    continue;
+                }
                 Role::RowOfSeveral(row) => {
                     let word = self.satisfied.get(row.index() / 64).copied().unwrap_or(0);
                     if word >> (row.0 % 64) & 1 == 1 {
@@ -112,7 +121,16 @@ impl Verifying<'_> {
             };
             if view.satisfies(programs.from(program), || contexts.context(row)) {
                 self.satisfied(publication, target, singles, output);
+            } else if let Role::RowOfSeveral(_) | Role::Crowd(_) = target.role() {
+                if word >= self.refused.len() {
+                    self.refused.resize(word + 1, 0);
+                }
+                self.refused[word] |= bit;
+                self.refusals.push(program);
             }
+        }
+        for program in self.refusals.drain(..) {
+            self.refused[program as usize / 64] = 0;
         }
         pending.len()
     }
