@@ -81,6 +81,13 @@ pub trait Contexts {
     fn context(&self, row: RowId) -> Option<&Attributes>;
 }
 
+/// How far [`Index::schema_bytes`] has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchemaPlace {
+    tenant: usize,
+    slot: usize,
+}
+
 /// The slices whose rows count.
 #[derive(Clone, Copy, Debug)]
 pub enum Slices<'a> {
@@ -251,15 +258,44 @@ impl Index {
         self.rows == 0
     }
 
-    /// Heap bytes that it holds.
+    /// Heap bytes that it holds. Takes longer the more tenants and attributes there are; [`Index::schema_bytes`] does so step by step.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let schemas: usize = self.schemas.iter().flatten().map(Schema::bytes).sum();
-        schemas
-            + self.schemas.capacity() * size_of::<Option<Schema>>()
+        self.own_bytes() + self.schema_bytes(SchemaPlace::default(), usize::MAX).0
+    }
+
+    /// Heap bytes that it holds, without what it knows of tenants and their attributes.
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        self.schemas.capacity() * size_of::<Option<Schema>>()
             + self.store.bytes()
             + self.sharing.bytes()
             + self.scratch.bytes()
+    }
+
+    /// Heap bytes of what it knows of tenants and their attributes, of about so many from a place on; and where to go on, unless that was
+    /// the end.
+    #[must_use]
+    pub fn schema_bytes(&self, from: SchemaPlace, steps_max: usize) -> (usize, Option<SchemaPlace>) {
+        /// Attributes that take as long as the rest of a schema.
+        const OWN_STEPS: usize = 32;
+        let (mut bytes, mut steps, mut place) = (0, steps_max, from);
+        while let Some(schema) = self.schemas.get(place.tenant) {
+            if steps == 0 {
+                return (bytes, Some(place));
+            }
+            if let Some(schema) = schema {
+                let (of_slots, next) = schema.slot_bytes(place.slot, steps);
+                bytes += of_slots;
+                if let Some(next) = next {
+                    return (bytes, Some(SchemaPlace { slot: next, ..place }));
+                }
+                bytes += schema.own_bytes();
+            }
+            steps = steps.saturating_sub(OWN_STEPS);
+            place = SchemaPlace { tenant: place.tenant + 1, slot: 0 };
+        }
+        (bytes, None)
     }
 
     /// Whether [`Index::adapt`] has something to do.

@@ -464,8 +464,9 @@ impl Serving {
         statistics.snapshots_overrun = self.replicas.overflows;
         statistics.subscriptions = count(self.subscriptions.len());
         statistics.subscription_bytes = self.subscriptions.bytes();
-        if let Some((index_bytes, costliest)) = self.subscriptions.survey() {
-            (statistics.index_bytes, statistics.filter_cost_nanoseconds) = (count(index_bytes), costliest);
+        if let Some(surveyed) = self.subscriptions.survey() {
+            statistics.index_bytes = count(surveyed.index_bytes);
+            statistics.filter_cost_nanoseconds = surveyed.costliest;
         }
         statistics.sessions = count(self.subscriptions.sessions());
         statistics.tombstones = count(self.subscriptions.tombstones());

@@ -27,6 +27,7 @@ mod limits;
 mod reads;
 mod rows;
 mod sessions;
+mod survey;
 mod weights;
 
 use std::collections::BTreeSet;
@@ -51,6 +52,7 @@ pub use hits::Hits;
 pub use limits::Limits;
 use rows::{Row, Rows};
 use sessions::{SessionId, Sessions};
+use survey::{Survey, Surveyed};
 use weights::{Weight, Weights};
 
 /// All of it.
@@ -63,8 +65,7 @@ pub struct Subscriptions {
     /// Slices that are held no more, and how far their rows have been removed.
     given_up: Option<GivenUp>,
     weights: Weights,
-    /// Rows in, out or indexed anew since [`Subscriptions::survey`].
-    changes: usize,
+    survey: Survey,
     expiries: BTreeSet<(Timestamp, RowId)>,
     doomed: Doomed,
     satisfied: Vec<Vec<RowId>>,
@@ -80,7 +81,7 @@ impl Subscriptions {
             index: Holdings::new(config.hash_seed),
             given_up: None,
             weights: Weights::new(config),
-            changes: 0,
+            survey: Survey::default(),
             expiries: BTreeSet::new(),
             doomed: Doomed::default(),
             satisfied: Vec::new(),
@@ -97,16 +98,9 @@ impl Subscriptions {
         self.weights.bytes()
     }
 
-    /// Heap bytes of the index, and the most nanoseconds that the filters of one tenant can cost a publication. Asking takes longer
-    /// the more tenants there are, so it is answered when enough has changed since: within one of 64 tenants.
-    pub fn survey(&mut self) -> Option<(usize, u64)> {
-        /// Tenants looked at for one change.
-        const LOOKED_AT: usize = 64;
-        if self.changes == 0 || self.changes.saturating_mul(LOOKED_AT) < self.weights.tenants() {
-            return None;
-        }
-        self.changes = 0;
-        Some((self.index.bytes(), self.weights.costliest_tenant()))
+    /// Counts on what all rows take and cost together; tells it whenever that is done.
+    pub fn survey(&mut self) -> Option<Surveyed> {
+        self.survey.step(&self.index, &self.weights)
     }
 
     /// How many sessions.
@@ -384,7 +378,7 @@ impl Subscriptions {
     }
 
     fn index_again(&mut self, id: RowId, tenant: &Tenant) {
-        self.changes += 1;
+        self.survey.changes += 1;
         self.index.remove(id, tenant);
         let row = self.rows.get(id);
         if !row.options.paused {
@@ -393,7 +387,7 @@ impl Subscriptions {
     }
 
     fn remove_row(&mut self, id: RowId) {
-        self.changes += 1;
+        self.survey.changes += 1;
         let row = self.rows.remove(id);
         let tenant = self.sessions.get(row.session).tenant.clone();
         self.index.remove(id, &tenant);

@@ -1,6 +1,8 @@
 //! Runs of elements of any length, packed into pages. A run is known by its offset, which never moves; freed runs are used
-//! again for runs of the same length. Pages are never moved either, so that growing costs the same at every size.
+//! again for runs of the same length, and pages of which nothing is in use any more for runs of any. Pages are never moved either, so that
+//! growing costs the same at every size.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Elements of a page.
@@ -9,6 +11,12 @@ const PAGE: usize = 1 << 15;
 /// The longest run.
 pub const RUN_MAX: usize = 8192;
 
+/// Pages of which nothing is in use whose memory is kept.
+const EMPTY_KEPT: usize = 16;
+
+/// About what a page takes for each length of which it has freed runs.
+const LENGTH_BYTES: usize = 48;
+
 /// Columns of 64 lanes are read as whole cache lines.
 const ALIGNMENT: usize = 64;
 
@@ -16,10 +24,15 @@ const ALIGNMENT: usize = 64;
 #[derive(Debug)]
 pub struct Arena<T> {
     pages: Vec<Page<T>>,
-    /// Elements of the last page that are given out.
+    /// The page that is given out from, and how much of it is.
+    current: usize,
     used: usize,
-    /// Freed runs by length.
-    free: Vec<Vec<u32>>,
+    /// Pages of which nothing is in use: for runs of any length.
+    empty: Vec<usize>,
+    /// By length: pages that may have freed runs, each at most once.
+    with_free: Vec<Vec<u32>>,
+    /// Pages whose elements are there.
+    pages_held: usize,
     free_bytes: usize,
 }
 
@@ -27,53 +40,134 @@ struct Page<T> {
     elements: Box<[T]>,
     /// Where the page begins, for alignment.
     first: usize,
+    /// Elements in use.
+    live: usize,
+    /// Freed runs by length: where in the page.
+    free: BTreeMap<usize, Vec<u16>>,
 }
 
 /// Not the elements: nobody wants to read a hundred thousand bytes.
 impl<T> fmt::Debug for Page<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Page({} elements)", self.elements.len())
+        write!(f, "Page({} of {} elements)", self.live, self.elements.len())
+    }
+}
+
+impl<T: Copy + Default> Page<T> {
+    fn new() -> Self {
+        let elements = vec![T::default(); PAGE + ALIGNMENT / size_of::<T>()].into_boxed_slice();
+        let first = elements.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT / size_of::<T>());
+        Self { elements, first, live: 0, free: BTreeMap::new() }
+    }
+
+    /// What its freed runs take.
+    fn free_bytes(&self) -> usize {
+        self.free.values().map(|list| LENGTH_BYTES + size_of::<u16>() * list.capacity()).sum()
     }
 }
 
 impl<T: Copy + Default> Arena<T> {
     /// Holds nothing.
     pub fn new() -> Self {
-        Self { pages: Vec::new(), used: PAGE, free: Vec::new(), free_bytes: 0 }
+        let (pages, empty, with_free) = (Vec::new(), Vec::new(), Vec::new());
+        Self { pages, current: 0, used: PAGE, empty, with_free, pages_held: 0, free_bytes: 0 }
     }
 
     /// A run of so many elements, of any content; at least one, at most [`RUN_MAX`].
     pub fn allocate(&mut self, length: usize) -> u32 {
         assert!((1..=RUN_MAX).contains(&length), "a run of {length} elements");
-        if let Some(offset) = self.free.get_mut(length).and_then(Vec::pop) {
+        if let Some(offset) = self.reuse(length) {
             return offset;
         }
         if self.used + length > PAGE {
             let rest = PAGE - self.used;
-            if rest > 0 && rest <= RUN_MAX {
-                self.free(offset_of(self.pages.len() - 1, self.used), rest);
+            if (1..=RUN_MAX).contains(&rest) {
+                self.note_free(self.current, self.used, rest);
             }
-            let elements = vec![T::default(); PAGE + ALIGNMENT / size_of::<T>()].into_boxed_slice();
-            let first = elements.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT / size_of::<T>());
-            self.pages.push(Page { elements, first });
-            self.used = 0;
+            self.turn_page();
         }
-        let offset = offset_of(self.pages.len() - 1, self.used);
+        let offset = offset_of(self.current, self.used);
         self.used += length;
+        self.pages[self.current].live += length;
         offset
+    }
+
+    /// A freed run of this length.
+    fn reuse(&mut self, length: usize) -> Option<u32> {
+        let candidates = self.with_free.get_mut(length)?;
+        while let Some(&number) = candidates.last() {
+            let page = &mut self.pages[number as usize];
+            // Nothing, if the page has been empty since.
+            if let Some(list) = page.free.get_mut(&length)
+                && let Some(at) = list.pop()
+            {
+                page.live += length;
+                if list.is_empty() {
+                    self.free_bytes -= LENGTH_BYTES + size_of::<u16>() * list.capacity();
+                    page.free.remove(&length);
+                    candidates.pop();
+                }
+                return Some(offset_of(number as usize, usize::from(at)));
+            }
+            candidates.pop();
+        }
+        None
+    }
+
+    /// Goes on with a page of which nothing is in use.
+    fn turn_page(&mut self) {
+        self.used = 0;
+        if let Some(number) = self.empty.pop() {
+            self.current = number;
+            if self.pages[number].elements.is_empty() {
+                self.pages[number] = Page::new();
+                self.pages_held += 1;
+            }
+            return;
+        }
+        self.current = self.pages.len();
+        self.pages.push(Page::new());
+        self.pages_held += 1;
     }
 
     /// Gives a run back.
     pub fn free(&mut self, offset: u32, length: usize) {
-        if self.free.len() <= length {
-            let before = self.free.capacity();
-            self.free.resize_with(length + 1, Vec::new);
-            self.free_bytes += (self.free.capacity() - before) * size_of::<Vec<u32>>();
+        let (number, at) = place_of(offset);
+        self.pages[number].live -= length;
+        if self.pages[number].live > 0 {
+            self.note_free(number, at, length);
+            return;
         }
-        let list = &mut self.free[length];
+        // Whatever lengths its runs had, others may come now.
+        self.free_bytes -= self.pages[number].free_bytes();
+        self.pages[number].free.clear();
+        if number == self.current {
+            self.used = 0;
+        } else if self.empty.len() < EMPTY_KEPT {
+            self.empty.push(number);
+        } else {
+            self.pages[number].elements = Box::default();
+            self.pages_held -= 1;
+            self.empty.insert(0, number);
+        }
+    }
+
+    fn note_free(&mut self, number: usize, at: usize, length: usize) {
+        let list = self.pages[number].free.entry(length).or_default();
         let before = list.capacity();
-        list.push(offset);
-        self.free_bytes += (list.capacity() - before) * size_of::<u32>();
+        let is_first = list.is_empty();
+        list.push(u16::try_from(at).expect("a page is at most 2^16 elements"));
+        self.free_bytes += (list.capacity() - before) * size_of::<u16>();
+        if is_first {
+            self.free_bytes += LENGTH_BYTES;
+            if self.with_free.len() <= length {
+                self.with_free.resize_with(length + 1, Vec::new);
+            }
+            let number = u32::try_from(number).expect("pages are fewer than elements");
+            if self.with_free[length].last() != Some(&number) {
+                self.with_free[length].push(number);
+            }
+        }
     }
 
     /// From an offset to the end of its page.
@@ -101,7 +195,8 @@ impl<T: Copy + Default> Arena<T> {
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
         let page = PAGE * size_of::<T>() + ALIGNMENT;
-        self.pages.len() * page + self.pages.capacity() * size_of::<Page<T>>() + self.free_bytes
+        let lists = self.with_free.capacity() * size_of::<Vec<u32>>() + self.empty.capacity() * size_of::<usize>();
+        self.pages_held * page + self.pages.capacity() * size_of::<Page<T>>() + lists + self.free_bytes
     }
 }
 
@@ -113,4 +208,45 @@ fn offset_of(page: usize, at: usize) -> u32 {
 fn place_of(offset: u32) -> (usize, usize) {
     let offset = offset as usize;
     (offset / PAGE, offset % PAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_ever_other_lengths_take_no_more_than_the_most_that_was_in_use() {
+        let mut arena = Arena::<u32>::new();
+        let mut bytes = Vec::new();
+        for round in 0..40 {
+            let lengths = || (0..20_000).map(|number| 5 + round + number % 3);
+            let runs = lengths().map(|length| (arena.allocate(length), length)).collect::<Vec<_>>();
+            for (number, &(offset, length)) in (0..).zip(&runs) {
+                arena.get_mut(offset, length).fill(number);
+            }
+            let is_whole = |(number, &(offset, length)): (u32, &(u32, usize))| {
+                arena.get(offset, length).iter().all(|&element| element == number)
+            };
+            assert!((0..).zip(&runs).all(is_whole), "no run lies in another");
+            runs.into_iter().for_each(|(offset, length)| arena.free(offset, length));
+            bytes.push(arena.bytes());
+        }
+        assert!(bytes.iter().all(|&bytes| bytes < 3 << 20), "{bytes:?}");
+    }
+
+    #[test]
+    fn a_freed_run_is_used_again_while_its_page_is_in_use() {
+        let mut arena = Arena::<u8>::new();
+        let first = arena.allocate(8);
+        let all = (0..20_000).map(|_| arena.allocate(7)).collect::<Vec<_>>();
+        let pages = arena.pages.len();
+        all.iter().skip(1).step_by(2).for_each(|&offset| arena.free(offset, 7));
+        let mut again = (0..10_000).map(|_| arena.allocate(7)).collect::<Vec<_>>();
+        again.sort_unstable();
+        let mut freed = all.iter().copied().skip(1).step_by(2).collect::<Vec<_>>();
+        freed.sort_unstable();
+        assert_eq!((again, arena.pages.len()), (freed, pages));
+        arena.free(first, 8);
+        assert_eq!(arena.allocate(8), first);
+    }
 }

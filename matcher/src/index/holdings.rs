@@ -171,10 +171,10 @@ impl Holdings {
         self.len() == 0
     }
 
-    /// Heap bytes that it holds.
+    /// Both indexes.
     #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.judging.bytes() + self.keeping.bytes()
+    pub fn indexes(&self) -> [&Index; 2] {
+        [&self.judging, &self.keeping]
     }
 
     /// Where rows of a slice belong, and the other one. That has places for them as well: one that had none would make a million when

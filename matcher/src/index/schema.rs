@@ -80,6 +80,13 @@ pub struct Slot {
 }
 
 impl Slot {
+    fn bytes(&self) -> usize {
+        let samples =
+            self.samples.iter().flatten().map(|samples| samples.bytes() + size_of::<Samples>()).sum::<usize>();
+        let counts = self.lengths.as_deref().map_or(0, size_of_val) + self.levels.as_deref().map_or(0, size_of_val);
+        samples + counts + self.ladders.capacity() * 4 + self.coded.capacity()
+    }
+
     #[inline]
     fn is_named(&self, brief: Brief, name: &str) -> bool {
         self.brief == brief && (brief.is_whole() || *self.name == *name)
@@ -422,25 +429,20 @@ impl Schema {
         }
     }
 
-    /// Heap bytes.
-    pub fn bytes(&self) -> usize {
+    /// Heap bytes, without what each attribute takes beside its place.
+    pub fn own_bytes(&self) -> usize {
         let slots = self.slots.capacity() * size_of::<Option<Slot>>() + self.readings.capacity() * size_of::<Reading>();
         let features = self.features.capacity() * size_of::<Option<Feature>>();
         let learnt: usize =
             self.features.iter().flatten().map(|feature| feature.quantiser.bytes() + feature.labels.bytes()).sum();
-        let of_slots: usize = self
-            .slots
-            .iter()
-            .flatten()
-            .map(|slot| {
-                let samples: usize =
-                    slot.samples.iter().flatten().map(|samples| samples.bytes() + size_of::<Samples>()).sum();
-                let counts =
-                    slot.lengths.as_deref().map_or(0, size_of_val) + slot.levels.as_deref().map_or(0, size_of_val);
-                samples + counts + slot.ladders.capacity() * 4 + slot.coded.capacity()
-            })
-            .sum();
-        self.names.bytes() + slots + features + learnt + of_slots + self.name_bytes
+        self.names.bytes() + slots + features + learnt + self.name_bytes
+    }
+
+    /// Heap bytes of up to so many attributes from a place on; and the place to go on from, unless that was the end.
+    pub fn slot_bytes(&self, from: usize, slots_max: usize) -> (usize, Option<usize>) {
+        let end = self.slots.len().min(from.saturating_add(slots_max));
+        let bytes = self.slots.get(from..end).unwrap_or(&[]).iter().flatten().map(Slot::bytes).sum();
+        (bytes, (end < self.slots.len()).then_some(end))
     }
 
     #[inline]

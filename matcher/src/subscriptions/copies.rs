@@ -187,7 +187,7 @@ impl Subscriptions {
             let row = Row { key, session, version, put, handle, id, slice, filter, options, weight, due, removing };
             let paused = row.options.paused;
             let id = self.rows.insert(row);
-            self.changes += 1;
+            self.survey.changes += 1;
             self.sessions.insert_row(session, handle, key, id);
             self.sessions.note_put(session, put.generation);
             self.note_expiry(id);

@@ -7,6 +7,7 @@
 //! Invariant: every sum is that of the weights of the rows that are in. A row keeps its weight, and gives back exactly that.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use gomera_cluster::identity::Tenant;
 use gomera_cluster::operation::{Excess, Limited};
@@ -154,9 +155,16 @@ impl Weights {
         self.per_tenant.len()
     }
 
-    /// The most that the filters of one tenant can cost a publication.
-    pub fn costliest_tenant(&self) -> u64 {
-        self.per_tenant.values().map(|of_tenant| of_tenant.total.nanoseconds).max().unwrap_or(0)
+    /// The most that the filters of one tenant can cost a publication, of up to so many tenants after one; and the last of these, unless that
+    /// was the end.
+    pub fn costliest_after(&self, after: Option<&Tenant>, tenants_max: usize) -> (u64, Option<&Tenant>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut tenants = self.per_tenant.range((from, Bound::Unbounded));
+        let (mut costliest, mut last) = (0, None);
+        for (tenant, of_tenant) in tenants.by_ref().take(tenants_max) {
+            (costliest, last) = (of_tenant.total.nanoseconds.max(costliest), Some(tenant));
+        }
+        (costliest, last.filter(|_| tenants.next().is_some()))
     }
 
     /// Whether a subscription of the tenant may come to count `new` where it counted `old`. Counting less is always allowed.
@@ -257,6 +265,6 @@ mod tests {
         weights.add(&one, &different);
         assert!(weights.of(&one).nanoseconds < 60_000);
         weights.take(&one, &different);
-        assert_eq!((weights.tenants(), weights.bytes(), weights.costliest_tenant()), (0, 0, 0));
+        assert_eq!((weights.tenants(), weights.bytes(), weights.costliest_after(None, 9)), (0, 0, (0, None)));
     }
 }
