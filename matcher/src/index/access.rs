@@ -16,6 +16,14 @@ use super::symbols::Symbols;
 /// Most keys of one access.
 pub const KEYS_MAX: usize = 256;
 
+/// Keys that a program may be found by, of a filter with so many: taking a lane out looks through those of its filter, and all of them are
+/// taken out at once.
+pub fn keys_max(programs: usize) -> usize {
+    /// Lanes of a filter, at most about.
+    const LANES_MAX: usize = 2048;
+    (LANES_MAX / programs.max(1)).clamp(1, KEYS_MAX)
+}
+
 /// Keys of one access: most are one, or the few members of a list, and need no heap.
 #[derive(Clone, Debug)]
 pub enum Atoms {

@@ -7,7 +7,7 @@ use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::table::Seeded;
 use gomera_model::filter::{Filter, normalise};
 
-use super::access::{Access, KEYS_MAX};
+use super::access::{Access, keys_max};
 use super::cells::Bounds;
 use super::clusters::TenantId;
 use super::plan::{Draft, drafts};
@@ -175,8 +175,9 @@ impl Index {
         let chooser = self.store.chooser(tenant, schema);
         let mut guesses = guesses[of.hashes.0..of.hashes.1].iter().copied();
         accesses.clear();
-        for &(from, to) in &programs[of.programs.0..of.programs.1] {
-            accesses.push(chooser.choose_with(&words[from..to], KEYS_MAX, &mut guesses).access);
+        let programs = &programs[of.programs.0..of.programs.1];
+        for &(from, to) in programs {
+            accesses.push(chooser.choose_with(&words[from..to], keys_max(programs.len()), &mut guesses).access);
         }
         if filters.len() == 1 {
             self.store.foresee_puts(accesses, foreseen);

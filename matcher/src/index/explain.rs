@@ -5,7 +5,7 @@ use gomera_cluster::identity::Tenant;
 use gomera_model::filter::{Expression, Filter, normalise};
 
 use super::Index;
-use super::access::{Access, Chooser, KEYS_MAX};
+use super::access::{Access, Chooser, keys_max};
 use super::charge::{Charge, with_drafts};
 use super::clusters::{AtomKind, PREFIX_LENGTHS, TenantId};
 use super::plan::{Atom, Draft};
@@ -61,7 +61,9 @@ impl Index {
     #[must_use]
     pub fn explain(&mut self, tenant: &Tenant, filter: &Filter) -> Explanation {
         let id = self.tenant(tenant);
-        let branches = with_drafts(filter, |all| all.iter().map(|draft| self.branch(id, filter, draft)).collect());
+        let branches = with_drafts(filter, |all| {
+            all.iter().map(|draft| self.branch(id, filter, draft, keys_max(all.len()))).collect()
+        });
         self.leave(tenant, id);
         Explanation { branches, normal_form: normalise(filter).to_string(), charge: Charge::of(filter, self.hashing) }
     }
@@ -72,12 +74,12 @@ impl Index {
         self.explain(tenant, filter).nanoseconds()
     }
 
-    fn branch(&mut self, tenant: TenantId, filter: &Filter, draft: &Draft<'_>) -> Branch {
+    fn branch(&mut self, tenant: TenantId, filter: &Filter, draft: &Draft<'_>, keys_max: usize) -> Branch {
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
         let Store { symbols, residuals, clusters, hashing, .. } = &mut self.store;
         let mut words = Vec::new();
         program::write(&draft.literals, filter, schema, symbols, residuals, &mut words);
-        let choice = Chooser { tenant, schema, clusters, symbols, hashing: *hashing }.choose(&words, KEYS_MAX);
+        let choice = Chooser { tenant, schema, clusters, symbols, hashing: *hashing }.choose(&words, keys_max);
         let name = |slot| schema.slot(slot).name.clone();
         let (access, keys) = match &choice.access {
             Access::Scan => (None, 0),

@@ -4,7 +4,7 @@
 use gomera_cluster::layout::MatcherSlice;
 use gomera_model::filter::Filter;
 
-use super::access::KEYS_MAX;
+use super::access::keys_max;
 use super::blocks::{Place, ROWS_END, Role, Target};
 use super::clusters::TenantId;
 use super::crowds::Crowd;
@@ -162,7 +162,7 @@ impl Index {
                 if crowd.rows[0] != row {
                     return;
                 }
-                let keys_max = if crowd.lanes() == 1 { 1 } else { KEYS_MAX };
+                let keys_max = if crowd.lanes() == 1 { 1 } else { keys_max(crowd.programs().len()) };
                 let found = (0..crowd.lanes()).find_map(|index| is_misplaced(crowd.place(index), keys_max));
                 let Some(tenant) = found else { return };
                 self.swept += 1;

@@ -337,3 +337,26 @@ fn what_a_list_and_its_array_lead_to_many_times_is_run_once() {
         assert_eq!((index.evaluated(), contexts.0.get(), rows.len()), (4, asked, found), "{note}");
     }
 }
+
+#[test]
+fn a_filter_of_many_lists_takes_no_more_lanes_than_can_be_taken_out_at_once() {
+    let mut index = Index::new(5);
+    let tenant = Tenant(std::sync::Arc::from("one"));
+    let list = |branch: u32| {
+        let members = (0..250).map(|member| format!("'{branch} {member}'")).collect::<Vec<_>>();
+        format!("(a IN ({}) AND m <> {branch})", members.join(", "))
+    };
+    let text = (0..16).map(list).collect::<Vec<_>>().join(" OR ");
+    let limits = FilterLimits { text_bytes_max: 1 << 20, ..FilterLimits::default() };
+    let filter = Filter::parse(&text, &limits).expect("a good filter");
+    index.insert(RowId(0), &tenant, MatcherSlice(0), &filter);
+    let lanes = index.store.crowds[0].lanes();
+    assert!((16..=2048).contains(&lanes), "{lanes} lanes");
+    let context = Context(Attributes::default());
+    for (value, rows) in [("3 17", vec![RowId(0)]), ("3 999", Vec::new())] {
+        let publication: Attributes = [("a", Value::from(value)), ("m", Value::Integer(99))].into_iter().collect();
+        let mut found = Vec::new();
+        index.matches(&tenant, &[&publication], &context, Slices::All, usize::MAX, &mut found);
+        assert_eq!(found, rows, "{value}");
+    }
+}
