@@ -92,6 +92,8 @@ impl Verifying<'_> {
         output: &mut (impl Output + ?Sized),
     ) -> usize {
         let programs = self.programs;
+        // Without arrays hardly any program comes twice, and what is refused lies all over the memory.
+        let has_arrays = !view.elements.is_empty();
         for &program in pending_programs.iter().take(AHEAD) {
             prefetch(&programs.from(program)[0]);
         }
@@ -105,7 +107,7 @@ impl Verifying<'_> {
             let row = match target.role() {
                 Role::Row(row) => row,
                 Role::RowOfSeveral(_) | Role::Crowd(_)
-                    if self.refused.get(word).is_some_and(|bits| bits & bit != 0) =>
+                    if has_arrays && self.refused.get(word).is_some_and(|bits| bits & bit != 0) =>
                 {
                     continue;
                 }
@@ -121,7 +123,7 @@ impl Verifying<'_> {
             };
             if view.satisfies(programs.from(program), || contexts.context(row)) {
                 self.satisfied(publication, target, singles, output);
-            } else if let Role::RowOfSeveral(_) | Role::Crowd(_) = target.role() {
+            } else if has_arrays && let Role::RowOfSeveral(_) | Role::Crowd(_) = target.role() {
                 if word >= self.refused.len() {
                     self.refused.resize(word + 1, 0);
                 }
