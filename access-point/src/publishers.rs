@@ -18,6 +18,7 @@
 //! `acknowledged <= sequenced`; sequences and numbers outstanding both rise.
 
 mod forgotten;
+mod queue;
 
 use std::collections::VecDeque;
 use std::time::Duration;
