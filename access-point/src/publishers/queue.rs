@@ -48,7 +48,6 @@ impl<T> Queue<T> {
     }
 
     /// The oldest.
-    #[cfg(test)]
     pub fn front(&self) -> Option<&T> {
         self.nodes[self.nodes[ENDS].behind].element.as_ref()
     }
