@@ -15,9 +15,11 @@
 //! its latest attachment, so that what an older one sent on another link, late, is not taken a second time.
 //!
 //! Invariants: an instance with something outstanding is never forgotten, so that a [`Slot`] in the log stays valid;
-//! `acknowledged <= sequenced`; sequences and numbers outstanding both rise.
+//! `acknowledged <= sequenced`; sequences and numbers outstanding both rise. Each record stands in the queue of the sweep once, and at most
+//! once among the expendable; whoever stands there may go, and it leaves both queues when it does.
 
 mod forgotten;
+mod queue;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use gomera_cluster::time::Instant;
 
 use crate::config::Config;
 use forgotten::{Forgotten, Settled, Trace};
+use queue::{Place, Queue};
 
 /// The place of a publisher instance in the table; valid while something of it is outstanding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +57,8 @@ enum History {
 #[derive(Debug)]
 struct Publisher {
     name: Name,
-    /// Tells this record from an earlier one in the same slot.
-    life: u64,
+    /// Where it stands in the queue of the sweep.
+    swept: Place,
     history: History,
     generation: Generation,
     /// Whether an older attachment exists, of which something may be under way still.
@@ -81,13 +84,20 @@ struct Publisher {
     used: bool,
     /// Stands in the list of acknowledgements to send.
     announced: bool,
-    /// Stands in the list of records that may go when the table is full.
-    expendable: bool,
+    /// Where it stands among the records that may go when the table is full.
+    expendable: Option<Place>,
 }
 
 impl Publisher {
     fn is_confirmed(&self) -> bool {
         self.outstanding.is_empty() && self.confirmed >= self.sequenced
+    }
+
+    /// Puts it among those that may go, if it may; `slot` is its own.
+    fn note_expendable(&mut self, slot: Slot, expendable: &mut Queue<Slot>) {
+        if self.is_confirmed() && !self.announced && self.expendable.is_none() {
+            self.expendable = Some(expendable.push_back(slot));
+        }
     }
 
     /// What can be said to be acknowledged, cumulatively. An attachment of an instance that was forgotten may not know yet that
@@ -176,11 +186,10 @@ pub struct Publishers {
     idle: Duration,
     by_name: LargeTable<Name, Slot>,
     slots: Pages<Option<Publisher>>,
-    lives: u64,
     /// When to look at which record again, in order of time.
-    sweep: VecDeque<(Instant, Slot, u64)>,
-    /// Records confirmed to the end, oldest first; checked again when used.
-    expendable: VecDeque<(Slot, u64)>,
+    sweep: Queue<(Instant, Slot)>,
+    /// Records confirmed to the end and not announced, oldest first.
+    expendable: Queue<Slot>,
     announced: Vec<Slot>,
     forgotten: Forgotten,
     evicted: u64,
@@ -197,9 +206,8 @@ impl Publishers {
             idle: config.publisher_idle,
             by_name: LargeTable::with_hasher(hashing),
             slots: Pages::new(),
-            lives: 0,
-            sweep: VecDeque::new(),
-            expendable: VecDeque::new(),
+            sweep: Queue::new(),
+            expendable: Queue::new(),
             announced: Vec::new(),
             forgotten: Forgotten::new(config.forgotten_max, hashing),
             evicted: 0,
@@ -301,6 +309,7 @@ impl Publishers {
         }
         publisher.sequenced = sequence;
         publisher.outstanding.push_back((sequence, number));
+        self.spare(slot);
     }
 
     /// Every exit point has merged a publication of the instance at `slot`: the oldest outstanding one.
@@ -315,7 +324,6 @@ impl Publishers {
             publisher.outstanding = VecDeque::new();
         }
         self.announce(slot);
-        self.note_expendable(slot);
     }
 
     /// The client has seen acknowledgements this far.
@@ -328,10 +336,11 @@ impl Publishers {
 
     /// The acknowledgements that have come up since the last call, in order of merging, each with its connection point.
     pub fn acknowledgements(&mut self) -> impl Iterator<Item = (Address, AcknowledgedThrough)> + '_ {
-        let slots = &mut self.slots;
-        self.announced.drain(..).filter_map(|slot| {
-            let publisher = slots[slot.0].as_mut()?;
+        let Self { slots, announced, expendable, .. } = self;
+        announced.drain(..).filter_map(|slot| {
+            let publisher = slots[slot.0].as_mut().expect("who is announced stays");
             publisher.announced = false;
+            publisher.note_expendable(slot, expendable);
             let (key, instance) = publisher.name;
             let sequence = publisher.settled();
             let through = AcknowledgedThrough { publisher: key, instance, generation: publisher.generation, sequence };
@@ -341,7 +350,7 @@ impl Publishers {
 
     /// When [`Publishers::sweep`] has something to do.
     pub fn next_sweep(&self) -> Option<Instant> {
-        self.sweep.front().map(|&(at, _, _)| at)
+        self.sweep.front().map(|&(at, _)| at)
     }
 
     /// Forgets instances that were idle, a bounded number of them.
@@ -349,21 +358,19 @@ impl Publishers {
         /// Records looked at in one call: some tens of microseconds.
         const STEP: usize = 1024;
         for _ in 0..STEP {
-            let Some(&(at, slot, life)) = self.sweep.front() else { return };
+            let Some(&(at, slot)) = self.sweep.front() else { return };
             if at > now {
                 return;
             }
-            self.sweep.pop_front();
-            let Some(publisher) = self.slots[slot.0].as_mut().filter(|publisher| publisher.life == life) else {
-                continue;
-            };
+            let publisher = self.slots[slot.0].as_mut().expect("who stands in the queue has a record");
             if publisher.used || publisher.announced || !publisher.outstanding.is_empty() {
                 publisher.used = false;
-                self.sweep.push_back((now + self.idle, slot, life));
-                continue;
+                self.sweep.remove(publisher.swept);
+                publisher.swept = self.sweep.push_back((now + self.idle, slot));
+            } else {
+                self.evicted += 1;
+                self.remove(slot);
             }
-            self.evicted += 1;
-            self.remove(slot);
         }
     }
 
@@ -380,10 +387,10 @@ impl Publishers {
             Some(Settled::Perhaps | Settled::Unheard) => History::Lost,
             Some(Settled::Surely) | None => History::Whole,
         };
-        self.lives += 1;
+        let slot = Slot(self.slots.insert(None));
         let publisher = Publisher {
             name,
-            life: self.lives,
+            swept: self.sweep.push_back((now + self.idle, slot)),
             history,
             // What is under way of attachments before that one is not taken any more.
             generation: trace.map_or(Generation(0), |trace| trace.generation),
@@ -400,51 +407,31 @@ impl Publishers {
             outstanding: VecDeque::new(),
             used: true,
             announced: false,
-            expendable: false,
+            expendable: None,
         };
-        let at = now + self.idle;
-        if self.sweep.len() > self.queued_max() {
-            let slots = &self.slots;
-            self.sweep.retain(|&(_, slot, life)| is_live(slots, slot, life));
-        }
-        let life = publisher.life;
-        let slot = Slot(self.slots.insert(Some(publisher)));
-        self.sweep.push_back((at, slot, life));
+        self.slots[slot.0] = Some(publisher);
         self.by_name.insert(name, slot);
         Some(slot)
     }
 
     /// Lets a record go whose client has seen every acknowledgement: it will never send one of those again.
     fn make_room(&mut self) -> bool {
-        while let Some((slot, life)) = self.expendable.pop_front() {
-            let Some(publisher) = self.slots[slot.0].as_mut().filter(|publisher| publisher.life == life) else {
-                continue;
-            };
-            publisher.expendable = false;
-            if publisher.is_confirmed() && !publisher.announced {
-                self.remove(slot);
-                return true;
-            }
-        }
-        false
+        let oldest = self.expendable.front().copied();
+        oldest.into_iter().for_each(|slot| self.remove(slot));
+        oldest.is_some()
     }
 
     fn note_expendable(&mut self, slot: Slot) {
-        let publisher = self.get_mut(slot);
-        if publisher.is_confirmed() && !publisher.expendable {
-            publisher.expendable = true;
-            let life = publisher.life;
-            if self.expendable.len() > self.queued_max() {
-                let slots = &self.slots;
-                self.expendable.retain(|&(slot, life)| is_live(slots, slot, life));
-            }
-            self.expendable.push_back((slot, life));
-        }
+        let Self { slots, expendable, .. } = self;
+        let publisher = slots[slot.0].as_mut().expect("a slot in use holds a record");
+        publisher.note_expendable(slot, expendable);
     }
 
-    /// Above this, a queue of records holds more removed ones than live ones and is worth going through.
-    fn queued_max(&self) -> usize {
-        2 * self.len() + 64
+    /// A record may not go any more.
+    fn spare(&mut self, slot: Slot) {
+        if let Some(place) = self.get_mut(slot).expendable.take() {
+            self.expendable.remove(place);
+        }
     }
 
     fn announce(&mut self, slot: Slot) {
@@ -452,12 +439,17 @@ impl Publishers {
         if !publisher.announced {
             publisher.announced = true;
             self.announced.push(slot);
+            self.spare(slot);
         }
     }
 
     fn remove(&mut self, slot: Slot) {
         let publisher = self.slots.remove(slot.0).expect("a record is removed once");
         debug_assert!(publisher.outstanding.is_empty(), "the log refers to no removed record");
+        self.sweep.remove(publisher.swept);
+        if let Some(place) = publisher.expendable {
+            self.expendable.remove(place);
+        }
         let is_settled = publisher.is_confirmed() && publisher.history != History::Lost;
         if !is_settled || publisher.succeeds {
             let settled = match (is_settled, publisher.has_refused) {
@@ -473,10 +465,6 @@ impl Publishers {
     fn get_mut(&mut self, slot: Slot) -> &mut Publisher {
         self.slots[slot.0].as_mut().expect("a slot in use holds a record")
     }
-}
-
-fn is_live(slots: &Pages<Option<Publisher>>, slot: Slot, life: u64) -> bool {
-    slots[slot.0].as_ref().is_some_and(|publisher| publisher.life == life)
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ use gomera_model::timestamp::Timestamp;
 use crate::config::Config;
 use crate::index::{Holdings, RowId};
 pub use copies::Measure;
-use doomed::{Doomed, Step};
+use doomed::Doomed;
 pub use expiring::Expired;
 use giving_up::GivenUp;
 pub use hits::Hits;
@@ -216,27 +216,6 @@ impl Subscriptions {
         self.has_doomed() || self.given_up.is_some() || self.index.is_unsettled()
     }
 
-    fn has_doomed(&self) -> bool {
-        !self.doomed.is_empty()
-    }
-
-    /// Removes some of the subscriptions of ended sessions.
-    fn remove_doomed(&mut self) {
-        /// Rows in one step: a few hundred microseconds.
-        const STEP: usize = 64;
-        for _ in 0..STEP {
-            match self.doomed.next_step() {
-                Some(Step::Remove { key, row, through }) => {
-                    if self.rows.find(key) == Some(row) && self.rows.get(row).put.generation <= through {
-                        self.remove_row(row);
-                    }
-                }
-                Some(Step::Finished(session)) => self.sessions.doomed_removed(session),
-                None => return,
-            }
-        }
-    }
-
     /// When [`Subscriptions::forget_sessions`] has something to do.
     pub fn next_forgetting(&self) -> Option<Instant> {
         self.sessions.next_forgetting()
@@ -352,10 +331,7 @@ impl Subscriptions {
     }
 
     fn forget(&mut self, now: Instant, operation: &Operation) {
-        let through = operation.version.generation;
-        if let Some((session, rows)) = self.sessions.forget(now, operation, |id| self.rows.get(id).put.generation) {
-            self.doomed.push(session, through, rows);
-        }
+        self.sessions.forget(now, operation).into_iter().for_each(|ending| self.doomed.push(ending));
     }
 
     /// The row of a subscription; one of an ended session is removed here and now instead.

@@ -2,13 +2,13 @@
 //! that was taken already, or what an attachment that was superseded had sent. Some tens of bytes each; a wrong match has a
 //! probability of 2^-64 a pair.
 
-use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use gomera_cluster::identity::Generation;
 use gomera_cluster::table::{LargeTable, Seeded};
 
 use super::Name;
+use super::queue::{Place, Queue};
 
 /// Whether its client has seen an acknowledgement of everything it published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +35,9 @@ pub struct Trace {
 pub struct Forgotten {
     limit: usize,
     hashing: Seeded,
-    /// Counts what was inserted.
-    age: u64,
-    /// In order of age; who was inserted again has stale places.
-    order: VecDeque<(u64, u64)>,
-    traces: LargeTable<u64, (u64, Trace)>,
+    /// In order of age, each once.
+    order: Queue<(u64, Trace)>,
+    places: LargeTable<u64, Place>,
 }
 
 impl Forgotten {
@@ -48,43 +46,30 @@ impl Forgotten {
         Self {
             limit: usize::try_from(limit).expect("32 bits fit a usize"),
             hashing,
-            age: 0,
-            order: VecDeque::new(),
-            traces: LargeTable::with_hasher(hashing),
+            order: Queue::new(),
+            places: LargeTable::with_hasher(hashing),
         }
     }
 
-    /// Remembers an instance.
+    /// Remembers an instance; who was remembered already is as young as anybody.
     pub fn insert(&mut self, name: Name, trace: Trace) {
         if self.limit == 0 {
             return;
         }
         let fingerprint = self.hashing.hash_one(name);
-        self.age += 1;
-        self.traces.insert(fingerprint, (self.age, trace));
-        self.order.push_back((self.age, fingerprint));
-        while self.traces.len() > self.limit
-            && let Some((age, oldest)) = self.order.pop_front()
+        if let Some(place) = self.places.remove(&fingerprint) {
+            self.order.remove(place);
+        } else if self.places.len() >= self.limit
+            && let Some((oldest, _)) = self.order.pop_front()
         {
-            if self.is_latest(age, oldest) {
-                self.traces.remove(&oldest);
-            }
+            self.places.remove(&oldest);
         }
-        // Above this, the order holds more stale places than others and is worth going through.
-        if self.order.len() > 2 * self.limit {
-            let mut order = std::mem::take(&mut self.order);
-            order.retain(|&(age, fingerprint)| self.is_latest(age, fingerprint));
-            self.order = order;
-        }
-    }
-
-    fn is_latest(&self, age: u64, fingerprint: u64) -> bool {
-        self.traces.get(&fingerprint).is_some_and(|&(latest, _)| latest == age)
+        self.places.insert(fingerprint, self.order.push_back((fingerprint, trace)));
     }
 
     /// What is remembered of an instance.
     pub fn get(&self, name: Name) -> Option<Trace> {
-        self.traces.get(&self.hashing.hash_one(name)).map(|&(_, trace)| trace)
+        self.places.get(&self.hashing.hash_one(name)).map(|&place| self.order.get(place).1)
     }
 }
 
@@ -106,8 +91,8 @@ mod tests {
         assert_eq!(["p", "q", "r"].map(|next| forgotten.get(name(next)).is_some()), [true, false, true]);
         for _ in 0..1000 {
             forgotten.insert(name("r"), trace);
+            assert_eq!(forgotten.order.len(), 2, "nothing stale piles up that would have to be gone through");
         }
         assert_eq!(["p", "q", "r"].map(|next| forgotten.get(name(next)).is_some()), [true, false, true]);
-        assert!(forgotten.order.len() <= 4, "what is stale goes");
     }
 }

@@ -250,7 +250,7 @@ fn a_full_table_lets_go_whom_nobody_waits_for_and_refuses_otherwise() {
 }
 
 #[test]
-fn queues_of_records_stay_bounded_however_many_come_and_go() {
+fn queues_of_records_hold_nothing_stale_however_many_come_and_go() {
     let mut bench = Bench::new(&config(4));
     for index in 0..2000 {
         let name = format!("p{index}");
@@ -258,10 +258,35 @@ fn queues_of_records_stay_bounded_however_many_come_and_go() {
         bench.table.merged(slot, Sequence(1));
         bench.acknowledged();
         bench.table.confirmed(Bench::name(&name), Sequence(1));
+        let known = bench.table.len();
+        assert_eq!((bench.table.sweep.len(), bench.table.expendable.len()), (known, known));
     }
     assert_eq!(bench.table.len(), 4);
     assert!(bench.table.slots.len() <= 4);
-    assert!(bench.table.sweep.len() <= 100 && bench.table.expendable.len() <= 100);
+}
+
+#[test]
+fn who_is_used_again_does_not_wait_among_those_that_may_go() {
+    let mut bench = Bench::new(&config(3));
+    let names = ["first", "second", "third"];
+    for name in names {
+        bench.open(name, 1);
+    }
+    assert_eq!(bench.table.expendable.len(), 3);
+    let slots = names.map(|name| bench.took(name, 1));
+    assert_eq!(bench.table.expendable.len(), 0, "whoever needs room would go through them");
+    for (name, slot) in names.into_iter().zip(slots) {
+        bench.table.merged(slot, Sequence(1));
+        bench.table.confirmed(Bench::name(name), Sequence(1));
+    }
+    assert_eq!(bench.table.expendable.len(), 0, "their acknowledgements are not told yet");
+    bench.acknowledged();
+    assert_eq!(bench.table.expendable.len(), 3);
+    assert_eq!(bench.submit("first", 1, 1, true), Some(Verdict::Acknowledged));
+    bench.acknowledged();
+    bench.open("fourth", 1);
+    let known = names.map(|name| bench.table.knows(&Bench::name(name)));
+    assert_eq!(known, [true, false, true], "who was used last goes last");
 }
 
 #[test]

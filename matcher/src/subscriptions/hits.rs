@@ -6,6 +6,9 @@ use gomera_cluster::identity::{Generation, Handle, SessionKey};
 
 use super::sessions::SessionId;
 
+/// Places that are made at once: a page.
+const PAGE: usize = 512;
+
 /// A session's place: in which round it was taken, and for which number.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
@@ -28,7 +31,8 @@ struct Group {
 #[derive(Debug, Default)]
 pub struct Hits {
     round: u64,
-    places: Vec<Place>,
+    /// In pages, empty as long as none of their sessions was found.
+    places: Vec<Box<[Place]>>,
     /// As they were found, each with the number of its session.
     found: Vec<(u32, Generation, Handle)>,
     groups: Vec<Group>,
@@ -58,11 +62,11 @@ impl Hits {
     /// One more.
     #[inline]
     pub(super) fn push(&mut self, id: SessionId, session: SessionKey, generation: Generation, handle: Handle) {
-        let index = id.index();
-        if index >= self.places.len() {
-            self.places.resize(index + 1, Place::default());
+        let (page, index) = (id.index() / PAGE, id.index() % PAGE);
+        if self.places.get(page).is_none_or(|places| places.is_empty()) {
+            self.make_page(page);
         }
-        let place = &mut self.places[index];
+        let place = &mut self.places[page][index];
         if place.round != self.round {
             let number = u32::try_from(self.groups.len()).expect("sessions have 32-bit places");
             *place = Place { round: self.round, number };
@@ -70,6 +74,14 @@ impl Hits {
         }
         self.groups[place.number as usize].len += 1;
         self.found.push((place.number, generation, handle));
+    }
+
+    #[cold]
+    fn make_page(&mut self, page: usize) {
+        if page >= self.places.len() {
+            self.places.resize_with(page + 1, Box::default);
+        }
+        self.places[page] = vec![Place::default(); PAGE].into_boxed_slice();
     }
 
     /// Puts sessions in order, and the handles of each: these mostly come in a few ascending runs, which a stable sort merges.
@@ -128,5 +140,17 @@ mod tests {
             });
             assert_eq!(got.collect::<Vec<(SessionKey, Vec<u64>)>>(), expected.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_session_far_behind_makes_no_places_for_those_before_it() {
+        let (mut hits, key) = (Hits::default(), SessionKey::of(&Tenant(std::sync::Arc::from("t")), "s"));
+        hits.begin();
+        for id in [1_000_000, 3, 1_000_001] {
+            hits.push(SessionId::of(id), key, Generation(1), Handle(u64::from(id)));
+        }
+        hits.finish();
+        assert_eq!((hits.groups.len(), hits.len()), (3, 3));
+        assert_eq!(hits.places.iter().map(|places| places.len()).sum::<usize>(), 2 * PAGE);
     }
 }

@@ -4,6 +4,8 @@
 //! A session's record lasts until the session is forgotten, and as a trace for some time after, so that operations that its
 //! end overtook find it.
 
+mod ending;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use gomera_model::attributes::Attributes;
 use super::limits::Limits;
 use crate::config::Config;
 use crate::index::RowId;
+pub use ending::Ending;
 
 /// Tombstones of one session in one slice; beyond it the oldest becomes the floor.
 const TOMBSTONES_PER_SLICE_MAX: usize = 64;
@@ -66,7 +69,7 @@ pub struct Session {
     put: Generation,
     rows: RowsByHandle,
     settled: BTreeMap<MatcherSlice, Settled>,
-    /// Batches of rows that wait to be removed and refer to this record.
+    /// Lives that are over, of which something waits to be removed and refers to this record.
     doomed: u32,
     /// Entries in the queue of ended sessions.
     remembered: u32,
@@ -83,7 +86,7 @@ impl Session {
         self.forgotten.is_some_and(|forgotten| generation <= forgotten)
     }
 
-    /// How many subscriptions.
+    /// How many subscriptions, those of an ended life included until they have been taken out.
     pub fn rows_len(&self) -> usize {
         self.rows.len()
     }
@@ -96,13 +99,15 @@ impl Session {
     }
 
     fn state(&self, slices: &SliceSet, with: snapshot::Sessions) -> Option<SessionState> {
-        let of_slice = |(&slice, settled): (&MatcherSlice, &Settled)| SettledState {
-            slice,
-            floor: settled.floor,
-            tombstones: settled.tombstones.iter().copied().collect(),
+        // What a life made that is over goes in steps, and is not told meanwhile.
+        let stands = |version: Version| !self.has_forgotten(version.generation);
+        let of_slice = |(&slice, settled): (&MatcherSlice, &Settled)| {
+            let tombstones = settled.tombstones.iter().copied().filter(|&(version, _)| stands(version));
+            let (floor, tombstones) = (settled.floor, tombstones.collect::<Vec<_>>());
+            (stands(floor) || !tombstones.is_empty()).then_some(SettledState { slice, floor, tombstones })
         };
-        let settled =
-            self.settled.iter().filter(|(slice, _)| slices.contains(**slice)).map(of_slice).collect::<Vec<_>>();
+        let settled = self.settled.iter().filter(|(slice, _)| slices.contains(**slice));
+        let settled = settled.filter_map(of_slice).collect::<Vec<_>>();
         let (context, forgotten) = match with {
             snapshot::Sessions::Wanted => (self.context.clone(), self.forgotten),
             snapshot::Sessions::Known => (None, None),
@@ -279,46 +284,6 @@ impl Sessions {
         self.get_mut(id).rows.remove(&(handle, key));
     }
 
-    /// The session has ended, up to the operation's generation. Gives the rows that are to be removed; they match nothing
-    /// from now on.
-    pub fn forget(
-        &mut self,
-        now: Instant,
-        operation: &Operation,
-        generation_of: impl Fn(RowId) -> Generation,
-    ) -> Option<(SessionId, RowsByHandle)> {
-        let through = operation.version.generation;
-        let id = self.find_or_create(&operation.tenant, operation.session, Limits::Held).ok()?;
-        let session = self.sessions[id.0].as_mut().expect("an id in use names a session");
-        if session.has_forgotten(through) {
-            return None;
-        }
-        session.forgotten = Some(through);
-        if session.context.as_ref().is_some_and(|(version, _)| version.generation <= through) {
-            session.context = None;
-        }
-        session.settled.retain(|_, settled| settled.forget(through, &mut self.tombstones));
-        let rows = if session.put <= through {
-            std::mem::take(&mut session.rows)
-        } else {
-            // The session began anew before its end came here: few rows stay, and they are of the new life.
-            session.rows.extract_if(.., |_, &mut row| generation_of(row) <= through).collect()
-        };
-        session.doomed += 1;
-        session.remembered += 1;
-        self.forgotten.push_back((now + self.forgotten_for, id));
-        while self.forgotten.len() > self.forgotten_max {
-            self.drop_oldest_forgotten();
-        }
-        Some((id, rows))
-    }
-
-    /// A batch of rows that [`Sessions::forget`] gave is removed.
-    pub fn doomed_removed(&mut self, id: SessionId) {
-        self.get_mut(id).doomed -= 1;
-        self.drop_if_over(id);
-    }
-
     /// When [`Sessions::drop_forgotten`] has something to do.
     pub fn next_forgetting(&self) -> Option<Instant> {
         self.forgotten.front().map(|&(at, _)| at)
@@ -410,19 +375,6 @@ impl Settled {
             self.tombstones.pop_front();
             remove_if(tombstones, key, version);
         }
-    }
-
-    /// The end of the session refuses all versions up to this generation: what else did so can go. Says whether something
-    /// is left.
-    fn forget(&mut self, through: Generation, tombstones: &mut LargeTable<SubscriptionKey, Version>) -> bool {
-        self.tombstones.retain(|&(version, key)| {
-            let stays = version.generation > through;
-            if !stays {
-                remove_if(tombstones, key, version);
-            }
-            stays
-        });
-        self.floor.generation > through || !self.tombstones.is_empty()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Claims about versions, tombstones, contexts, sessions that end, and limits.
 
+mod ending;
+
 use std::sync::Arc;
 use std::time::Duration;
 
