@@ -13,10 +13,10 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use gomera_cluster::table::Seeded;
-use gomera_model::filter::{Expression, Filter, Operand, cost, normalise};
+use gomera_model::filter::{Expression, Filter, Operand, cost};
 
 use super::access::KEYS_MAX;
-use super::plan::{Atom, Draft, drafts};
+use super::plan::{Atom, Draft, with_drafts};
 
 /// What a filter may cost at worst, in round figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,16 +69,6 @@ impl Charge {
 
 fn narrow(figure: u64) -> u32 {
     u32::try_from(figure).unwrap_or(u32::MAX)
-}
-
-/// Calls with the conjunctions that the index makes of a filter.
-pub fn with_drafts<R>(filter: &Filter, each: impl FnOnce(&[Draft<'_>]) -> R) -> R {
-    let plain = drafts(filter.expression());
-    if let Some(all) = plain.filter(|all| !all.iter().any(Draft::has_residual)) {
-        return each(&all);
-    }
-    let normal = normalise(filter);
-    each(&drafts(normal.expression()).unwrap_or_else(|| vec![Draft::residual(normal.expression())]))
 }
 
 /// A lane: its columns and a tenth of what running its words takes.

@@ -6,9 +6,9 @@ use gomera_model::filter::{Expression, Filter, normalise};
 
 use super::Index;
 use super::access::{Access, Chooser, KEYS_MAX};
-use super::charge::{Charge, with_drafts};
+use super::charge::Charge;
 use super::clusters::{AtomKind, PREFIX_LENGTHS, TenantId};
-use super::plan::{Atom, Draft};
+use super::plan::{Atom, Draft, with_drafts};
 use super::program;
 use super::store::Store;
 

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use gomera_model::filter::{Comparison, Expression, Operand, Predicate, Set, Shape, Side, Truth};
+use gomera_model::filter::{Comparison, Expression, Filter, Operand, Predicate, Set, Shape, Side, Truth, normalise};
 use gomera_model::geo::GeoPoint;
 use gomera_model::value::{Value, compare_integer_with_float};
 
+use super::arena::RUN_MAX;
 use super::symbols::is_symbolic;
 
 /// Most conjunctions of a filter; one that would have more is evaluated whole.
@@ -54,6 +55,19 @@ pub enum Atom<'f> {
     Residual(&'f Expression),
 }
 
+/// The most words that [`super::program`] makes of it: a head, and as many as there are bounds, symbols and coordinates.
+fn words_max(atom: &Atom<'_>) -> usize {
+    match atom {
+        Atom::Present(_) | Atom::Absent(_) => 1,
+        Atom::Equal(..) | Atom::Holds(..) | Atom::Prefix(..) | Atom::Residual(_) => 2,
+        Atom::Differs(..) => 3,
+        Atom::Range(..) => 5,
+        Atom::Circle(..) => 7,
+        Atom::Box(..) => 9,
+        Atom::Among(_, members) => 2 + members.len(),
+    }
+}
+
 /// A conjunction.
 #[derive(Clone, Debug, Default)]
 pub struct Draft<'f> {
@@ -73,6 +87,11 @@ impl<'f> Draft<'f> {
     /// Whether something of it is left to the plain evaluator.
     pub fn has_residual(&self) -> bool {
         self.literals.iter().any(|literal| matches!(literal.atom, Atom::Residual(_)))
+    }
+
+    /// The most words that it may take as a program.
+    fn words_max(&self) -> usize {
+        self.literals.iter().map(|literal| words_max(&literal.atom)).sum()
     }
 
     fn has_key(&self) -> bool {
@@ -134,6 +153,19 @@ impl<'f> Draft<'f> {
         }
         self.literals.push(Literal { atom: Atom::Residual(expression), negated: false });
     }
+}
+
+/// Calls with the conjunctions that the index makes of a filter. One whose words would be more than a run holds is evaluated whole:
+/// some eight thousand members of lists beside each other do that, where the cap on the text of filters lets them in.
+pub fn with_drafts<R>(filter: &Filter, each: impl FnOnce(&[Draft<'_>]) -> R) -> R {
+    let has_room = |all: &[Draft<'_>]| all.iter().all(|draft| draft.words_max() <= RUN_MAX);
+    let plain = drafts(filter.expression());
+    if let Some(all) = plain.filter(|all| !all.iter().any(Draft::has_residual) && has_room(all)) {
+        return each(&all);
+    }
+    let normal = normalise(filter);
+    let all = drafts(normal.expression()).filter(|all| has_room(all));
+    each(&all.unwrap_or_else(|| vec![Draft::residual(normal.expression())]))
 }
 
 /// The conjunctions of an expression; `None` if they are too many. Never a wrong answer, whatever the form of the expression,

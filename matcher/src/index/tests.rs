@@ -337,3 +337,34 @@ fn what_a_list_and_its_array_lead_to_many_times_is_run_once() {
         assert_eq!((index.evaluated(), contexts.0.get(), rows.len()), (4, asked, found), "{note}");
     }
 }
+
+#[test]
+fn a_conjunction_of_more_words_than_a_run_holds_is_evaluated_whole() {
+    let limits = FilterLimits { text_bytes_max: 64 << 10, ..FilterLimits::default() };
+    let list = (0..1_000).map(|member| member.to_string()).collect::<Vec<_>>().join(",");
+    let all = |count: usize| (0..count).map(|name| format!("a{name} IN ({list})")).collect::<Vec<_>>().join(" AND ");
+    let (mut index, tenant) = (Index::new(3), Tenant::open());
+    for (row, (count, is_whole)) in [(8, false), (9, true)].into_iter().enumerate() {
+        let filter = Filter::parse(&all(count), &limits).expect("a good filter");
+        let explanation = index.explain(&tenant, &filter);
+        assert_eq!(explanation.branches[0].residual.is_some(), is_whole);
+        assert_eq!(explanation.charge.conditions.len(), usize::from(is_whole), "what is evaluated is charged so");
+        index.insert(RowId(u32::try_from(row).expect("two")), &tenant, MatcherSlice(0), &filter);
+    }
+    let publication = |last: i64| -> Attributes {
+        (0..9).map(|name| (format!("a{name}"), Value::Integer(if name == 8 { last } else { 7 }))).collect()
+    };
+    for (last, expected) in [(999, vec![RowId(0), RowId(1)]), (1_000, vec![RowId(0)])] {
+        let mut found = Vec::new();
+        index.matches(
+            &tenant,
+            &[&publication(last)],
+            &Context(Attributes::default()),
+            Slices::All,
+            usize::MAX,
+            &mut found,
+        );
+        found.sort();
+        assert_eq!(found, expected);
+    }
+}
