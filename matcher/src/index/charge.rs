@@ -42,7 +42,7 @@ impl Charge {
     /// Of a filter; conditions get keys by `hashing`.
     #[must_use]
     pub fn of(filter: &Filter, hashing: Seeded) -> Self {
-        with_drafts(filter, |all| {
+        with_drafts(filter, usize::MAX, |all| {
             let (mut nanoseconds, mut bytes) = (0_u64, 0_u64);
             let mut conditions = Vec::new();
             for draft in all {

@@ -91,7 +91,7 @@ impl Index {
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
         let store = &mut self.store;
         let begin = desk.programs.len();
-        with_drafts(filter, |all| {
+        with_drafts(filter, schema.room(), |all| {
             let Desk { words, programs, .. } = desk;
             for draft in all {
                 let from = words.len();

@@ -61,7 +61,9 @@ impl Index {
     #[must_use]
     pub fn explain(&mut self, tenant: &Tenant, filter: &Filter) -> Explanation {
         let id = self.tenant(tenant);
-        let branches = with_drafts(filter, |all| all.iter().map(|draft| self.branch(id, filter, draft)).collect());
+        let names_max = self.schema(id).room();
+        let branches =
+            with_drafts(filter, names_max, |all| all.iter().map(|draft| self.branch(id, filter, draft)).collect());
         self.leave(tenant, id);
         Explanation { branches, normal_form: normalise(filter).to_string(), charge: Charge::of(filter, self.hashing) }
     }

@@ -84,6 +84,11 @@ impl<'f> Draft<'f> {
         draft
     }
 
+    /// The same without a slot: nothing is asked beforehand.
+    fn slotless(expression: &'f Expression) -> Self {
+        Self { literals: vec![Literal { atom: Atom::Residual(expression), negated: false }], never: false }
+    }
+
     /// Whether something of it is left to the plain evaluator.
     pub fn has_residual(&self) -> bool {
         self.literals.iter().any(|literal| matches!(literal.atom, Atom::Residual(_)))
@@ -155,17 +160,20 @@ impl<'f> Draft<'f> {
     }
 }
 
-/// Calls with the conjunctions that the index makes of a filter. One whose words would be more than a run holds is evaluated whole:
-/// some eight thousand members of lists beside each other do that, where the cap on the text of filters lets them in.
-pub fn with_drafts<R>(filter: &Filter, each: impl FnOnce(&[Draft<'_>]) -> R) -> R {
-    let has_room = |all: &[Draft<'_>]| all.iter().all(|draft| draft.words_max() <= RUN_MAX);
+/// Calls with the conjunctions that the index makes of a filter, if it has slots for so many further names. One whose words would be
+/// more than a run holds is evaluated whole: some eight thousand members of lists beside each other do that, where the cap on the
+/// text of filters lets them in. So is one whose names might be too many, and then it has no slot at all.
+pub fn with_drafts<R>(filter: &Filter, names_max: usize, each: impl FnOnce(&[Draft<'_>]) -> R) -> R {
+    let has_slots = |all: &[Draft<'_>]| all.iter().map(|draft| draft.literals.len()).sum::<usize>() <= names_max;
+    let has_room = |all: &[Draft<'_>]| all.iter().all(|draft| draft.words_max() <= RUN_MAX) && has_slots(all);
     let plain = drafts(filter.expression());
     if let Some(all) = plain.filter(|all| !all.iter().any(Draft::has_residual) && has_room(all)) {
         return each(&all);
     }
     let normal = normalise(filter);
     let all = drafts(normal.expression()).filter(|all| has_room(all));
-    each(&all.unwrap_or_else(|| vec![Draft::residual(normal.expression())]))
+    let all = all.unwrap_or_else(|| vec![Draft::residual(normal.expression())]);
+    if has_slots(&all) { each(&all) } else { each(&[Draft::slotless(normal.expression())]) }
 }
 
 /// The conjunctions of an expression; `None` if they are too many. Never a wrong answer, whatever the form of the expression,
