@@ -363,7 +363,8 @@ fn add_condition<'f>(draft: &mut Draft<'f>, expression: &'f Expression) {
     }
 }
 
-fn atom(predicate: &Predicate) -> Option<Atom<'_>> {
+/// What columns can decide of a predicate.
+pub fn atom(predicate: &Predicate) -> Option<Atom<'_>> {
     match predicate {
         Predicate::Compare { .. } => {
             let (name, how, constant) = predicate.as_attribute_comparison()?;
@@ -452,7 +453,7 @@ fn rounded(constant: &Value) -> Option<f64> {
 }
 
 /// An attribute without which the predicate is unknown.
-fn required(predicate: &Predicate) -> Option<&Arc<str>> {
+pub fn required(predicate: &Predicate) -> Option<&Arc<str>> {
     if matches!(predicate, Predicate::IsNull(_)) {
         return None;
     }
