@@ -31,10 +31,11 @@ pub struct Config {
     /// A filter beyond it is `LimitExceeded`. The default admits four million filters of an equality and two ranges, a million of ranges alone, 500
     /// regular expressions, or 4,000 `LIKE '%…%'`, all different; more of them is for who trusts the tenants, or keeps texts short. At least 1 us.
     pub filter_cost_per_tenant_max: Duration,
-    /// Bytes of all subscriptions: filters, rows and their part of the index, as charged beforehand, which is up to three times
-    /// what they take. Further ones are `LimitExceeded`. At least 1.
+    /// Bytes of all subscriptions: filters, rows and their part of the index, as charged beforehand. Each filter is charged
+    /// its names as if no other had them, so that it is up to six times what filters of common names take in the index. Further ones are `LimitExceeded`. At least 1.
     pub subscription_bytes_max: u64,
-    /// Bytes of the subscriptions of one tenant, counted likewise. At least 1.
+    /// Bytes of the subscriptions of one tenant, counted likewise. The default admits 2.4 million filters of an equality and two ranges,
+    /// and a million of two lists and two ranges. At least 1.
     pub subscription_bytes_per_tenant_max: u64,
     /// Sessions with a subscription, a context or a trace of either. The first subscription and the context of further ones
     /// are `LimitExceeded`. At least 1.

@@ -28,6 +28,7 @@ mod labels;
 mod ladders;
 mod lane;
 mod merge;
+mod names;
 mod plan;
 mod program;
 mod quantiser;

@@ -5,12 +5,12 @@ use std::hash::{BuildHasher, Hasher};
 
 use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::table::Seeded;
-use gomera_model::filter::{Filter, normalise};
+use gomera_model::filter::Filter;
 
 use super::access::{Access, keys_max};
 use super::cells::Bounds;
 use super::clusters::TenantId;
-use super::plan::{Draft, drafts};
+use super::plan::with_drafts;
 use super::program::{self, What, tests};
 use super::schema::Trait;
 use super::store::Store;
@@ -88,23 +88,17 @@ impl Index {
         filter: &Filter,
         desk: &mut Desk,
     ) -> Written {
-        let first = drafts(filter.expression());
-        let normal;
-        let all = match first {
-            Some(all) if !all.iter().any(Draft::has_residual) => all,
-            Some(_) | None => {
-                normal = normalise(filter);
-                drafts(normal.expression()).unwrap_or_else(|| vec![Draft::residual(normal.expression())])
-            }
-        };
         let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
         let store = &mut self.store;
         let begin = desk.programs.len();
-        for draft in &all {
-            let from = desk.words.len();
-            program::write(&draft.literals, filter, schema, &mut store.symbols, &mut store.residuals, &mut desk.words);
-            desk.programs.push((from, desk.words.len()));
-        }
+        with_drafts(filter, schema.room(), |all| {
+            let Desk { words, programs, .. } = desk;
+            for draft in all {
+                let from = words.len();
+                program::write(&draft.literals, filter, schema, &mut store.symbols, &mut store.residuals, words);
+                programs.push((from, words.len()));
+            }
+        });
         let end = desk.programs.len();
         if end - begin > 1 {
             let words = &desk.words;

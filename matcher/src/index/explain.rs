@@ -6,9 +6,9 @@ use gomera_model::filter::{Expression, Filter, normalise};
 
 use super::Index;
 use super::access::{Access, Chooser, keys_max};
-use super::charge::{Charge, with_drafts};
+use super::charge::Charge;
 use super::clusters::{AtomKind, PREFIX_LENGTHS, TenantId};
-use super::plan::{Atom, Draft};
+use super::plan::{Atom, Draft, with_drafts};
 use super::program;
 use super::store::Store;
 
@@ -61,7 +61,8 @@ impl Index {
     #[must_use]
     pub fn explain(&mut self, tenant: &Tenant, filter: &Filter) -> Explanation {
         let id = self.tenant(tenant);
-        let branches = with_drafts(filter, |all| {
+        let names_max = self.schema(id).room();
+        let branches = with_drafts(filter, names_max, |all| {
             all.iter().map(|draft| self.branch(id, filter, draft, keys_max(all.len()))).collect()
         });
         self.leave(tenant, id);

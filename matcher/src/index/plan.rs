@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use gomera_model::filter::{Comparison, Expression, Operand, Predicate, Set, Shape, Side, Truth};
+use gomera_model::filter::{Comparison, Expression, Filter, Operand, Predicate, Set, Shape, Side, Truth, normalise};
 use gomera_model::geo::GeoPoint;
 use gomera_model::value::{Value, compare_integer_with_float};
 
+use super::arena::RUN_MAX;
 use super::symbols::is_symbolic;
 
 /// Most conjunctions of a filter; one that would have more is evaluated whole.
@@ -54,6 +55,19 @@ pub enum Atom<'f> {
     Residual(&'f Expression),
 }
 
+/// The most words that [`super::program`] makes of it: a head, and as many as there are bounds, symbols and coordinates.
+fn words_max(atom: &Atom<'_>) -> usize {
+    match atom {
+        Atom::Present(_) | Atom::Absent(_) => 1,
+        Atom::Equal(..) | Atom::Holds(..) | Atom::Prefix(..) | Atom::Residual(_) => 2,
+        Atom::Differs(..) => 3,
+        Atom::Range(..) => 5,
+        Atom::Circle(..) => 7,
+        Atom::Box(..) => 9,
+        Atom::Among(_, members) => 2 + members.len(),
+    }
+}
+
 /// A conjunction.
 #[derive(Clone, Debug, Default)]
 pub struct Draft<'f> {
@@ -70,9 +84,19 @@ impl<'f> Draft<'f> {
         draft
     }
 
+    /// The same without a slot: nothing is asked beforehand.
+    fn slotless(expression: &'f Expression) -> Self {
+        Self { literals: vec![Literal { atom: Atom::Residual(expression), negated: false }], never: false }
+    }
+
     /// Whether something of it is left to the plain evaluator.
     pub fn has_residual(&self) -> bool {
         self.literals.iter().any(|literal| matches!(literal.atom, Atom::Residual(_)))
+    }
+
+    /// The most words that it may take as a program.
+    fn words_max(&self) -> usize {
+        self.literals.iter().map(|literal| words_max(&literal.atom)).sum()
     }
 
     fn has_key(&self) -> bool {
@@ -134,6 +158,22 @@ impl<'f> Draft<'f> {
         }
         self.literals.push(Literal { atom: Atom::Residual(expression), negated: false });
     }
+}
+
+/// Calls with the conjunctions that the index makes of a filter, if it has slots for so many further names. One whose words would be
+/// more than a run holds is evaluated whole: some eight thousand members of lists beside each other do that, where the cap on the
+/// text of filters lets them in. So is one whose names might be too many, and then it has no slot at all.
+pub fn with_drafts<R>(filter: &Filter, names_max: usize, each: impl FnOnce(&[Draft<'_>]) -> R) -> R {
+    let has_slots = |all: &[Draft<'_>]| all.iter().map(|draft| draft.literals.len()).sum::<usize>() <= names_max;
+    let has_room = |all: &[Draft<'_>]| all.iter().all(|draft| draft.words_max() <= RUN_MAX) && has_slots(all);
+    let plain = drafts(filter.expression());
+    if let Some(all) = plain.filter(|all| !all.iter().any(Draft::has_residual) && has_room(all)) {
+        return each(&all);
+    }
+    let normal = normalise(filter);
+    let all = drafts(normal.expression()).filter(|all| has_room(all));
+    let all = all.unwrap_or_else(|| vec![Draft::residual(normal.expression())]);
+    if has_slots(&all) { each(&all) } else { each(&[Draft::slotless(normal.expression())]) }
 }
 
 /// The conjunctions of an expression; `None` if they are too many. Never a wrong answer, whatever the form of the expression,
@@ -323,7 +363,8 @@ fn add_condition<'f>(draft: &mut Draft<'f>, expression: &'f Expression) {
     }
 }
 
-fn atom(predicate: &Predicate) -> Option<Atom<'_>> {
+/// What columns can decide of a predicate.
+pub fn atom(predicate: &Predicate) -> Option<Atom<'_>> {
     match predicate {
         Predicate::Compare { .. } => {
             let (name, how, constant) = predicate.as_attribute_comparison()?;
@@ -412,7 +453,7 @@ fn rounded(constant: &Value) -> Option<f64> {
 }
 
 /// An attribute without which the predicate is unknown.
-fn required(predicate: &Predicate) -> Option<&Arc<str>> {
+pub fn required(predicate: &Predicate) -> Option<&Arc<str>> {
     if matches!(predicate, Predicate::IsNull(_)) {
         return None;
     }

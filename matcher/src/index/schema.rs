@@ -11,6 +11,7 @@ use gomera_cluster::table::Seeded;
 use super::brief::Brief;
 use super::finder::Finder;
 use super::labels::Labels;
+use super::program::NO_SLOT;
 use super::quantiser::{OTHER, Quantiser, Samples};
 use super::reading::{Kind, Reading};
 use super::symbols::text_bytes;
@@ -108,6 +109,8 @@ pub struct Schema {
     /// Publications judged.
     pub events: u64,
     name_bytes: usize,
+    /// Most slots.
+    pub slots_max: usize,
     /// Features that lanes are to leave.
     pub stale: [u64; 4],
     /// Rows without anything to look them up by.
@@ -130,6 +133,7 @@ impl Schema {
             rows: 0,
             events: 0,
             name_bytes: 0,
+            slots_max: NO_SLOT as usize,
             stale: [0; 4],
             scanned: 0,
             is_suspicious: false,
@@ -164,7 +168,17 @@ impl Schema {
         Some(found)
     }
 
+    /// How many further names can have a slot: words have 24 bits for it, and all of them set for none. A tenant comes near that only
+    /// where the limit on bytes was raised, as each name is charged its slot. The filters that it subscribes with then are evaluated
+    /// plainly, and take longer than they are charged.
+    pub fn room(&self) -> usize {
+        (self.slots_max + self.free.len()).saturating_sub(self.slots.len())
+    }
+
     /// The slot of a name, from now on; one more use of it.
+    ///
+    /// # Panics
+    /// If it is a further name, and there is no room.
     pub fn intern(&mut self, name: &Arc<str>) -> SlotId {
         if let Some(slot) = self.find(name) {
             self.slot_mut(slot).uses += 1;
@@ -195,9 +209,10 @@ impl Schema {
                 id
             }
             None => {
+                assert!(self.slots.len() < self.slots_max, "filters without room for their names are evaluated whole");
                 self.slots.push(Some(slot));
                 self.readings.push(Reading::MISSING);
-                u32::try_from(self.slots.len() - 1).expect("slots are fewer than 2^24")
+                u32::try_from(self.slots.len() - 1).expect("slots_max is below 2^24")
             }
         };
         self.names.insert(self.hash(brief, name), id);

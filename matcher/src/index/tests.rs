@@ -360,3 +360,78 @@ fn a_filter_of_many_lists_takes_no_more_lanes_than_can_be_taken_out_at_once() {
         assert_eq!(found, rows, "{value}");
     }
 }
+
+#[test]
+fn a_conjunction_of_more_words_than_a_run_holds_is_evaluated_whole() {
+    let limits = FilterLimits { text_bytes_max: 64 << 10, ..FilterLimits::default() };
+    let list = (0..1_000).map(|member| member.to_string()).collect::<Vec<_>>().join(",");
+    let all = |count: usize| (0..count).map(|name| format!("a{name} IN ({list})")).collect::<Vec<_>>().join(" AND ");
+    let (mut index, tenant) = (Index::new(3), Tenant::open());
+    for (row, (count, is_whole)) in [(8, false), (9, true)].into_iter().enumerate() {
+        let filter = Filter::parse(&all(count), &limits).expect("a good filter");
+        let explanation = index.explain(&tenant, &filter);
+        assert_eq!(explanation.branches[0].residual.is_some(), is_whole);
+        assert_eq!(explanation.charge.conditions.len(), usize::from(is_whole), "what is evaluated is charged so");
+        index.insert(RowId(u32::try_from(row).expect("two")), &tenant, MatcherSlice(0), &filter);
+    }
+    let publication = |last: i64| -> Attributes {
+        (0..9).map(|name| (format!("a{name}"), Value::Integer(if name == 8 { last } else { 7 }))).collect()
+    };
+    for (last, expected) in [(999, vec![RowId(0), RowId(1)]), (1_000, vec![RowId(0)])] {
+        let mut found = Vec::new();
+        index.matches(
+            &tenant,
+            &[&publication(last)],
+            &Context(Attributes::default()),
+            Slices::All,
+            usize::MAX,
+            &mut found,
+        );
+        found.sort();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_filter_for_whose_names_there_are_no_slots_is_evaluated_whole() {
+    let (mut index, tenant, nobody) = (Index::new(3), Tenant::open(), Context(Attributes::default()));
+    let texts = ["a = 1", "b = 1 AND c > 2", "d = 1", "NOT d < 5", "a = 1 AND d = 1", "e = 1 OR f LIKE '%x%'"];
+    let filters = texts.map(|text| Filter::parse(text, &FilterLimits::default()).expect("a good filter"));
+    let mut publications: Vec<Attributes> = Vec::new();
+    for value in [1, 3, 7] {
+        publications.push(["a", "b", "c", "d"].map(|name| (name, Value::Integer(value))).into_iter().collect());
+        publications.push(["e", "f"].map(|name| (name, Value::Integer(value))).into_iter().collect());
+    }
+    let mut matched = 0;
+    let mut agree = |index: &mut Index, rows: &[usize]| {
+        for publication in &publications {
+            let holds = |row: &&usize| evaluate(&filters[**row], publication, &nobody.0).is_match();
+            let expected = rows.iter().filter(holds).map(|&row| RowId(u32::try_from(row).expect("few")));
+            let mut found = Vec::new();
+            index.matches(&tenant, &[publication], &nobody, Slices::All, usize::MAX, &mut found);
+            found.sort();
+            assert_eq!(found, expected.collect::<Vec<_>>());
+            matched += found.len();
+        }
+    };
+    index.insert(RowId(0), &tenant, MatcherSlice(0), &filters[0]);
+    let id = index.tenant(&tenant);
+    index.schema(id).slots_max = 3;
+    for (row, filter) in (0..).zip(&filters).skip(1) {
+        let explanation = index.explain(&tenant, filter);
+        let is_whole = explanation.branches.iter().all(|branch| branch.residual.is_some());
+        index.insert(RowId(row), &tenant, MatcherSlice(0), filter);
+        assert_eq!((is_whole, index.schema(id).room()), (row > 1, 0), "{filter}");
+    }
+    agree(&mut index, &[0, 1, 2, 3, 4, 5]);
+    // With the names of the second, slots become free for others.
+    index.remove(RowId(1), &tenant);
+    index.remove(RowId(2), &tenant);
+    index.insert(RowId(2), &tenant, MatcherSlice(0), &filters[2]);
+    assert_eq!(index.schema(id).room(), 1);
+    agree(&mut index, &[0, 2, 3, 4, 5]);
+    for row in 0..6 {
+        index.remove(RowId(row), &tenant);
+    }
+    assert!(index.is_empty() && matched >= 10, "{matched}");
+}

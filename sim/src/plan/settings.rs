@@ -132,7 +132,7 @@ fn matcher(random: &mut Random, width: Width, theme: Theme) -> Matcher {
         subscriptions_per_tenant_max: few(random, 4_000_000),
         subscriptions_per_session_max: few(random, 200_000),
         filter_cost_per_tenant_max,
-        subscription_bytes_max: if limited && random.chance(200) { random.between(2_000, 9_000) } else { 12 << 30 },
+        subscription_bytes_max: if limited && random.chance(200) { random.between(4_000, 18_000) } else { 12 << 30 },
         sessions_max: few(random, 2_000_000),
         tombstones_max: if random.chance(300) { 0 } else { count(random, width, 1000) },
         forgotten_for: Duration::from_secs(5),
