@@ -383,7 +383,7 @@ pub(crate) fn operation_overtaken() -> Failure {
 pub(crate) fn read_unanswered() -> Failure {
     failure(
         FailureKind::Unavailable,
-        "a matcher that has a part of the answer died, or is still removing what an ended session had: nothing changed, ask again",
+        "a matcher died that had a part of the answer, or one is still removing what an ended session had: nothing changed, ask again",
     )
 }
 
