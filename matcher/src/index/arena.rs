@@ -2,7 +2,7 @@
 //! again for runs of the same length, and pages of which nothing is in use any more for runs of any. Pages are never moved either, so that
 //! growing costs the same at every size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 /// Elements of a page.
@@ -27,10 +27,11 @@ pub struct Arena<T> {
     /// The page that is given out from, and how much of it is.
     current: usize,
     used: usize,
-    /// Pages of which nothing is in use: for runs of any length.
-    empty: Vec<usize>,
-    /// By length: pages that may have freed runs, each at most once.
-    with_free: Vec<Vec<u32>>,
+    /// Pages of which nothing is in use, for runs of any length: behind those whose memory is given back the ones whose memory is kept.
+    empty: VecDeque<usize>,
+    empty_kept: usize,
+    /// By length: pages that have freed runs.
+    with_free: Vec<BTreeSet<usize>>,
     /// Pages whose elements are there.
     pages_held: usize,
     free_bytes: usize,
@@ -69,8 +70,16 @@ impl<T: Copy + Default> Page<T> {
 impl<T: Copy + Default> Arena<T> {
     /// Holds nothing.
     pub fn new() -> Self {
-        let (pages, empty, with_free) = (Vec::new(), Vec::new(), Vec::new());
-        Self { pages, current: 0, used: PAGE, empty, with_free, pages_held: 0, free_bytes: 0 }
+        Self {
+            pages: Vec::new(),
+            current: 0,
+            used: PAGE,
+            empty: VecDeque::new(),
+            empty_kept: 0,
+            with_free: Vec::new(),
+            pages_held: 0,
+            free_bytes: 0,
+        }
     }
 
     /// A run of so many elements, of any content; at least one, at most [`RUN_MAX`].
@@ -95,33 +104,29 @@ impl<T: Copy + Default> Arena<T> {
     /// A freed run of this length.
     fn reuse(&mut self, length: usize) -> Option<u32> {
         let candidates = self.with_free.get_mut(length)?;
-        while let Some(&number) = candidates.last() {
-            let page = &mut self.pages[number as usize];
-            // Nothing, if the page has been empty since.
-            if let Some(list) = page.free.get_mut(&length)
-                && let Some(at) = list.pop()
-            {
-                page.live += length;
-                if list.is_empty() {
-                    self.free_bytes -= LENGTH_BYTES + size_of::<u16>() * list.capacity();
-                    page.free.remove(&length);
-                    candidates.pop();
-                }
-                return Some(offset_of(number as usize, usize::from(at)));
-            }
-            candidates.pop();
+        let number = *candidates.last()?;
+        let page = &mut self.pages[number];
+        let list = page.free.get_mut(&length).expect("a page with freed runs");
+        let at = list.pop().expect("no list is empty");
+        page.live += length;
+        if list.is_empty() {
+            self.free_bytes -= LENGTH_BYTES + size_of::<u16>() * list.capacity();
+            page.free.remove(&length);
+            candidates.remove(&number);
         }
-        None
+        Some(offset_of(number, usize::from(at)))
     }
 
     /// Goes on with a page of which nothing is in use.
     fn turn_page(&mut self) {
         self.used = 0;
-        if let Some(number) = self.empty.pop() {
+        if let Some(number) = self.empty.pop_back() {
             self.current = number;
             if self.pages[number].elements.is_empty() {
                 self.pages[number] = Page::new();
                 self.pages_held += 1;
+            } else {
+                self.empty_kept -= 1;
             }
             return;
         }
@@ -140,15 +145,18 @@ impl<T: Copy + Default> Arena<T> {
         }
         // Whatever lengths its runs had, others may come now.
         self.free_bytes -= self.pages[number].free_bytes();
-        self.pages[number].free.clear();
+        for length in std::mem::take(&mut self.pages[number].free).into_keys() {
+            self.with_free[length].remove(&number);
+        }
         if number == self.current {
             self.used = 0;
-        } else if self.empty.len() < EMPTY_KEPT {
-            self.empty.push(number);
+        } else if self.empty_kept < EMPTY_KEPT {
+            self.empty_kept += 1;
+            self.empty.push_back(number);
         } else {
             self.pages[number].elements = Box::default();
             self.pages_held -= 1;
-            self.empty.insert(0, number);
+            self.empty.push_front(number);
         }
     }
 
@@ -161,12 +169,9 @@ impl<T: Copy + Default> Arena<T> {
         if is_first {
             self.free_bytes += LENGTH_BYTES;
             if self.with_free.len() <= length {
-                self.with_free.resize_with(length + 1, Vec::new);
+                self.with_free.resize_with(length + 1, BTreeSet::new);
             }
-            let number = u32::try_from(number).expect("pages are fewer than elements");
-            if self.with_free[length].last() != Some(&number) {
-                self.with_free[length].push(number);
-            }
+            self.with_free[length].insert(number);
         }
     }
 
@@ -195,7 +200,8 @@ impl<T: Copy + Default> Arena<T> {
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
         let page = PAGE * size_of::<T>() + ALIGNMENT;
-        let lists = self.with_free.capacity() * size_of::<Vec<u32>>() + self.empty.capacity() * size_of::<usize>();
+        let lists =
+            self.with_free.capacity() * size_of::<BTreeSet<usize>>() + self.empty.capacity() * size_of::<usize>();
         self.pages_held * page + self.pages.capacity() * size_of::<Page<T>>() + lists + self.free_bytes
     }
 }
@@ -229,6 +235,7 @@ mod tests {
             };
             assert!((0..).zip(&runs).all(is_whole), "no run lies in another");
             runs.into_iter().for_each(|(offset, length)| arena.free(offset, length));
+            assert!(arena.with_free.iter().all(BTreeSet::is_empty), "nothing stale is kept of pages that are empty");
             bytes.push(arena.bytes());
         }
         assert!(bytes.iter().all(|&bytes| bytes < 3 << 20), "{bytes:?}");
