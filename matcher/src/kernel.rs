@@ -210,7 +210,7 @@ impl Kernel {
             Self::Avx2 => unsafe { avx2::judge(of, columns, asks, verdicts) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
-            Self::Avx512 => unsafe { avx512::judge(of, columns, asks, verdicts) },
+            Self::Avx512 => unsafe { avx512::judge::<false>(of, columns, asks, verdicts) },
         }
     }
 }
@@ -234,7 +234,7 @@ impl Kernel {
             assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
             assert!(2 * tests * capacity <= fine.len(), "fine columns");
             // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
-            unsafe { avx512::decide(of, columns, asks, &mut verdicts[..asks.len()]) };
+            unsafe { avx512::judge::<true>(of, columns, asks, &mut verdicts[..asks.len()]) };
             return;
         }
         self.judge(of, columns, asks, verdicts);
@@ -301,11 +301,6 @@ impl Kernel {
         assert!(lanes <= LANES && first + lanes <= capacity && 3 * tests * capacity <= bytes.len(), "of the block");
         assert!(2 * tests * capacity <= fine.len(), "fine columns");
         let (coded, skipped) = (&of.coded[usize::from(ask.publication)], usize::from(ask.skipped));
-        #[cfg(target_arch = "x86_64")]
-        if self == Self::Avx512 {
-            // SAFETY: made by `detect` alone, which found the instructions; every column holds `first + lanes` bytes.
-            return unsafe { avx512::refine(coded, of.features, columns, skipped, verdict) };
-        }
         // Bits are taken away, because counting them takes longer where there is no instruction for it.
         let mut more = verdict.may & !verdict.surely;
         (0..REFINED_ALONE).for_each(|_| more &= more.wrapping_sub(1));

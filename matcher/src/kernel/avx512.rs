@@ -45,27 +45,35 @@ impl<const QUARTERS: usize> Table<QUARTERS> {
 
 /// With as many quarters of the features as are in use, or one more.
 macro_rules! with_quarters {
-    ($features:expr, $call:ident ( $($argument:expr),* )) => {
+    ($features:expr, $call:ident $(<$more:ident>)? ( $($argument:expr),* )) => {
         match $features.div_ceil(64) {
-            0..=1 => $call::<1>($($argument),*),
-            2 => $call::<2>($($argument),*),
-            _ => $call::<4>($($argument),*),
+            0..=1 => $call::<1 $(, $more)?>($($argument),*),
+            2 => $call::<2 $(, $more)?>($($argument),*),
+            _ => $call::<4 $(, $more)?>($($argument),*),
         }
     };
 }
 
+/// Judges, and if it `REFINES` decides by fine codes what bounds leave open, with columns that are in registers already.
+///
 /// # Safety
-/// Each of the `3 * tests` columns has at least `first + lanes` bytes.
+/// Each of the `3 * tests` columns and, if it refines, of the `2 * tests` fine ones has at least `first + lanes` bytes; there are as many
+/// verdicts as questions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn judge(of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
+pub(super) unsafe fn judge<const REFINES: bool>(
+    of: Publications<'_>,
+    columns: &Columns<'_>,
+    asks: &[Ask],
+    verdicts: &mut [Verdict],
+) {
     // SAFETY: the caller's promise.
-    unsafe { with_quarters!(of.features, judge_by(of, columns, asks, verdicts)) }
+    unsafe { with_quarters!(of.features, judge_by<REFINES>(of, columns, asks, verdicts)) }
 }
 
 /// # Safety
 /// As above.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn judge_by<const QUARTERS: usize>(
+unsafe fn judge_by<const QUARTERS: usize, const REFINES: bool>(
     of: Publications<'_>,
     columns: &Columns<'_>,
     asks: &[Ask],
@@ -75,12 +83,12 @@ unsafe fn judge_by<const QUARTERS: usize>(
     unsafe {
         match columns.tests {
             0 => verdicts.fill(Verdict { may: low_bits(columns.lanes), surely: low_bits(columns.lanes) }),
-            1 => judge_all::<QUARTERS, 1>(of, columns, asks, verdicts),
-            2 => judge_all::<QUARTERS, 2>(of, columns, asks, verdicts),
-            3 => judge_all::<QUARTERS, 3>(of, columns, asks, verdicts),
-            4 => judge_all::<QUARTERS, 4>(of, columns, asks, verdicts),
-            5 => judge_all::<QUARTERS, 5>(of, columns, asks, verdicts),
-            6 => judge_all::<QUARTERS, 6>(of, columns, asks, verdicts),
+            1 => judge_all::<QUARTERS, 1, REFINES>(of, columns, asks, verdicts),
+            2 => judge_all::<QUARTERS, 2, REFINES>(of, columns, asks, verdicts),
+            3 => judge_all::<QUARTERS, 3, REFINES>(of, columns, asks, verdicts),
+            4 => judge_all::<QUARTERS, 4, REFINES>(of, columns, asks, verdicts),
+            5 => judge_all::<QUARTERS, 5, REFINES>(of, columns, asks, verdicts),
+            6 => judge_all::<QUARTERS, 6, REFINES>(of, columns, asks, verdicts),
             tests => unreachable!("{tests} tests"),
         }
     }
@@ -172,57 +180,7 @@ impl<const TESTS: usize> Loaded<TESTS> {
 /// # Safety
 /// As above, of as many tests.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn judge_all<const QUARTERS: usize, const TESTS: usize>(
-    of: Publications<'_>,
-    columns: &Columns<'_>,
-    asks: &[Ask],
-    verdicts: &mut [Verdict],
-) {
-    // SAFETY: the caller's promise.
-    let loaded = unsafe { Loaded::<TESTS>::of(columns) };
-    for (ask, verdict) in asks.iter().zip(verdicts) {
-        *verdict = loaded.judge::<QUARTERS>(&of.coded[usize::from(ask.publication)]);
-    }
-}
-
-/// Judges, and decides by fine codes what bounds leave open, with columns that are in registers already.
-///
-/// # Safety
-/// Each of the `3 * tests` columns and the `2 * tests` fine ones has at least `first + lanes` bytes; there are as many verdicts as questions.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn decide(of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
-    // SAFETY: the caller's promise.
-    unsafe { with_quarters!(of.features, decide_by(of, columns, asks, verdicts)) }
-}
-
-/// # Safety
-/// As above.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn decide_by<const QUARTERS: usize>(
-    of: Publications<'_>,
-    columns: &Columns<'_>,
-    asks: &[Ask],
-    verdicts: &mut [Verdict],
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match columns.tests {
-            0 => verdicts.fill(Verdict { may: low_bits(columns.lanes), surely: low_bits(columns.lanes) }),
-            1 => decide_all::<QUARTERS, 1>(of, columns, asks, verdicts),
-            2 => decide_all::<QUARTERS, 2>(of, columns, asks, verdicts),
-            3 => decide_all::<QUARTERS, 3>(of, columns, asks, verdicts),
-            4 => decide_all::<QUARTERS, 4>(of, columns, asks, verdicts),
-            5 => decide_all::<QUARTERS, 5>(of, columns, asks, verdicts),
-            6 => decide_all::<QUARTERS, 6>(of, columns, asks, verdicts),
-            tests => unreachable!("{tests} tests"),
-        }
-    }
-}
-
-/// # Safety
-/// As above, of as many tests.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn decide_all<const QUARTERS: usize, const TESTS: usize>(
+unsafe fn judge_all<const QUARTERS: usize, const TESTS: usize, const REFINES: bool>(
     of: Publications<'_>,
     columns: &Columns<'_>,
     asks: &[Ask],
@@ -235,60 +193,14 @@ unsafe fn decide_all<const QUARTERS: usize, const TESTS: usize>(
     for (at, (ask, verdict)) in (0..).zip(asks.iter().zip(verdicts.iter_mut())) {
         *verdict = loaded.judge::<QUARTERS>(&of.coded[usize::from(ask.publication)]);
         open[count] = at;
-        count += usize::from(verdict.may != verdict.surely);
+        count += usize::from(REFINES && verdict.may != verdict.surely);
     }
     for &at in &open[..count] {
         let verdict = &mut verdicts[usize::from(at)];
         let coded = &of.coded[usize::from(asks[usize::from(at)].publication)];
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise, which holds for fine columns where something is counted.
         *verdict = unsafe { loaded.refine::<QUARTERS>(coded, columns, *verdict) };
     }
-}
-
-/// # Safety
-/// Each of the `3 * tests` columns and the `2 * tests` fine ones has at least `first + lanes` bytes.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn refine(
-    coded: &Coded,
-    features: usize,
-    columns: &Columns<'_>,
-    skipped: usize,
-    verdict: Verdict,
-) -> Verdict {
-    // SAFETY: the caller's promise.
-    unsafe { with_quarters!(features, refine_by(coded, columns, skipped, verdict)) }
-}
-
-/// # Safety
-/// As above.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn refine_by<const QUARTERS: usize>(
-    coded: &Coded,
-    columns: &Columns<'_>,
-    skipped: usize,
-    verdict: Verdict,
-) -> Verdict {
-    let (table, fine_table) = (Table::<QUARTERS>::of(&coded.codes), Table::<QUARTERS>::of(&coded.fine));
-    let &Columns { bytes, fine, capacity, first, tests, lanes } = columns;
-    let mask = low_bits(lanes);
-    let (mut fails, mut open) = (0, 0);
-    for test in skipped..tests {
-        // SAFETY: the caller's promise; masked lanes are not read.
-        let load = |bytes: &[u8], column: usize| unsafe {
-            _mm512_maskz_loadu_epi8(mask, bytes.as_ptr().add(column * capacity + first).cast())
-        };
-        let (feature, low, high) = (load(bytes, 3 * test), load(bytes, 3 * test + 1), load(bytes, 3 * test + 2));
-        let (fine_low, fine_high) = (load(fine, 2 * test), load(fine, 2 * test + 1));
-        let (code, fine_code) = (table.look_up(feature), fine_table.look_up(feature));
-        let at_low = _mm512_cmpeq_epi8_mask(code, low);
-        let at_high = _mm512_cmpeq_epi8_mask(code, high);
-        fails |= _mm512_mask_cmpgt_epu8_mask(at_low, fine_low, fine_code);
-        fails |= _mm512_mask_cmpgt_epu8_mask(at_high, fine_code, fine_high);
-        open |= _mm512_mask_cmpge_epu8_mask(at_low, fine_low, fine_code);
-        open |= _mm512_mask_cmpge_epu8_mask(at_high, fine_code, fine_high);
-    }
-    let may = verdict.may & !fails;
-    Verdict { may, surely: may & !open }
 }
 
 /// # Safety
