@@ -37,6 +37,8 @@ mod residuals;
 mod schema;
 mod scratch;
 mod settling;
+mod shelves;
+mod steps;
 mod store;
 mod symbols;
 mod target;

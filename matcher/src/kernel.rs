@@ -152,6 +152,15 @@ pub struct Reaches<'a> {
     pub other_high: &'a [u8],
 }
 
+/// What the first test of the lanes in blocks asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Lead<'a> {
+    /// Of all blocks the same feature, of which the publication has this code.
+    Code(u8),
+    /// The feature of each block, or one that passes always.
+    Features(&'a [u8]),
+}
+
 /// Lanes as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -329,25 +338,28 @@ impl Kernel {
         }
     }
 
-    /// Of the 64 blocks from `first` on, or what is left of them: which a publication may match whose first code this is, and which
-    /// of those hold only lanes that surely pass the first test.
+    /// Of the 64 blocks from `first` on, or what is left of them: which a publication may match, and which of those hold only lanes that
+    /// surely pass the first test.
     ///
     /// # Panics
     /// If a column is shorter than the first, or `first` is beyond them.
     #[inline]
-    pub fn reach(self, coded: &Coded, features: usize, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
+    pub fn reach(self, coded: &Coded, features: usize, lead: Lead<'_>, all: Reaches<'_>, first: usize) -> (u64, u64) {
         let Reaches { low, high, low_max, high_min, other, other_low, other_high } = all;
         let shortest = [high, low_max, high_min, other, other_low, other_high].into_iter().map(<[u8]>::len).min();
         assert!(shortest >= Some(low.len()) && first < low.len(), "as long as the first");
+        if let Lead::Features(lead) = lead {
+            assert!(lead.len() >= low.len(), "as long as the first");
+        }
         let codes = &coded.codes;
         let (reached, inside) = match self {
-            Self::Scalar => scalar::reach(codes, code, all, first),
+            Self::Scalar => scalar::reach(codes, lead, all, first),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions.
-            Self::Avx2 => unsafe { avx2::reach(codes, features, code, all, first) },
+            Self::Avx2 => unsafe { avx2::reach(codes, features, lead, all, first) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: made by `detect` alone, which found the instructions; columns are as long as the first.
-            Self::Avx512 => unsafe { avx512::reach(codes, features, code, all, first) },
+            Self::Avx512 => unsafe { avx512::reach(codes, features, lead, all, first) },
         };
         (reached, reached & inside)
     }

@@ -250,10 +250,10 @@ impl Chooser<'_> {
         self.clusters.guess(hash).unwrap_or(UNKNOWN)
     }
 
-    /// The first block of what was foreseen.
+    /// The block that a lane comes into through what was foreseen, if that is known.
     #[inline]
     pub fn head(&self, guess: u32) -> Option<u32> {
-        (guess != UNKNOWN).then(|| self.clusters.get(guess).head)
+        (guess != UNKNOWN).then(|| self.clusters.get(guess).open_block()).flatten()
     }
 
     /// The share of publications that find a key.

@@ -19,6 +19,9 @@ const CACHE_LINE: usize = 64;
 /// No block.
 pub const NO_BLOCK: u32 = u32::MAX;
 
+/// What stands for the next block of one that does not stand in a chain, but in steps.
+pub const IN_STEPS: u32 = u32::MAX - 1;
+
 /// Whether a block has columns of fine codes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grain {
@@ -92,6 +95,11 @@ impl Block {
     #[inline]
     pub fn has_rows_only(&self) -> bool {
         self.marked == 0
+    }
+
+    /// Whether it stands in steps.
+    pub fn is_in_steps(&self) -> bool {
+        self.next == IN_STEPS
     }
 
     fn columns(&self) -> usize {
@@ -232,6 +240,15 @@ impl Blocks {
         &self.codes.get(block.codes, block.codes_len())[from..from + block.len()]
     }
 
+    /// The first test of a lane, as codes.
+    pub fn first_test(&self, block: &Block, lane: usize) -> Coded {
+        if block.tests() == 0 {
+            return PASS;
+        }
+        let (bytes, capacity) = (self.codes.from(block.codes), usize::from(block.capacity));
+        Coded::coarse(bytes[lane], bytes[capacity + lane], bytes[2 * capacity + lane])
+    }
+
     /// Targets, as rows.
     #[inline]
     pub fn targets(&self, block: &Block) -> &[RowId] {
@@ -344,6 +361,44 @@ impl Blocks {
         block.marked -= u16::from(lane.target.is_marked());
         block.unsure -= u16::from(lane.verify);
         Some(lane)
+    }
+
+    /// Takes the last lane of the first block of a chain off, which is the next one's then, if none is left in it. Gives the lane, from
+    /// where, and the block that is to be destroyed.
+    pub fn pop_first(&mut self, first: &mut u32) -> Option<(Lane, Place, Option<u32>)> {
+        if *first == NO_BLOCK {
+            return None;
+        }
+        let id = *first;
+        let lane = self.pop(id).expect("the first block of a chain has lanes");
+        let block = &self.blocks[id];
+        let place = Place { block: id, lane: u32::from(block.length) };
+        let emptied = (block.length == 0).then_some(id);
+        if emptied.is_some() {
+            *first = block.next;
+        }
+        Some((lane, place, emptied))
+    }
+
+    /// Takes a lane out of a chain. Gives the lane that came to its place instead, and from where.
+    pub fn take_from_chain(&mut self, first: &mut u32, place: Place) -> Option<(Lane, Place)> {
+        let (last, from, emptied) = self.pop_first(first).expect("a chain with a lane");
+        let moved = (from != place).then(|| {
+            self.replace(place, &last);
+            (last, from)
+        });
+        emptied.into_iter().for_each(|block| self.destroy(block));
+        moved
+    }
+
+    /// Takes a lane out. Gives the lane that came to its place instead, and from where.
+    pub fn take(&mut self, place: Place) -> Option<(Lane, Place)> {
+        let last = self.pop(place.block).expect("a block with a lane");
+        let from = Place { block: place.block, lane: u32::from(self.blocks[place.block].length) };
+        (from != place).then(|| {
+            self.replace(place, &last);
+            (last, from)
+        })
     }
 
     /// Puts another lane in the place of one.

@@ -1,5 +1,5 @@
 //! Lanes by key: an attribute with a value, the beginning of a text, a cell, or mere presence. A cluster's blocks form a chain,
-//! of which only the first may have room.
+//! of which only the first may have room; where a chain would be long, they stand in order ([`shelves`](super::shelves)).
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -11,11 +11,19 @@ use super::cells::Cell;
 use super::finder::Finder;
 use super::program::NO_SLOT;
 use super::schema::SlotId;
+use super::shelves::Shelves;
+use super::steps::Moved;
 use super::symbols::Symbol;
 use crate::kernel::prefetch;
 
 /// Lanes of a block in a chain.
 const LANES_MAX: usize = 256;
+
+/// Lanes of one key that are worth an order.
+const SHELVED_FROM: u32 = 512;
+
+/// Set where a cluster's lanes are on a shelf.
+const SHELF: u32 = 1 << 31;
 
 /// Number of a tenant.
 pub type TenantId = u32;
@@ -105,8 +113,8 @@ pub struct Key {
 pub struct Cluster {
     /// Its key.
     pub key: Key,
-    /// The first block.
-    pub head: u32,
+    /// Where its lanes are.
+    head: u32,
     /// Lanes.
     pub rows: u32,
     /// Publications that found it since it was made.
@@ -117,7 +125,28 @@ pub struct Cluster {
     pub born: u64,
 }
 
+/// Where the lanes of a cluster are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// In a chain of which this is the first block.
+    Chain(u32),
+    /// On this shelf.
+    Shelf(u32),
+}
+
 impl Cluster {
+    /// Where its lanes are, of which there must be some.
+    #[inline]
+    pub fn stand(&self) -> Stand {
+        if self.head & SHELF == 0 { Stand::Chain(self.head) } else { Stand::Shelf(self.head & !SHELF) }
+    }
+
+    /// The block that a new lane comes into, if that is known without the lane.
+    #[inline]
+    pub fn open_block(&self) -> Option<u32> {
+        (self.head & SHELF == 0).then_some(self.head)
+    }
+
     /// Whether so many publications have the key, and so many rows stand under it, that rows with another choice should take
     /// it: one in sixteen, or one in 256 if that is more than what filters ask for let expect, of so many lanes under keys of the
     /// attribute.
@@ -135,12 +164,14 @@ pub struct Clusters {
     hashing: Seeded,
     finder: Finder,
     entries: Pages<Cluster>,
+    /// Lanes in order.
+    pub shelves: Shelves,
 }
 
 impl Clusters {
     /// None yet.
     pub fn new(hashing: Seeded) -> Self {
-        Self { hashing, finder: Finder::new(), entries: Pages::new() }
+        Self { hashing, finder: Finder::new(), entries: Pages::new(), shelves: Shelves::default() }
     }
 
     /// The cluster of a key.
@@ -200,33 +231,44 @@ impl Clusters {
         (id, true)
     }
 
-    /// Adds a lane.
-    pub fn push(&mut self, id: u32, lane: &Lane, blocks: &mut Blocks) -> Place {
-        let cluster = &mut self.entries[id];
-        if cluster.head == NO_BLOCK || blocks.get(cluster.head).len() == LANES_MAX {
-            cluster.head = blocks.create(0, Grain::Coarse, id, cluster.head);
-        }
+    /// Adds a lane. Lanes that had to make room are given, each after its move.
+    pub fn push(&mut self, id: u32, lane: &Lane, blocks: &mut Blocks, moves: &mut Vec<(Lane, Moved)>) -> Place {
+        let Self { entries, shelves, .. } = self;
+        let cluster = &mut entries[id];
         cluster.rows += 1;
-        blocks.push(cluster.head, lane)
+        if cluster.head == NO_BLOCK {
+            cluster.head = blocks.create(0, Grain::Coarse, id, NO_BLOCK);
+        }
+        if let Stand::Chain(head) = cluster.stand()
+            && blocks.get(head).len() == LANES_MAX
+        {
+            cluster.head = if cluster.rows > SHELVED_FROM && shelves.are_worth(head, blocks) {
+                SHELF | shelves.create(head)
+            } else {
+                blocks.create(0, Grain::Coarse, id, head)
+            };
+        }
+        match cluster.stand() {
+            Stand::Chain(head) => blocks.push(head, lane),
+            Stand::Shelf(shelf) => shelves.push(shelf, id, lane, blocks, moves),
+        }
     }
 
     /// Takes a lane out. Gives the lane that came to its place instead, from where, and whether the cluster is gone.
     pub fn remove(&mut self, id: u32, place: Place, blocks: &mut Blocks) -> (Option<(Lane, Place)>, bool) {
         let cluster = &mut self.entries[id];
-        let head = cluster.head;
-        let last = blocks.pop(head).expect("the first block of a chain has lanes");
-        let from = Place { block: head, lane: u32::try_from(blocks.get(head).len()).expect("few lanes") };
-        let moved = (from != place).then(|| {
-            blocks.replace(place, &last);
-            (last, from)
-        });
+        let moved = match cluster.stand() {
+            Stand::Chain(_) => blocks.take_from_chain(&mut cluster.head, place),
+            Stand::Shelf(shelf) => self.shelves.remove(shelf, place, blocks),
+        };
         cluster.rows -= 1;
-        if blocks.get(head).len() == 0 {
-            cluster.head = blocks.get(head).next;
-            blocks.destroy(head);
-        }
         let gone = cluster.rows == 0;
         if gone {
+            if cluster.head != NO_BLOCK
+                && let Stand::Shelf(shelf) = cluster.stand()
+            {
+                self.shelves.destroy(shelf);
+            }
             let key = cluster.key;
             self.finder.remove(self.hash(key), id);
             self.entries.remove(id);
@@ -243,7 +285,7 @@ impl Clusters {
 
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
-        self.finder.bytes() + self.entries.bytes()
+        self.finder.bytes() + self.entries.bytes() + self.shelves.bytes()
     }
 
     #[inline]

@@ -13,12 +13,12 @@ use gomera_model::value::Value;
 
 use super::blocks::NO_BLOCK;
 use super::cells::Cell;
-use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, TenantId, scan_key};
+use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, Stand, TenantId, scan_key};
 use super::ladders::Ladders;
 use super::program::{NO_SLOT, View};
 use super::reading::{Kind, Reading, read};
 use super::schema::Schema;
-use super::scratch::{Chain, Found, Guess, Looking, Paper, Scratch, Sought, Trust};
+use super::scratch::{Chain, Found, Guess, Looking, Paper, Scratch, Shelved, Sought, Trust};
 use super::store::Store;
 use super::{Contexts, Output, Slices};
 use crate::kernel::{Kernel, Publications, prefetch};
@@ -66,7 +66,8 @@ pub fn judge(
 ) -> Judged {
     let &Question { tenant, publications, contexts, slices, effort_max, epoch } = question;
     scratch.reach(publications.len());
-    let Scratch { coded, papers, sought, guesses, found, asked, gathering, looking, chains, laddered, .. } = scratch;
+    let Scratch { coded, papers, sought, guesses, found, asked, gathering, looking, chains, shelved, laddered, .. } =
+        scratch;
     let Scratch { satisfied, several, refused, refusals, .. } = scratch;
     let (coded, papers) = (&mut coded[..publications.len()], &mut papers[..publications.len()]);
     for (number, &attributes) in (0..).zip(publications) {
@@ -93,7 +94,7 @@ pub fn judge(
     schema.is_suspicious |= find(&mut store.clusters, &store.blocks, schema, sought, guesses, found, epoch);
     let of = Publications { coded, features: schema.features_end() };
     let mut comparing = Comparing::new(kernel, slices, of, &store.blocks, papers, (asked, gathering), output);
-    go_through_keys(&mut comparing, &store.clusters, found, looking, chains);
+    go_through_keys(&mut comparing, &store.clusters, found, (looking, chains, shelved));
     go_through_ladders(&mut comparing, &store.ladders, schema, laddered);
     let is_first_alone = comparing.finish();
     laddered.clear();
@@ -217,7 +218,10 @@ fn find(
             let keys = if key.slot == NO_SLOT { 0 } else { schema.slot(key.slot).keys };
             is_suspicious |= cluster.is_frequent(schema.events, keys);
         }
-        prefetch(blocks.get(cluster.head));
+        match cluster.stand() {
+            Stand::Chain(head) => prefetch(blocks.get(head)),
+            Stand::Shelf(shelf) => clusters.shelves.prefetch(shelf),
+        }
         is_ordered &= publication == 0;
         found.push(Found { cluster: id, looking: Looking { publication, skipped: 0, trust } });
     }
@@ -232,15 +236,32 @@ fn go_through_keys<O: Output + ?Sized>(
     comparing: &mut Comparing<'_, '_, O>,
     clusters: &Clusters,
     found: &mut Vec<Found>,
-    looking: &mut Vec<Looking>,
-    chains: &mut Vec<Chain>,
+    (looking, chains, shelved): (&mut Vec<Looking>, &mut Vec<Chain>, &mut Vec<Shelved>),
 ) {
     let blocks = comparing.blocks();
     for group in found.chunk_by(|one, other| one.cluster == other.cluster) {
         let place = |looking: &Vec<Looking>| u32::try_from(looking.len()).expect("few publications");
-        let from = place(looking);
-        looking.extend(group.iter().map(|found| found.looking));
-        chains.push(Chain { block: clusters.get(group[0].cluster).head, from, to: place(looking) });
+        let block = match clusters.get(group[0].cluster).stand() {
+            Stand::Chain(head) => head,
+            Stand::Shelf(id) => {
+                let shelf = clusters.shelves.get(id);
+                shelf.prefetch();
+                let mut sent = Shelved { shelf: id, believed: 0, doubted: 0 };
+                for Looking { publication, trust, .. } in group.iter().map(|found| found.looking) {
+                    match trust {
+                        Trust::Full => sent.believed |= 1 << publication,
+                        Trust::None => sent.doubted |= 1 << publication,
+                    }
+                }
+                shelved.push(sent);
+                shelf.rest
+            }
+        };
+        if block != NO_BLOCK {
+            let from = place(looking);
+            looking.extend(group.iter().map(|found| found.looking));
+            chains.push(Chain { block, from, to: place(looking) });
+        }
     }
     let mut index = 0;
     while let Some(&Chain { block, from, to }) = chains.get(index) {
@@ -251,6 +272,15 @@ fn go_through_keys<O: Output + ?Sized>(
         }
         comparing.block(block, &looking[from as usize..to as usize]);
         index += 1;
+    }
+    let (kernel, of) = (comparing.kernel(), comparing.publications());
+    for Shelved { shelf, believed, doubted } in shelved.drain(..) {
+        for (asking, trust) in [(believed, Trust::Full), (doubted, Trust::None)] {
+            if asking != 0 {
+                let shelf = clusters.shelves.get(shelf);
+                shelf.reach(kernel, of, asking, |reached| comparing.reached(reached, trust));
+            }
+        }
     }
     chains.clear();
     looking.clear();
@@ -267,7 +297,7 @@ fn go_through_ladders<O: Output + ?Sized>(
     let (kernel, of) = (comparing.kernel(), comparing.publications());
     for &slot in laddered {
         for &ladder in &schema.slot(slot).ladders {
-            ladders.get(ladder).reach(kernel, of, |reached| comparing.reached(reached));
+            ladders.get(ladder).reach(kernel, of, |reached| comparing.reached(reached, Trust::Full));
         }
     }
 }

@@ -32,6 +32,7 @@ pub struct Scratch {
     /// Of what was found.
     pub looking: Vec<Looking>,
     pub chains: Vec<Chain>,
+    pub shelved: Vec<Shelved>,
     /// Attributes that some of them have and that have ladders, each once.
     pub laddered: Vec<SlotId>,
     /// Rows with several lanes that are satisfied, as bits.
@@ -103,6 +104,7 @@ impl Scratch {
             gathering: Box::default(),
             looking: Vec::new(),
             chains: Vec::new(),
+            shelved: Vec::new(),
             laddered: Vec::new(),
             satisfied: Vec::new(),
             several: Vec::new(),
@@ -135,6 +137,7 @@ impl Scratch {
             + size_of::<Found>() * self.found.capacity()
             + size_of::<Looking>() * self.looking.capacity()
             + size_of::<Chain>() * self.chains.capacity()
+            + size_of::<Shelved>() * self.shelved.capacity()
     }
 }
 
@@ -185,6 +188,14 @@ pub struct Chain {
     pub block: u32,
     pub from: u32,
     pub to: u32,
+}
+
+/// A shelf to go through, and the publications that do, as bits: those whose key may be believed, and the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Shelved {
+    pub shelf: u32,
+    pub believed: u64,
+    pub doubted: u64,
 }
 
 /// Who looks at the lanes of a block.

@@ -18,6 +18,7 @@ use super::ladders::{LADDER, Ladders, Rail};
 use super::program;
 use super::residuals::Residuals;
 use super::schema::Schema;
+use super::steps::Moved;
 use super::symbols::Symbols;
 use crate::kernel::prefetch;
 
@@ -108,7 +109,7 @@ impl Store {
         for access in accesses {
             if let Access::Keys(_, atoms) = access {
                 let found = (0..atoms.len()).filter_map(|index| atoms.cluster(index));
-                heads.extend(found.map(|id| self.clusters.get(id).head));
+                heads.extend(found.filter_map(|id| self.clusters.get(id).open_block()));
             }
         }
         heads.iter().for_each(|&head| prefetch(self.blocks.get(head)));
@@ -134,7 +135,8 @@ impl Store {
         movers.clear();
         movers.extend(places().map(|place| {
             let owner = self.blocks.get(place.block).owner;
-            if owner & LADDER == 0 { self.clusters.get(owner).head } else { place.block }
+            let open = if owner & LADDER == 0 { self.clusters.get(owner).open_block() } else { None };
+            open.unwrap_or(place.block)
         }));
         movers.iter().for_each(|&block| prefetch(self.blocks.get(block)));
         movers.iter().for_each(|&block| self.blocks.prefetch_end(block));
@@ -190,14 +192,13 @@ impl Store {
                 let mut moves = Vec::new();
                 release(schema, &tests);
                 let place = self.ladders.push(id, &lane, &mut self.blocks, &mut moves);
-                for (lane, moved) in moves {
-                    self.relocate(lane.target, moved.from, moved.to);
-                }
+                self.relocate_all(&mut moves);
                 placed(self, place);
             }
             Access::Keys(slot, atoms) => {
                 let (tests, verify) = coded(schema, words, access, TESTS_MAX);
                 let lane = self.lane(schema, target, program, verify, &tests);
+                let mut moves = Vec::new();
                 for (index, &atom) in atoms.iter().enumerate() {
                     if index > 0 {
                         tests.iter().for_each(|test| schema.retain_feature(test.feature));
@@ -207,7 +208,8 @@ impl Store {
                     let (id, created) =
                         known.map_or_else(|| self.clusters.find_or_create(key, schema.events), |id| (id, false));
                     count_key(schema, key, created, true);
-                    let place = self.clusters.push(id, &lane, &mut self.blocks);
+                    let place = self.clusters.push(id, &lane, &mut self.blocks, &mut moves);
+                    self.relocate_all(&mut moves);
                     placed(self, place);
                 }
                 release(schema, &tests);
@@ -218,7 +220,9 @@ impl Store {
                 let (id, _) = self.clusters.find_or_create(scan_key(tenant), schema.events);
                 schema.scanned += 1;
                 release(schema, &tests);
-                let place = self.clusters.push(id, &lane, &mut self.blocks);
+                let mut moves = Vec::new();
+                let place = self.clusters.push(id, &lane, &mut self.blocks, &mut moves);
+                self.relocate_all(&mut moves);
                 placed(self, place);
             }
         }
@@ -343,6 +347,12 @@ impl Store {
             schema.retain_feature(test.feature);
         }
         lane
+    }
+
+    fn relocate_all(&mut self, moves: &mut Vec<(Lane, Moved)>) {
+        for (lane, moved) in moves.drain(..) {
+            self.relocate(lane.target, moved.from, moved.to);
+        }
     }
 
     fn relocate(&mut self, target: Target, from: Place, to: Place) {

@@ -10,7 +10,7 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm256_sub_epi8, _mm256_xor_si256,
 };
 
-use super::{Ask, Codes, Columns, GROUP, LANES, MOST_HAVE, Publications, Reaches, Verdict, low_bits};
+use super::{Ask, Codes, Columns, GROUP, LANES, Lead, MOST_HAVE, Publications, Reaches, Verdict, low_bits};
 
 /// Lanes of a register.
 const HALF: usize = 32;
@@ -228,15 +228,14 @@ pub(super) unsafe fn select(from: *const u32, lanes: u64, into: *mut u32) -> usi
 
 /// Of 64 blocks from the first on: which are reached, and which of them inside.
 #[target_feature(enable = "avx2")]
-pub(super) fn reach(codes: &Codes, features: usize, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
-    with_sixteens!(features, reach_by(codes, code, all, first))
+pub(super) fn reach(codes: &Codes, features: usize, lead: Lead<'_>, all: Reaches<'_>, first: usize) -> (u64, u64) {
+    with_sixteens!(features, reach_by(codes, lead, all, first))
 }
 
 #[target_feature(enable = "avx2")]
-fn reach_by<const SIXTEENS: usize>(codes: &Codes, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
+fn reach_by<const SIXTEENS: usize>(codes: &Codes, lead: Lead<'_>, all: Reaches<'_>, first: usize) -> (u64, u64) {
     let table = Table::<SIXTEENS>::of(codes);
     let count = all.low.len() - first;
-    let code = _mm256_set1_epi8(code.cast_signed());
     let (mut reached, mut inside) = (0, 0);
     for half in 0..count.min(LANES).div_ceil(HALF) {
         let at = first + HALF * half;
@@ -245,6 +244,10 @@ fn reach_by<const SIXTEENS: usize>(codes: &Codes, code: u8, all: Reaches<'_>, fi
             unsafe { if at + HALF <= column.len() { load::<true>(column, at) } else { load::<false>(column, at) } }
         };
         let not_above = |low: __m256i, high: __m256i| _mm256_cmpeq_epi8(_mm256_min_epu8(low, high), low);
+        let code = match lead {
+            Lead::Code(code) => _mm256_set1_epi8(code.cast_signed()),
+            Lead::Features(lead) => table.look_up(load(lead)),
+        };
         let other = table.look_up(load(all.other));
         let mut reaches = not_above(load(all.low), code);
         reaches = _mm256_and_si256(reaches, not_above(code, load(all.high)));

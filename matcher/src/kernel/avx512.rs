@@ -9,7 +9,7 @@ use std::arch::x86_64::{
     _mm512_testn_epi8_mask,
 };
 
-use super::{ASKS_MAX, Ask, Coded, Codes, Columns, FEW, GROUP, Publications, Reaches, Verdict, low_bits};
+use super::{ASKS_MAX, Ask, Coded, Codes, Columns, FEW, GROUP, Lead, Publications, Reaches, Verdict, low_bits};
 
 /// The codes of the first `64 * QUARTERS` features.
 #[derive(Clone, Copy)]
@@ -206,20 +206,29 @@ unsafe fn judge_all<const QUARTERS: usize, const TESTS: usize, const REFINES: bo
 /// # Safety
 /// All columns are as long as the first.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn reach(codes: &Codes, features: usize, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
+pub(super) unsafe fn reach(
+    codes: &Codes,
+    features: usize,
+    lead: Lead<'_>,
+    all: Reaches<'_>,
+    first: usize,
+) -> (u64, u64) {
     // SAFETY: the caller's promise.
-    unsafe { with_quarters!(features, reach_by(codes, code, all, first)) }
+    unsafe { with_quarters!(features, reach_by(codes, lead, all, first)) }
 }
 
 /// # Safety
 /// As above.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn reach_by<const QUARTERS: usize>(codes: &Codes, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
+unsafe fn reach_by<const QUARTERS: usize>(codes: &Codes, lead: Lead<'_>, all: Reaches<'_>, first: usize) -> (u64, u64) {
     let table = Table::<QUARTERS>::of(codes);
     let mask = low_bits(all.low.len() - first);
     // SAFETY: the caller's promise; masked blocks are not read.
     let load = |column: &[u8]| unsafe { _mm512_maskz_loadu_epi8(mask, column.as_ptr().add(first).cast()) };
-    let code = _mm512_set1_epi8(code.cast_signed());
+    let code = match lead {
+        Lead::Code(code) => _mm512_set1_epi8(code.cast_signed()),
+        Lead::Features(lead) => table.look_up(load(lead)),
+    };
     let other = table.look_up(load(all.other));
     let reached = _mm512_mask_cmple_epu8_mask(mask, load(all.low), code);
     let reached = _mm512_mask_cmple_epu8_mask(reached, code, load(all.high));

@@ -1,6 +1,6 @@
 //! What the kernel means, without instructions that a processor may lack.
 
-use super::{Ask, Coded, Codes, Columns, GROUP, LANES, MISSING, Publications, Reaches, Verdict, low_bits};
+use super::{Ask, Coded, Codes, Columns, GROUP, LANES, Lead, MISSING, Publications, Reaches, Verdict, low_bits};
 
 pub(super) fn judge(of: Publications<'_>, columns: &Columns<'_>, asks: &[Ask], verdicts: &mut [Verdict]) {
     for (&Ask { publication, skipped }, verdict) in asks.iter().zip(verdicts) {
@@ -109,9 +109,13 @@ pub(super) fn refine_open(coded: &Coded, columns: &Columns<'_>, skipped: usize, 
 }
 
 #[inline(always)]
-pub(super) fn reach(codes: &Codes, code: u8, all: Reaches<'_>, first: usize) -> (u64, u64) {
+pub(super) fn reach(codes: &Codes, lead: Lead<'_>, all: Reaches<'_>, first: usize) -> (u64, u64) {
     let (mut reached, mut inside) = (0, 0);
     for (bit, at) in (first..all.low.len().min(first + LANES)).enumerate() {
+        let code = match lead {
+            Lead::Code(code) => code,
+            Lead::Features(lead) => codes[usize::from(lead[at])],
+        };
         let other = codes[usize::from(all.other[at])];
         let first_reaches = all.low[at] <= code && code <= all.high[at];
         let other_reaches = all.other_low[at] <= other && other <= all.other_high[at];

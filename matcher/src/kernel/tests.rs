@@ -221,9 +221,10 @@ fn all_versions_reach_the_same_blocks() {
         let mut codes = [0; 256];
         codes.fill_with(|| random(&mut state));
         let mut column = || (0..1 + round % 150).map(|_| random(&mut state)).collect::<Vec<u8>>();
-        let [low, high, low_max, high_min, mut other, other_low, other_high] = std::array::from_fn(|_| column());
+        let [low, high, low_max, high_min, mut other, other_low, other_high, mut lead] =
+            std::array::from_fn(|_| column());
         let features = [7, 16, 20, 40, 60, 100, 256][round % 7];
-        for feature in &mut other {
+        for feature in other.iter_mut().chain(&mut lead) {
             *feature = u8::try_from(usize::from(*feature) % features).expect("below 256");
         }
         let all = Reaches {
@@ -238,12 +239,14 @@ fn all_versions_reach_the_same_blocks() {
         let code = random(&mut state);
         let coded = coded(&codes, &codes);
         for first in (0..low.len()).step_by(LANES) {
-            let meant = Kernel::Scalar.reach(&coded, features, code, all, first);
-            for kernel in versions() {
-                assert_eq!(kernel.reach(&coded, features, code, all, first), meant, "round {round}, {kernel:?}");
+            for lead in [Lead::Code(code), Lead::Features(&lead)] {
+                let meant = Kernel::Scalar.reach(&coded, features, lead, all, first);
+                for kernel in versions() {
+                    assert_eq!(kernel.reach(&coded, features, lead, all, first), meant, "round {round}, {kernel:?}");
+                }
+                some += meant.0.count_ones();
+                within += meant.1.count_ones();
             }
-            some += meant.0.count_ones();
-            within += meant.1.count_ones();
         }
     }
     assert!(some > within && within > 500, "{some} blocks were reached, {within} of them inside");

@@ -2,8 +2,8 @@
 //! enough have come, and what is left of them is sorted out one round later, when memory has brought what it leads to.
 
 use super::super::blocks::{Block, Blocks};
-use super::super::ladders::Reached;
 use super::super::scratch::{ASKS, Asked, Looking, Paper, TOGETHER, Trust};
+use super::super::steps::Reached;
 use super::super::{Output, RowId, Slices};
 use crate::kernel::{
     Ask, Columns, Gathering, Kernel, LANES, Publications, Verdict, low_bits, prefetch, prefetch_selected,
@@ -130,8 +130,8 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
         }
     }
 
-    /// Publications reach blocks.
-    pub fn reached(&mut self, reached: &[Reached]) {
+    /// Publications reach blocks, and what leads them there may be believed or not.
+    pub fn reached(&mut self, reached: &[Reached], trust: Trust) {
         reached.iter().for_each(|reached| prefetch(self.blocks.get(reached.block)));
         for (index, &Reached { block, who, inside }) in reached.iter().enumerate() {
             if let Some(next) = reached.get(index + REACHED_AHEAD) {
@@ -139,16 +139,16 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
             }
             let block = self.blocks.get(block);
             let who = if self.is_first_alone { who & 1 } else { who };
-            if block.tests() > 1 && block.is_plain() && block.len() <= LANES {
+            if block.tests() > 1 && block.is_plain() && block.len() <= LANES && trust == Trust::Full {
                 self.gather(block, (who, inside));
                 continue;
             }
-            let (mut looking, mut count) = ([Looking { publication: 0, skipped: 0, trust: Trust::Full }; TOGETHER], 0);
+            let (mut looking, mut count) = ([Looking { publication: 0, skipped: 0, trust }; TOGETHER], 0);
             let mut rest = who;
             while rest != 0 {
                 let [publication, ..] = rest.trailing_zeros().to_le_bytes();
                 let skipped = u8::from(inside >> publication & 1 == 1);
-                looking[count] = Looking { publication, skipped, trust: Trust::Full };
+                looking[count] = Looking { publication, skipped, trust };
                 (rest, count) = (rest & (rest - 1), count + 1);
             }
             self.block(block, &looking[..count]);

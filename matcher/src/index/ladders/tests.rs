@@ -1,7 +1,7 @@
 //! Claims about ladders: nothing is lost while lanes move to where pairs stand together, and few blocks are reached then.
 
+use super::super::steps::along_curve;
 use super::super::{Contexts, Index, RowId, Slices};
-use super::*;
 use gomera_cluster::identity::Tenant;
 use gomera_cluster::layout::MatcherSlice;
 use gomera_model::attributes::Attributes;

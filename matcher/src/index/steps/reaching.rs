@@ -1,32 +1,49 @@
-//! Which blocks of a ladder do publications reach? Bounds of many blocks are compared at a time, for one publication after the other;
+//! Which blocks do publications reach? Bounds of many blocks are compared at a time, for one publication after the other;
 //! what comes of it is turned, so that each block is gone through once for all.
 
 use super::super::quantiser::OPEN_HIGH;
 use super::super::scratch::TOGETHER;
 use super::Steps;
-use crate::kernel::{Coded, Kernel, LANES, Publications, Reaches};
+use crate::kernel::{Coded, Kernel, LANES, Lead, Publications, Reaches};
 
 impl Steps {
-    /// Gives the blocks that publications may match, each with who may, up to 64 at a time.
+    /// Gives the blocks that publications may match, each with who may, up to 64 at a time. All lanes have their first test of this
+    /// feature, if one is said. Asked for are the publications whose bits are set, the first as the lowest.
     #[inline]
-    pub(super) fn reach(&self, kernel: Kernel, of: Publications<'_>, feature: u8, found: &mut impl FnMut(&[Reached])) {
-        let Self { low, high, low_max, high_min, other, other_low, other_high, .. } = self;
+    pub fn reach(
+        &self,
+        kernel: Kernel,
+        of: Publications<'_>,
+        feature: Option<u8>,
+        asking: u64,
+        found: &mut impl FnMut(&[Reached]),
+    ) {
+        let Self { lead, low, high, low_max, high_min, other, other_low, other_high, .. } = self;
         let all = Reaches { low, high, low_max, high_min, other, other_low, other_high };
         for first in (0..low.len()).step_by(LANES) {
-            if let [alone] = of.coded {
-                self.reach_alone(kernel, (alone, of.features), feature, (all, first), found);
+            let reach = |coded: &Coded| {
+                let lead = match feature {
+                    // What is no number is in no range.
+                    Some(feature) if coded.codes[usize::from(feature)] > OPEN_HIGH => return (0, 0),
+                    Some(feature) => Lead::Code(coded.codes[usize::from(feature)]),
+                    None => Lead::Features(lead),
+                };
+                kernel.reach(coded, of.features, lead, all, first)
+            };
+            if asking & (asking - 1) == 0 {
+                let publication = asking.trailing_zeros() as usize;
+                let (who, inside) = reach(&of.coded[publication]);
+                self.give_alone(first, publication, (who, inside), found);
                 continue;
             }
             let (mut who, mut inside, mut any) = ([0; TOGETHER], [0; TOGETHER], 0);
-            for ((coded, who), inside) in of.coded.iter().zip(&mut who).zip(&mut inside) {
-                let code = coded.codes[usize::from(feature)];
-                // What is no number is in no range.
-                if code > OPEN_HIGH {
-                    continue;
-                }
+            let mut rest = asking;
+            while rest != 0 {
+                let publication = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
                 // All lanes of a block that lies around the number pass their first test.
-                (*who, *inside) = kernel.reach(coded, of.features, code, all, first);
-                any |= *who;
+                (who[publication], inside[publication]) = reach(&of.coded[publication]);
+                any |= who[publication];
             }
             let (who, inside) = (turned(&who), turned(&inside));
             let (mut reached, mut count) = ([Reached::default(); LANES], 0);
@@ -40,26 +57,21 @@ impl Steps {
         }
     }
 
-    /// The same for a publication that comes alone, of the blocks from `first` on.
+    /// What a publication reaches that comes alone, of the blocks from `first` on.
     #[inline]
-    fn reach_alone(
+    fn give_alone(
         &self,
-        kernel: Kernel,
-        (coded, features): (&Coded, usize),
-        feature: u8,
-        (all, first): (Reaches<'_>, usize),
+        first: usize,
+        publication: usize,
+        (mut who, inside): (u64, u64),
         found: &mut impl FnMut(&[Reached]),
     ) {
-        let code = coded.codes[usize::from(feature)];
-        if code > OPEN_HIGH {
-            return;
-        }
-        let (mut who, inside) = kernel.reach(coded, features, code, all, first);
         let (mut reached, mut count) = ([Reached::default(); LANES], 0);
         while who != 0 {
             let at = who.trailing_zeros() as usize;
             who &= who - 1;
-            reached[count] = Reached { block: self.blocks[first + at], who: 1, inside: inside >> at & 1 };
+            let inside = (inside >> at & 1) << publication;
+            reached[count] = Reached { block: self.blocks[first + at], who: 1 << publication, inside };
             count += 1;
         }
         found(&reached[..count]);

@@ -1,0 +1,149 @@
+//! Lanes of a key that many have: blocks in order of their other tests, so that a publication that has the key looks at the few whose
+//! lanes may match, and not at all ([`steps`](super::steps)).
+
+use super::blocks::{Blocks, Lane, Place};
+use super::steps::{Moved, Order, Reached, Steps, bounded};
+use crate::kernel::{Kernel, Publications, prefetch};
+
+/// Lanes of a block: few, so that each spans little; and of those whose tests have no order.
+const LANES_MAX: usize = 64;
+const LANES_MAX_ANYHOW: usize = 256;
+
+/// Lanes that move from the chain with each that comes.
+const MOVED_PER_PUSH: usize = 8;
+
+/// The lanes of a key.
+#[derive(Debug)]
+pub struct Shelf {
+    steps: Steps,
+    /// The first block of those that have not moved yet, as a chain.
+    pub rest: u32,
+}
+
+impl Shelf {
+    /// Asks for the memory that [`Shelf::reach`] reads first.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.steps.prefetch();
+    }
+
+    /// Gives the blocks that publications may match of those that ask, each with who may, up to 64 at a time.
+    #[inline]
+    pub fn reach(&self, kernel: Kernel, of: Publications<'_>, asking: u64, mut found: impl FnMut(&[Reached])) {
+        self.steps.reach(kernel, of, None, asking, &mut found);
+    }
+
+    /// Adds a lane.
+    fn push(&mut self, owner: u32, lane: &Lane, blocks: &mut Blocks, moves: &mut Vec<(Lane, Moved)>) -> Place {
+        let lanes_max = if bounded(lane.coded[0]).is_some() { LANES_MAX } else { LANES_MAX_ANYHOW };
+        self.steps.push(owner, lanes_max, lane, blocks, moves)
+    }
+
+    /// Moves a few lanes out of the chain.
+    fn follow(&mut self, owner: u32, blocks: &mut Blocks, moves: &mut Vec<(Lane, Moved)>) {
+        for _ in 0..MOVED_PER_PUSH {
+            let Some((lane, from, emptied)) = blocks.pop_first(&mut self.rest) else { return };
+            let to = self.push(owner, &lane, blocks, moves);
+            moves.push((lane, Moved { from, to }));
+            // Only now, so that no other block has its number while lanes are on their way.
+            emptied.into_iter().for_each(|block| blocks.destroy(block));
+        }
+    }
+}
+
+/// All shelves.
+#[derive(Debug, Default)]
+pub struct Shelves {
+    shelves: Vec<Option<Shelf>>,
+    free: Vec<u32>,
+    step_bytes: usize,
+}
+
+impl Shelves {
+    /// A shelf in use.
+    #[inline]
+    pub fn get(&self, id: u32) -> &Shelf {
+        self.shelves[id as usize].as_ref().expect("a shelf in use")
+    }
+
+    /// Asks for the memory of a shelf.
+    #[inline]
+    pub fn prefetch(&self, id: u32) {
+        prefetch(&self.shelves[id as usize]);
+    }
+
+    /// Whether the lanes of a block have tests by which they can stand in order: three quarters of them.
+    pub fn are_worth(&self, block: u32, blocks: &Blocks) -> bool {
+        let block = blocks.get(block);
+        let places = (0..block.len()).filter(|&lane| bounded(blocks.first_test(block, lane)).is_some());
+        4 * places.count() >= 3 * block.len()
+    }
+
+    /// A shelf for the lanes of a chain, which follow with those that come.
+    pub fn create(&mut self, rest: u32) -> u32 {
+        let shelf = Some(Shelf { steps: Steps::new(Order::Led), rest });
+        match self.free.pop() {
+            Some(id) => {
+                self.shelves[id as usize] = shelf;
+                id
+            }
+            None => {
+                self.shelves.push(shelf);
+                u32::try_from(self.shelves.len() - 1).expect("shelves are fewer than rows")
+            }
+        }
+    }
+
+    /// Adds a lane. Lanes that had to make room are given, each after its move.
+    pub fn push(
+        &mut self,
+        id: u32,
+        owner: u32,
+        lane: &Lane,
+        blocks: &mut Blocks,
+        moves: &mut Vec<(Lane, Moved)>,
+    ) -> Place {
+        self.with(id, |shelf| {
+            // Before the lane has a place, because it may have to move as well.
+            shelf.follow(owner, blocks, moves);
+            shelf.push(owner, lane, blocks, moves)
+        })
+    }
+
+    /// Takes a lane out. Gives the lane that came to its place instead.
+    pub fn remove(&mut self, id: u32, place: Place, blocks: &mut Blocks) -> Option<(Lane, Place)> {
+        self.with(id, |shelf| {
+            if blocks.get(place.block).is_in_steps() {
+                let moved = blocks.take(place);
+                if blocks.get(place.block).len() == 0 {
+                    assert!(shelf.steps.forget(place.block, blocks), "a block of this shelf");
+                }
+                return moved;
+            }
+            blocks.take_from_chain(&mut shelf.rest, place)
+        })
+    }
+
+    /// The shelf has no lanes any more.
+    pub fn destroy(&mut self, id: u32) {
+        let shelf = self.shelves[id as usize].take().expect("a shelf in use");
+        self.step_bytes -= shelf.steps.bytes();
+        self.free.push(id);
+    }
+
+    /// Heap bytes.
+    pub fn bytes(&self) -> usize {
+        self.shelves.capacity() * size_of::<Option<Shelf>>() + self.free.capacity() * 4 + self.step_bytes
+    }
+
+    fn with<T>(&mut self, id: u32, change: impl FnOnce(&mut Shelf) -> T) -> T {
+        let shelf = self.shelves[id as usize].as_mut().expect("a shelf in use");
+        let before = shelf.steps.bytes();
+        let result = change(shelf);
+        self.step_bytes = self.step_bytes + shelf.steps.bytes() - before;
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;
