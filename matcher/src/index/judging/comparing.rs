@@ -143,7 +143,12 @@ impl<'a, 'o, O: Output + ?Sized> Comparing<'a, 'o, O> {
                 self.gather(block, (who, inside));
                 continue;
             }
-            let (mut looking, mut count) = ([Looking { publication: 0, skipped: 0, trust }; TOGETHER], 0);
+            if who.is_power_of_two() {
+                let [publication, ..] = who.trailing_zeros().to_le_bytes();
+                self.block(block, &[Looking { publication, skipped: u8::from(inside & who != 0), trust }]);
+                continue;
+            }
+            let (mut looking, mut count) = ([Looking { publication: 0, skipped: 0, trust: Trust::Full }; TOGETHER], 0);
             let mut rest = who;
             while rest != 0 {
                 let [publication, ..] = rest.trailing_zeros().to_le_bytes();

@@ -6,6 +6,9 @@ use super::super::scratch::TOGETHER;
 use super::Steps;
 use crate::kernel::{Coded, Kernel, LANES, Lead, Publications, Reaches};
 
+/// So few publications that blocks are given for each on its own.
+const FEW: u32 = 6;
+
 impl Steps {
     /// Gives the blocks that publications may match, each with who may, up to 64 at a time. All lanes have their first test of this
     /// feature, if one is said. Asked for are the publications whose bits are set, the first as the lowest.
@@ -30,10 +33,13 @@ impl Steps {
                 };
                 kernel.reach(coded, of.features, lead, all, first)
             };
-            if asking & (asking - 1) == 0 {
-                let publication = asking.trailing_zeros() as usize;
-                let (who, inside) = reach(&of.coded[publication]);
-                self.give_alone(first, publication, (who, inside), found);
+            if asking.count_ones() <= FEW {
+                let mut rest = asking;
+                while rest != 0 {
+                    let publication = rest.trailing_zeros() as usize;
+                    rest &= rest - 1;
+                    self.give_alone(first, publication, reach(&of.coded[publication]), found);
+                }
                 continue;
             }
             let (mut who, mut inside, mut any) = ([0; TOGETHER], [0; TOGETHER], 0);
@@ -57,7 +63,7 @@ impl Steps {
         }
     }
 
-    /// What a publication reaches that comes alone, of the blocks from `first` on.
+    /// What a publication reaches, of the blocks from `first` on.
     #[inline]
     fn give_alone(
         &self,
