@@ -23,6 +23,9 @@ pub type Codes = [u8; 256];
 /// The code that passes no test.
 pub const MISSING: u8 = u8::MAX;
 
+/// Bytes that memory gives at a time.
+pub const CACHE_LINE: usize = 64;
+
 /// Lanes judged at a time.
 pub const LANES: usize = 64;
 
@@ -466,6 +469,21 @@ pub fn prefetch<T>(what: &T) {
     // SAFETY: a hint without effect on memory, on an address that is valid anyway.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(what).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = what;
+}
+
+/// Asks for all lines of memory behind a reference.
+#[inline]
+pub fn prefetch_all<T>(what: &T) {
+    #[cfg(target_arch = "x86_64")]
+    for offset in (0..size_of::<T>()).step_by(CACHE_LINE) {
+        // SAFETY: a hint without effect on memory, on addresses within the value.
+        unsafe {
+            let at = std::ptr::from_ref(what).cast::<i8>().add(offset);
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at);
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = what;

@@ -8,13 +8,10 @@ use super::arena::Arena;
 use super::lane::PASS;
 pub use super::lane::{Coded, Lane, TESTS_MAX};
 pub use super::target::{ROWS_END, Role, Target};
-use crate::kernel::{Columns, LANES, low_bits, prefetch, prefetch_selected};
+use crate::kernel::{CACHE_LINE, Columns, LANES, low_bits, prefetch, prefetch_selected};
 
 /// Most lanes of a block.
 const LANES_MAX: usize = 256;
-
-/// Bytes that memory gives at a time.
-const CACHE_LINE: usize = 64;
 
 /// No block.
 pub const NO_BLOCK: u32 = u32::MAX;

@@ -21,7 +21,7 @@ use super::schema::Schema;
 use super::scratch::{Chain, Found, Guess, Looking, Paper, Scratch, Shelved, Sought, Trust};
 use super::store::Store;
 use super::{Contexts, Output, Slices};
-use crate::kernel::{Kernel, Publications, prefetch};
+use crate::kernel::{Coded, Kernel, Publications, prefetch};
 use comparing::Comparing;
 use verifying::Verifying;
 
@@ -70,6 +70,8 @@ pub fn judge(
         scratch;
     let Scratch { satisfied, several, refused, refusals, .. } = scratch;
     let (coded, papers) = (&mut coded[..publications.len()], &mut papers[..publications.len()]);
+    // Publications whose numbers have fine codes: where blocks are found in order, those say what codes leave open.
+    let mut finely = 0_u64;
     for (number, &attributes) in (0..).zip(publications) {
         let index = usize::from(number);
         let (coded, paper) = (&mut coded[index], &mut papers[index]);
@@ -82,9 +84,8 @@ pub fn judge(
             }
         }
         if !laddered.is_empty() {
-            for (id, reading) in &paper.present {
-                schema.code_finely(schema.slot(*id), reading, &coded.codes, &mut coded.fine);
-            }
+            code_finely(schema, paper, coded);
+            finely |= 1 << number;
         }
         let mut seek = |key, trust| {
             sought.push(Sought { key, hash: store.clusters.prefetch(key), publication: number, trust });
@@ -92,6 +93,14 @@ pub fn judge(
         seek_keys(store, schema, tenant, paper, attributes, &mut seek);
     }
     schema.is_suspicious |= find(&mut store.clusters, &store.blocks, schema, sought, guesses, found, epoch);
+    for found in &*found {
+        let publication = found.looking.publication;
+        let is_shelved = matches!(store.clusters.get(found.cluster).stand(), Stand::Shelf(_));
+        if is_shelved && finely >> publication & 1 == 0 {
+            code_finely(schema, &papers[usize::from(publication)], &mut coded[usize::from(publication)]);
+            finely |= 1 << publication;
+        }
+    }
     let of = Publications { coded, features: schema.features_end() };
     let mut comparing = Comparing::new(kernel, slices, of, &store.blocks, papers, (asked, gathering), output);
     go_through_keys(&mut comparing, &store.clusters, found, (looking, chains, shelved));
@@ -135,6 +144,13 @@ pub fn judge(
         paper.clear();
     }
     judged
+}
+
+/// Where within their codes the numbers of a publication lie.
+fn code_finely(schema: &Schema, paper: &Paper, coded: &mut Coded) {
+    for (id, reading) in &paper.present {
+        schema.code_finely(schema.slot(*id), reading, &coded.codes, &mut coded.fine);
+    }
 }
 
 /// Takes note of the keys that a publication has and filters ask for.

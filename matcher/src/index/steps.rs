@@ -134,14 +134,6 @@ impl Steps {
         all.map(|((&lead, low), high)| (lead != ALWAYS).then(|| high - low))
     }
 
-    /// Where ranges lead, the numbers of publications have fine codes as well.
-    fn grain(&self) -> Grain {
-        match self.order {
-            Order::Flat | Order::Paired => Grain::Fine,
-            Order::Led => Grain::Coarse,
-        }
-    }
-
     /// A block has no lanes any more: says whether it was one of these.
     pub fn forget(&mut self, block: u32, blocks: &mut Blocks) -> bool {
         let Some(at) = self.blocks.iter().position(|&other| other == block) else { return false };
@@ -248,8 +240,7 @@ impl Steps {
         blocks: &mut Blocks,
         moves: &mut Vec<(Lane, Moved)>,
     ) -> Place {
-        let grain = self.grain();
-        let fresh = |blocks: &mut Blocks| blocks.create(1, grain, owner, IN_STEPS);
+        let fresh = |blocks: &mut Blocks| blocks.create(1, Grain::Fine, owner, IN_STEPS);
         let key = key(lane, self.order);
         if self.blocks.is_empty() {
             self.insert(0, fresh(blocks));
@@ -285,7 +276,7 @@ impl Steps {
         let upper = lanes.split_off(self.cut(&lanes));
         for (at, half) in [(at, lanes), (at + 1, upper)] {
             let tests = half.iter().map(|(lane, _)| lane.tests()).max().unwrap_or(0);
-            let block = blocks.create(tests, self.grain(), owner, IN_STEPS);
+            let block = blocks.create(tests, Grain::Fine, owner, IN_STEPS);
             assert!(block != full, "a place of before is none of after");
             blocks.reserve(block, half.len() + 1);
             self.insert(at, block);

@@ -11,6 +11,9 @@ use super::sessions::Sessions;
 use super::{Hits, Subscriptions};
 use crate::index::{Contexts, RowId, TOGETHER};
 
+/// Rows whose memory is asked for before it is their turn.
+const AHEAD: usize = 8;
+
 impl Subscriptions {
     /// Judges publications of one tenant, at most [`TOGETHER`], by these slices; says how many of them it did before so many
     /// filters were evaluated and satisfied, at least one.
@@ -31,7 +34,11 @@ impl Subscriptions {
         let publications = &publications[..envelopes.len()];
         let contexts = ContextsOf { rows: &self.rows, sessions: &self.sessions };
         let output = self.satisfied.as_mut_slice();
-        self.index.matches(&first.tenant, publications, &contexts, slices, effort_max, output)
+        let judged = self.index.matches(&first.tenant, publications, &contexts, slices, effort_max, output);
+        for satisfied in &self.satisfied[..judged] {
+            satisfied.iter().take(AHEAD).for_each(|&row| self.rows.prefetch_hit(row));
+        }
+        judged
     }
 
     /// What the publications judged last satisfied is not asked for any more: gives room back that most do not need.
@@ -46,7 +53,11 @@ impl Subscriptions {
     /// What one of the publications judged last satisfied, in order of session and handle.
     pub fn hits(&self, index: usize, envelope: &Envelope, hits: &mut Hits) {
         hits.begin();
-        for &row in &self.satisfied[index] {
+        let satisfied = &self.satisfied[index];
+        for (at, &row) in satisfied.iter().enumerate() {
+            if let Some(&next) = satisfied.get(at + AHEAD) {
+                self.rows.prefetch_hit(next);
+            }
             let row = self.rows.get(row);
             if row.options.expires_at.is_some_and(|expires_at| envelope.accepted_at >= expires_at) {
                 continue;

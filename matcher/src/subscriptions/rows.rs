@@ -15,6 +15,7 @@ use gomera_model::timestamp::Timestamp;
 use super::SessionId;
 use super::weights::Weight;
 use crate::index::RowId;
+use crate::kernel::prefetch_all;
 
 /// A subscription.
 #[derive(Debug)]
@@ -71,6 +72,12 @@ impl Rows {
     /// The row of a subscription.
     pub fn find(&self, key: SubscriptionKey) -> Option<RowId> {
         self.by_key.get(&key).copied()
+    }
+
+    /// Asks for the memory of a row that a publication satisfies.
+    #[inline]
+    pub fn prefetch_hit(&self, id: RowId) {
+        prefetch_all(&self.rows[id.0]);
     }
 
     /// A row.
