@@ -1,13 +1,13 @@
 //! Tests of a program as bytes, and whether those bytes say everything that the program does when a code lies strictly within.
 
 use super::access::Access;
-use super::blocks::{Coded, TESTS_MAX};
+use super::blocks::{Coded, Lane, TESTS_MAX};
 use super::cells::Bounds;
 use super::clusters::Atom;
 use super::labels::Label;
 use super::program::{What, tests};
 use super::quantiser::{OPEN_HIGH, OPEN_LOW};
-use super::schema::{Schema, SlotId, Trait};
+use super::schema::{ALWAYS, Schema, SlotId, Trait};
 
 /// The narrowest tests of a program, at most so many, but for the one that the access has decided; and whether the program must
 /// be looked at even if all of them hold. The features are held, once each, until the caller releases them.
@@ -71,6 +71,25 @@ pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) 
         verify = true;
     }
     (all, verify)
+}
+
+/// Gives a lane that has codes alone its fine codes; whatever has none any more, because boundaries have been learnt anew, is left to the
+/// program.
+pub fn refine(schema: &mut Schema, words: &[u32], lane: &mut Lane) {
+    let (tests, _) = coded(schema, words, &Access::Scan, usize::MAX);
+    let is_number = |test: &Coded| test.feature != ALWAYS && schema.slot_of_number(test.feature).is_some();
+    for test in lane.coded.iter_mut().filter(|test| is_number(test)) {
+        let codes = |test: &Coded| (test.feature, test.low, test.high);
+        let mut same = tests.iter().filter(|other| codes(other) == codes(test));
+        match same.next() {
+            Some(first) if same.all(|other| other == first) => *test = *first,
+            Some(_) | None => {
+                (test.fine_low, test.fine_high) = (0, u8::MAX);
+                lane.verify = true;
+            }
+        }
+    }
+    tests.iter().for_each(|test| schema.release_feature(test.feature));
 }
 
 /// Whether who comes through the access has passed the test.

@@ -7,11 +7,8 @@ use super::steps::{Moved, Order, Reached, Steps, bounded};
 use crate::kernel::{Kernel, Publications, prefetch};
 
 /// Lanes of a block: few, so that each spans little; and of those whose tests have no order.
-const LANES_MAX: usize = 64;
+const LANES_MAX: usize = if cfg!(any(test, fuzzing)) { 8 } else { 64 };
 const LANES_MAX_ANYHOW: usize = 256;
-
-/// Lanes that move from the chain with each that comes.
-const MOVED_PER_PUSH: usize = 8;
 
 /// The lanes of a key.
 #[derive(Debug)]
@@ -32,23 +29,6 @@ impl Shelf {
     #[inline]
     pub fn reach(&self, kernel: Kernel, of: Publications<'_>, asking: u64, mut found: impl FnMut(&[Reached])) {
         self.steps.reach(kernel, of, None, asking, &mut found);
-    }
-
-    /// Adds a lane.
-    fn push(&mut self, owner: u32, lane: &Lane, blocks: &mut Blocks, moves: &mut Vec<(Lane, Moved)>) -> Place {
-        let lanes_max = if bounded(lane.coded[0]).is_some() { LANES_MAX } else { LANES_MAX_ANYHOW };
-        self.steps.push(owner, lanes_max, lane, blocks, moves)
-    }
-
-    /// Moves a few lanes out of the chain.
-    fn follow(&mut self, owner: u32, blocks: &mut Blocks, moves: &mut Vec<(Lane, Moved)>) {
-        for _ in 0..MOVED_PER_PUSH {
-            let Some((lane, from, emptied)) = blocks.pop_first(&mut self.rest) else { return };
-            let to = self.push(owner, &lane, blocks, moves);
-            moves.push((lane, Moved { from, to }));
-            // Only now, so that no other block has its number while lanes are on their way.
-            emptied.into_iter().for_each(|block| blocks.destroy(block));
-        }
     }
 }
 
@@ -117,11 +97,14 @@ impl Shelves {
         blocks: &mut Blocks,
         moves: &mut Vec<(Lane, Moved)>,
     ) -> Place {
-        self.with(id, |shelf| {
-            // Before the lane has a place, because it may have to move as well.
-            shelf.follow(owner, blocks, moves);
-            shelf.push(owner, lane, blocks, moves)
-        })
+        let lanes_max = if bounded(lane.coded[0]).is_some() { LANES_MAX } else { LANES_MAX_ANYHOW };
+        self.with(id, |shelf| shelf.steps.push(owner, lanes_max, lane, blocks, moves))
+    }
+
+    /// Takes the last lane off the chain of those that have not moved yet. Gives it, from where, and the block that is to be destroyed
+    /// once it has another place.
+    pub fn pop_rest(&mut self, id: u32, blocks: &mut Blocks) -> Option<(Lane, Place, Option<u32>)> {
+        blocks.pop_first(&mut self.shelves[id as usize].as_mut().expect("a shelf in use").rest)
     }
 
     /// Takes a lane out. Gives the lane that came to its place instead.

@@ -12,7 +12,7 @@ use super::access::{Access, Atoms, Choice, Chooser};
 use super::arena::Arena;
 use super::blocks::{Blocks, Coded, Lane, Place, Role, TESTS_MAX, Target};
 use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId, scan_key};
-use super::coding::{Ranged, coded, ranged};
+use super::coding::{Ranged, coded, ranged, refine};
 use super::crowds::Crowd;
 use super::ladders::{LADDER, Ladders, Rail};
 use super::program;
@@ -208,6 +208,8 @@ impl Store {
                     let (id, created) =
                         known.map_or_else(|| self.clusters.find_or_create(key, schema.events), |id| (id, false));
                     count_key(schema, key, created, true);
+                    // Before the lane has a place, because it may have to move as well.
+                    self.follow(schema, id, &mut moves);
                     let place = self.clusters.push(id, &lane, &mut self.blocks, &mut moves);
                     self.relocate_all(&mut moves);
                     placed(self, place);
@@ -347,6 +349,23 @@ impl Store {
             schema.retain_feature(test.feature);
         }
         lane
+    }
+
+    /// Moves a few lanes of a cluster to where they stand in order.
+    fn follow(&mut self, schema: &mut Schema, cluster: u32, moves: &mut Vec<(Lane, Moved)>) {
+        /// With each lane that comes.
+        const MOVED_PER_PUSH: usize = 8;
+        let Some(shelf) = self.clusters.get(cluster).shelf() else { return };
+        for _ in 0..MOVED_PER_PUSH {
+            let popped = self.clusters.shelves.pop_rest(shelf, &mut self.blocks);
+            let Some((mut lane, from, emptied)) = popped else { return };
+            // Chains do without fine codes.
+            refine(schema, self.words(lane.program), &mut lane);
+            let to = self.clusters.shelves.push(shelf, cluster, &lane, &mut self.blocks, moves);
+            moves.push((lane, Moved { from, to }));
+            // Only now, so that no other block has its number while lanes are on their way.
+            emptied.into_iter().for_each(|block| self.blocks.destroy(block));
+        }
     }
 
     fn relocate_all(&mut self, moves: &mut Vec<(Lane, Moved)>) {

@@ -96,26 +96,34 @@ fn lanes_of_a_key_come_to_stand_in_order_and_nothing_is_lost() {
         index.matches(&tenant, &[&has_all], &Nothing, Slices::All, usize::MAX, &mut Vec::new());
     }
     let mut filters = Vec::new();
+    let check = |index: &mut Index, filters: &[Option<Filter>], together: &[Attributes]| {
+        let mut rows = vec![Vec::new(); together.len()];
+        let publications = together.iter().collect::<Vec<_>>();
+        index.matches(&tenant, &publications, &Nothing, Slices::All, usize::MAX, rows.as_mut_slice());
+        for (rows, publication) in rows.iter_mut().zip(together) {
+            rows.sort_unstable();
+            let satisfied = |filter: &Filter| evaluate(filter, publication, &Attributes::default()).is_match();
+            let expected = (0..).zip(filters).filter(|(_, filter)| filter.as_ref().is_some_and(satisfied));
+            assert_eq!(*rows, expected.map(|(row, _)| RowId(row)).collect::<Vec<_>>(), "{publication:?}");
+        }
+        rows.iter().map(Vec::len).sum::<usize>()
+    };
+    let mut matched = 0;
     for row in 0..ROWS {
         let filter = filter(&mut state);
         index.insert(RowId(row), &tenant, MatcherSlice(0), &filter);
         filters.push(Some(filter));
+        // Also while lanes are on their way from a chain.
+        if row.is_multiple_of(16) {
+            let together = [publication(&mut state), publication(&mut state), publication(&mut state)];
+            matched += check(&mut index, &filters, &together);
+        }
     }
     let (blocks, wide) = shelf(&index).expect("a shelf");
     assert!(blocks > 60 && 4 * wide < blocks, "{blocks} blocks, of which {wide} reach far");
-    let mut matched = 0;
     for number in 0..400_u32 {
         let together = (0..1 + number % 5).map(|_| publication(&mut state)).collect::<Vec<_>>();
-        let mut rows = vec![Vec::new(); together.len()];
-        let publications = together.iter().collect::<Vec<_>>();
-        index.matches(&tenant, &publications, &Nothing, Slices::All, usize::MAX, rows.as_mut_slice());
-        for (mut rows, publication) in rows.into_iter().zip(&together) {
-            rows.sort_unstable();
-            let satisfied = |filter: &Filter| evaluate(filter, publication, &Attributes::default()).is_match();
-            let expected = (0..).zip(&filters).filter(|(_, filter)| filter.as_ref().is_some_and(satisfied));
-            assert_eq!(rows, expected.map(|(row, _)| RowId(row)).collect::<Vec<_>>(), "publication {number}");
-            matched += rows.len();
-        }
+        matched += check(&mut index, &filters, &together);
         // Some go, some come again; towards the end nearly all are gone.
         for _ in 0..40 {
             let row = random(&mut state) % ROWS;
