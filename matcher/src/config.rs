@@ -81,7 +81,7 @@ impl Default for Config {
             forgotten_max: 262_144,
             expiry_slack: Duration::from_secs(60),
             snapshot_window_bytes: 256 << 10,
-            snapshot_bytes_per_second: 8 << 20,
+            snapshot_bytes_per_second: 4 << 20,
             joining_bytes_max: 64 << 20,
             hash_seed: 0,
         }
