@@ -29,6 +29,7 @@ mod membership;
 mod paths;
 mod probing;
 mod provisioning;
+mod rivalry;
 mod store;
 mod view;
 mod wishes;

@@ -73,7 +73,14 @@ impl Process {
         let coordinating = match coordinator {
             Some(CoordinatorConfig { name, coordinator, settings, launch }) => {
                 coordination.settle(&settings).await?;
-                let candidate = Candidate { name: Arc::from(name), incarnation: Incarnation(rand::random()) };
+                let address = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+                // Any address of this host is none that others could ask.
+                let address = address.filter(|address| !address.ip().is_unspecified());
+                let candidate = Candidate {
+                    name: Arc::from(name),
+                    incarnation: Incarnation(rand::random()),
+                    address: address.map(|address| Arc::from(address.to_string())),
+                };
                 Some(Coordinating::start(coordination, candidate, coordinator, settings, launch)?)
             }
             None => None,

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::probing::{Probes, Probing, Suspects};
 use super::provisioning::{Launch, Provider, Provisioning, Shortages, Wanted};
+use super::rivalry::{Rival, Rivalry};
 use super::store::Session;
 use super::view::View;
 use crate::node::IN_PROCESS;
@@ -31,6 +32,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const READ_AFTER: Duration = Duration::from_millis(10);
 /// How long resigning may take when the service does not answer.
 const RESIGN_WITHIN: Duration = Duration::from_secs(2);
+/// How long one that led waits for the session of who replaced it, whatever it hears of it.
+const UNSEATS_AFTER: Duration = Duration::from_secs(60);
 /// Writes after one reading. A first layout takes two, an operation a few; more can only be others interfering, who cause hints.
 const WRITES_MAX: usize = 16;
 
@@ -79,6 +82,7 @@ impl Coordinating {
         let session = coordination.session();
         let known = *session.borrow();
         let probing = Probing::start();
+        let rivalry = Rivalry::start(config.silence);
         let task = Task {
             hints: coordination.hints(&topics),
             known,
@@ -98,6 +102,9 @@ impl Coordinating {
             shortages,
             probes: probing.probes(),
             probing,
+            fallen: rivalry.fallen(),
+            rivalry,
+            deposed: None,
         };
         Ok(Self { report, stop, task: tokio::spawn(task.run()) })
     }
@@ -163,6 +170,11 @@ struct Task {
     /// Asks those directly whom something speaks against.
     probing: Probing,
     probes: watch::Receiver<Probes>,
+    /// Watches whoever stands before this candidate.
+    rivalry: Rivalry,
+    fallen: watch::Receiver<Option<Rival>>,
+    /// When this candidate led last, if it does not any more.
+    deposed: Option<tokio::time::Instant>,
 }
 
 enum Standing {
@@ -187,6 +199,7 @@ impl Task {
                 Ok(()) = self.session.changed() => {}
                 Ok(()) = self.shortages.changed() => {}
                 Ok(()) = self.probes.changed() => {}
+                Ok(()) = self.fallen.changed() => {}
                 () = timeout => {}
                 // Also when the handle is gone.
                 _ = self.stop.changed() => {
@@ -234,12 +247,17 @@ impl Task {
                 self.machine.handle(self.now(), Event::Observed(observation));
                 reign
             }
-            Standing::Following if !self.leader_may_differ => return Ok(()),
             Standing::Following => {
+                self.unseat_fallen().await?;
+                if !self.leader_may_differ {
+                    return Ok(());
+                }
                 let Some(reign) = self.coordination.stand(&self.candidate).await? else {
+                    self.rivalry.watch(self.coordination.rival(&self.candidate).await?);
                     self.leader_may_differ = false;
                     return Ok(());
                 };
+                self.rivalry.watch(None);
                 self.coordination.want_initially(&self.config.desired).await?;
                 self.coordination.publish_supply(&reign, &self.config.supply()).await?;
                 self.doubt_everything();
@@ -265,6 +283,19 @@ impl Task {
             self.machine.handle(self.now(), Event::Observed(observation));
         }
         self.say(&reign).await
+    }
+
+    /// Whoever stands before this candidate and does not answer any more stands there no longer; unless this one was unseated lately itself:
+    /// two that cannot reach each other would take turns.
+    async fn unseat_fallen(&mut self) -> Result<(), CoordinationError> {
+        let fallen = self.fallen.borrow_and_update().clone();
+        let Some(rival) = fallen.filter(|_| self.deposed.is_none_or(|at| at.elapsed() > UNSEATS_AFTER)) else {
+            return Ok(());
+        };
+        tracing::warn!(candidacy = %rival.candidacy, address = %rival.address, "who leads does not answer any more");
+        self.coordination.unseat(&rival).await?;
+        self.leader_may_differ = true;
+        Ok(())
     }
 
     fn doubt_everything(&mut self) {
@@ -293,6 +324,7 @@ impl Task {
             self.machine.handle(self.now(), Event::Deposed);
             self.probing.suspect(Suspects::new());
             self.standing = Standing::Following;
+            self.deposed = Some(tokio::time::Instant::now());
         }
     }
 

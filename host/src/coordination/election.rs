@@ -12,6 +12,7 @@ use gomera_coordinator::tree::{Kind, Operation};
 use serde::{Deserialize, Serialize};
 
 use super::members::{json, parse};
+use super::rivalry::Rival;
 use super::store::WriteError;
 use super::{ATTEMPTS, Coordination, CoordinationError};
 
@@ -22,6 +23,15 @@ pub struct Candidate {
     pub name: Arc<str>,
     /// This life of it.
     pub incarnation: Incarnation,
+    /// Where it answers when it is asked over HTTP whether it is there, HOST:PORT: others take over at once when it does so no more. Without
+    /// it they wait until its session ends.
+    pub address: Option<Arc<str>>,
+}
+
+/// What a candidate's znode contains, if it says where it answers.
+#[derive(Serialize, Deserialize)]
+struct CandidacyRecord {
+    address: Arc<str>,
 }
 
 impl Candidate {
@@ -91,6 +101,28 @@ impl Coordination {
         Err(self.store.unavailable(reason))
     }
 
+    /// Whoever stands before everybody else, unless that is this candidate or it does not say where it answers.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`].
+    pub(super) async fn rival(&self, candidate: &Candidate) -> Result<Option<Rival>, CoordinationError> {
+        let names = self.store.children(&self.paths.candidates()).await?;
+        let first = names.into_iter().min_by_key(|name| (sequence(name).0, sequence(name).1.to_owned(), name.clone()));
+        let Some(name) = first.filter(|name| !name.starts_with(&candidate.prefix())) else { return Ok(None) };
+        let Some(entry) = self.store.get(&self.candidacy_path(&name)).await? else { return Ok(None) };
+        let record = serde_json::from_slice::<CandidacyRecord>(&entry.bytes).ok();
+        Ok(record.map(|record| Rival { candidacy: Arc::from(name), address: record.address }))
+    }
+
+    /// Takes the candidacy of one that does not answer any more away, which its session would do some seconds later. If it lives, it stands
+    /// again, behind all others.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Unavailable`].
+    pub(super) async fn unseat(&self, rival: &Rival) -> Result<(), CoordinationError> {
+        self.release(&self.candidacy_path(&rival.candidacy)).await
+    }
+
     /// Whether a reign still lasts.
     ///
     /// # Errors
@@ -150,7 +182,9 @@ impl Coordination {
             return Ok(mine);
         }
         let path = format!("{folder}/{}", candidate.prefix());
-        let create = Operation::Create { path, bytes: Vec::new(), kind: Kind::EphemeralSequential };
+        let address = candidate.address.clone();
+        let bytes = address.map_or_else(Vec::new, |address| json(&CandidacyRecord { address }));
+        let create = Operation::Create { path, bytes, kind: Kind::EphemeralSequential };
         match self.store.apply(&[create]).await {
             // The name it got is found by looking again, as after an unknown outcome.
             Ok(()) | Err(WriteError::Unknown(_)) => Ok(None),

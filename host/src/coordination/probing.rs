@@ -73,7 +73,7 @@ async fn run(mut asked: watch::Receiver<Suspects>, told: watch::Sender<Probes>) 
             .iter()
             .map(|(&node, address)| {
                 let address = address.clone();
-                async move { (node, probe(&address).await) }
+                async move { (node, probe(&address, GREETING).await) }
             })
             .collect();
         let probed = asking.join_all().await;
@@ -96,11 +96,11 @@ async fn run(mut asked: watch::Receiver<Suspects>, told: watch::Sender<Probes>) 
     }
 }
 
-/// Asks one; `None` if it answers.
-async fn probe(address: &str) -> Option<Probe> {
+/// Asks one; `None` if it answers the greeting.
+pub(super) async fn probe(address: &str, greeting: &[u8]) -> Option<Probe> {
     let answered = tokio::time::timeout(ANSWER_WITHIN, async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(GREETING).await?;
+        stream.write_all(greeting).await?;
         stream.read_u8().await
     });
     match answered.await {
@@ -121,17 +121,17 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         // Connections are made by the system; nobody answers on them.
-        assert_eq!(probe(&address).await, Some(Probe::Silent));
+        assert_eq!(probe(&address, GREETING).await, Some(Probe::Silent));
         let speaking = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
                 drop(stream.write_all(&[0; 9]).await);
             }
         });
-        assert_eq!(probe(&address).await, None);
+        assert_eq!(probe(&address, GREETING).await, None);
         speaking.abort();
         assert!(speaking.await.is_err(), "it was aborted");
-        assert_eq!(probe(&address).await, Some(Probe::Refused));
+        assert_eq!(probe(&address, GREETING).await, Some(Probe::Refused));
     }
 
     #[tokio::test]

@@ -72,6 +72,16 @@ mod in_process {
     }
 
     #[tokio::test]
+    async fn a_leader_that_answers_no_more_is_unseated_at_once() {
+        handover::a_leader_that_answers_no_more_is_unseated_at_once(World::in_process()).await;
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_never_answered_is_not_unseated() {
+        handover::a_leader_that_never_answered_is_not_unseated(World::in_process()).await;
+    }
+
+    #[tokio::test]
     async fn a_leader_whose_session_expires_leads_again_in_a_higher_term() {
         handover::a_leader_whose_session_expires_leads_again_in_a_higher_term(World::in_process()).await;
     }
@@ -175,6 +185,16 @@ mod zookeeper {
     #[tokio::test]
     async fn a_second_coordinator_takes_over_and_changes_nothing() {
         handover::a_second_coordinator_takes_over_and_changes_nothing(World::zookeeper()).await;
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_answers_no_more_is_unseated_at_once() {
+        handover::a_leader_that_answers_no_more_is_unseated_at_once(World::zookeeper()).await;
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_never_answered_is_not_unseated() {
+        handover::a_leader_that_never_answered_is_not_unseated(World::zookeeper()).await;
     }
 
     #[tokio::test]

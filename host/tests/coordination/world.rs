@@ -14,7 +14,10 @@ use gomera_coordinator::{Config, Desired, NodeState, Registration};
 use gomera_host::coordination::{
     Acknowledgement, Candidate, Coordinating, Coordination, CoordinatorReport, InProcess, Membership, ZooKeeperConfig,
 };
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use xtask::services::zookeeper::ZooKeeper;
 
 /// Longer than anything takes on a busy machine; a claim that waits this long is broken.
@@ -183,7 +186,7 @@ pub fn one_per_layer(first: u64) -> Vec<Registration> {
 }
 
 pub fn candidate(incarnation: u64) -> Candidate {
-    Candidate { name: Arc::from("coordinator"), incarnation: Incarnation(incarnation) }
+    Candidate { name: Arc::from("coordinator"), incarnation: Incarnation(incarnation), address: None }
 }
 
 pub fn settings() -> Settings {
@@ -197,10 +200,49 @@ pub fn coordinator_config(desired: &str) -> Config {
 
 /// A coordinator that runs over a session of its own.
 pub async fn coordinate(world: &World, incarnation: u64, desired: &str) -> Coordinating {
+    coordinate_as(world, candidate(incarnation), desired).await
+}
+
+/// The same for a candidate of whom more is to be said.
+pub async fn coordinate_as(world: &World, candidate: Candidate, desired: &str) -> Coordinating {
     let coordination = world.connect().await;
     coordination.settle(&settings()).await.expect("settles");
-    Coordinating::start(coordination, candidate(incarnation), coordinator_config(desired), settings(), None)
-        .expect("valid")
+    Coordinating::start(coordination, candidate, coordinator_config(desired), settings(), None).expect("valid")
+}
+
+/// A port at which somebody answers whoever asks.
+#[derive(Debug)]
+pub struct Port {
+    pub address: Arc<str>,
+    asked: watch::Receiver<usize>,
+    task: JoinHandle<()>,
+}
+
+impl Port {
+    pub async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = Arc::from(listener.local_addr().expect("bound").to_string());
+        let (count, asked) = watch::channel(0);
+        let task = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await);
+                count.send_modify(|count| *count += 1);
+            }
+        });
+        Self { address, asked, task }
+    }
+
+    /// Waits until somebody has asked.
+    pub async fn until_asked(&mut self) {
+        self.asked.wait_for(|&count| count > 0).await.map(drop).expect("it is open");
+    }
+
+    /// From now on nobody answers, and connections are refused.
+    pub async fn close(self) {
+        self.task.abort();
+        drop(self.task.await);
+    }
 }
 
 pub fn layout_of(nodes: &[Registration], epoch: u64) -> Layout {

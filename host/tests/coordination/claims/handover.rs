@@ -1,11 +1,19 @@
 //! One leader after another.
 
+use std::time::Duration;
+
 use gomera_cluster::layout::Epoch;
 use gomera_coordinator::Registration;
-use gomera_host::coordination::{Acknowledging, Coordination, CoordinationError, Membership};
+use gomera_host::coordination::{Acknowledging, Candidate, Coordination, CoordinationError, Membership};
 
 use super::leadership::lead;
-use crate::world::{World, acknowledgement, coordinate, layout_of, one_per_layer, settings, until_epoch, until_report};
+use crate::world::{
+    Port, World, acknowledgement, candidate, coordinate, coordinate_as, layout_of, one_per_layer, settings,
+    until_epoch, until_report,
+};
+
+/// Longer than a candidate takes to know that a port does not answer any more.
+const NOT_WITHIN: Duration = Duration::from_millis(1200);
 
 /// How far the first leader comes before it dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +116,38 @@ pub async fn a_second_coordinator_takes_over_and_changes_nothing(world: World) {
     until_report(&third, "leading in term 3: layout 1 is in force").await;
     let status = session.status().await.expect("reads").expect("said");
     assert_eq!(status.to_string(), "leading in term 3: layout 1 is in force");
+}
+
+pub async fn a_leader_that_answers_no_more_is_unseated_at_once(world: World) {
+    let (mut first_port, mut second_port) = (Port::open().await, Port::open().await);
+    let with = |incarnation, port: &Port| Candidate { address: Some(port.address.clone()), ..candidate(incarnation) };
+    let first = coordinate_as(&world, with(1, &first_port), "1-1-1-2").await;
+    until_report(&first, "leading in term 1").await;
+    let second = coordinate_as(&world, with(2, &second_port), "1-1-1-2").await;
+    until_report(&second, "following").await;
+    first_port.until_asked().await;
+    // Its session lasts on.
+    first_port.close().await;
+    until_report(&second, "leading in term 2").await;
+    until_report(&first, "following").await;
+    // Whoever was unseated waits for the session of the other: two that cannot reach each other would take turns.
+    second_port.until_asked().await;
+    second_port.close().await;
+    tokio::time::sleep(NOT_WITHIN).await;
+    until_report(&second, "leading in term 2").await;
+    assert_eq!(first.report().borrow().statistics.elections, 1);
+}
+
+pub async fn a_leader_that_never_answered_is_not_unseated(world: World) {
+    let port = Port::open().await;
+    let unheard = Candidate { address: Some(port.address.clone()), ..candidate(1) };
+    port.close().await;
+    let first = coordinate_as(&world, unheard, "1-1-1-2").await;
+    until_report(&first, "leading in term 1").await;
+    let second = coordinate(&world, 2, "1-1-1-2").await;
+    until_report(&second, "following").await;
+    tokio::time::sleep(NOT_WITHIN).await;
+    assert_eq!(second.report().borrow().statistics.elections, 0);
 }
 
 pub async fn a_leader_whose_session_expires_leads_again_in_a_higher_term(world: World) {
