@@ -363,10 +363,7 @@ impl Blocks {
     /// Takes the last lane of the first block of a chain off, which is the next one's then, if none is left in it. Gives the lane, from
     /// where, and the block that is to be destroyed.
     pub fn pop_first(&mut self, first: &mut u32) -> Option<(Lane, Place, Option<u32>)> {
-        if *first == NO_BLOCK {
-            return None;
-        }
-        let id = *first;
+        let id = (*first != NO_BLOCK).then_some(*first)?;
         let lane = self.pop(id).expect("the first block of a chain has lanes");
         let block = &self.blocks[id];
         let place = Place { block: id, lane: u32::from(block.length) };

@@ -248,7 +248,9 @@ impl Clusters {
             cluster.head = blocks.create(0, Grain::Coarse, id, NO_BLOCK);
         }
         if let Stand::Chain(head) = cluster.stand() {
-            let is_time = cluster.rows > SHELVED_FROM && cluster.rows.is_multiple_of(LOOKED_AFTER);
+            // The first block is half full at least. Keys that always come together, as those of a list, take turns.
+            let turn = LOOKED_AFTER - 1 - id % (LOOKED_AFTER / 2);
+            let is_time = cluster.rows > SHELVED_FROM && cluster.rows % LOOKED_AFTER == turn;
             if is_time && shelves.are_worth(head, blocks) {
                 cluster.head = SHELF | shelves.create(head);
             } else if blocks.get(head).len() == LANES_MAX {

@@ -73,23 +73,26 @@ pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) 
     (all, verify)
 }
 
-/// Gives a lane that has codes alone its fine codes; whatever has none any more, because boundaries have been learnt anew, is left to the
-/// program.
-pub fn refine(schema: &mut Schema, words: &[u32], lane: &mut Lane) {
-    let (tests, _) = coded(schema, words, &Access::Scan, usize::MAX);
-    let is_number = |test: &Coded| test.feature != ALWAYS && schema.slot_of_number(test.feature).is_some();
-    for test in lane.coded.iter_mut().filter(|test| is_number(test)) {
-        let codes = |test: &Coded| (test.feature, test.low, test.high);
-        let mut same = tests.iter().filter(|other| codes(other) == codes(test));
+/// Gives a lane that has codes alone its fine codes, by the boundaries that its codes are of. Where tests of its program have the same
+/// codes and different fine ones, the program decides.
+pub fn refine(schema: &Schema, words: &[u32], lane: &mut Lane) {
+    for coded in lane.coded.iter_mut().filter(|coded| coded.feature != ALWAYS) {
+        let Coded { feature, low, high, .. } = *coded;
+        let Some(slot) = schema.slot_of_number(feature) else { continue };
+        let of_slot = tests(words).filter(|test| test.slot == slot);
+        let mut same = of_slot.filter_map(|test| {
+            let (from, to) = test.bounds()?;
+            let inner = schema.quantiser(feature).test(feature, from, to);
+            Some(if test.negated { around(inner) } else { inner }).filter(|all| (all.low, all.high) == (low, high))
+        });
         match same.next() {
-            Some(first) if same.all(|other| other == first) => *test = *first,
+            Some(first) if same.all(|other| other == first) => *coded = first,
             Some(_) | None => {
-                (test.fine_low, test.fine_high) = (0, u8::MAX);
+                (coded.fine_low, coded.fine_high) = (0, u8::MAX);
                 lane.verify = true;
             }
         }
     }
-    tests.iter().for_each(|test| schema.release_feature(test.feature));
 }
 
 /// Whether who comes through the access has passed the test.
@@ -120,13 +123,18 @@ fn outside(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, low: f64, h
     // Within one code, nearly everything is outside, and the program says what is not.
     let is_told = test.low != test.high;
     if is_told {
-        let Coded { low, high, fine_low, fine_high, .. } = test;
-        into.push(Coded { low: high, high: low, fine_low: fine_high, fine_high: fine_low, ..test });
+        into.push(around(test));
     } else if into.iter().all(|coded| coded.feature != feature) {
         // Made for this test; tests before it hold theirs only when all are there.
         schema.drop_unused(feature);
     }
     is_told
+}
+
+/// What lies outside of codes.
+fn around(inner: Coded) -> Coded {
+    let Coded { feature, low, high, fine_low, fine_high } = inner;
+    Coded { feature, low: high, high: low, fine_low: fine_high, fine_high: fine_low }
 }
 
 fn code(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, what: Trait, low: f64, high: f64) -> bool {

@@ -59,6 +59,9 @@ impl Record {
     }
 }
 
+/// Lanes that move to where they stand in order with each access, or one under each of its keys, as all of them may be moving at a time.
+const MOVED_MAX: usize = 8;
+
 /// Everything but the schemas.
 #[derive(Debug)]
 pub struct Store {
@@ -199,6 +202,7 @@ impl Store {
                 let (tests, verify) = coded(schema, words, access, TESTS_MAX);
                 let lane = self.lane(schema, target, program, verify, &tests);
                 let mut moves = Vec::new();
+                let moved_max = (MOVED_MAX / atoms.len().max(1)).max(1);
                 for (index, &atom) in atoms.iter().enumerate() {
                     if index > 0 {
                         tests.iter().for_each(|test| schema.retain_feature(test.feature));
@@ -209,7 +213,7 @@ impl Store {
                         known.map_or_else(|| self.clusters.find_or_create(key, schema.events), |id| (id, false));
                     count_key(schema, key, created, true);
                     // Before the lane has a place, because it may have to move as well.
-                    self.follow(schema, id, &mut moves);
+                    self.follow(schema, id, moved_max, &mut moves);
                     let place = self.clusters.push(id, &lane, &mut self.blocks, &mut moves);
                     self.relocate_all(&mut moves);
                     placed(self, place);
@@ -352,11 +356,9 @@ impl Store {
     }
 
     /// Moves a few lanes of a cluster to where they stand in order.
-    fn follow(&mut self, schema: &mut Schema, cluster: u32, moves: &mut Vec<(Lane, Moved)>) {
-        /// With each lane that comes.
-        const MOVED_PER_PUSH: usize = 8;
+    fn follow(&mut self, schema: &Schema, cluster: u32, lanes_max: usize, moves: &mut Vec<(Lane, Moved)>) {
         let Some(shelf) = self.clusters.get(cluster).shelf() else { return };
-        for _ in 0..MOVED_PER_PUSH {
+        for _ in 0..lanes_max {
             let popped = self.clusters.shelves.pop_rest(shelf, &mut self.blocks);
             let Some((mut lane, from, emptied)) = popped else { return };
             // Chains do without fine codes.

@@ -154,3 +154,52 @@ fn lanes_without_an_order_stay_in_a_chain() {
     }
     assert_eq!(shelf(&index), None);
 }
+
+#[test]
+fn lanes_of_boundaries_that_were_learnt_anew_get_their_fine_codes_on_the_way() {
+    let (mut index, mut largest) = (Index::new(7), 0);
+    let tenant = Tenant(std::sync::Arc::from("one"));
+    for row in 0..40 {
+        // The boundaries of the first do not fit what comes then.
+        let low = if row < 16 { row } else { 1_000 * row };
+        let depth = 100 * (37 * row % 64);
+        let text = format!("kind = 'k' AND size BETWEEN {low} AND 999999 AND depth BETWEEN {depth} AND {depth}.5");
+        index.insert(RowId(row), &tenant, MatcherSlice(0), &parsed(&text));
+        // Nobody has the kind.
+        let schema = index.schemas[0].as_mut().expect("one tenant");
+        schema.events += 1_000_000;
+        let has_stale = schema.has_stale();
+        for shelf in index.store.clusters.shelves.shelves.iter().flatten() {
+            let blocks = shelf.steps.blocks.iter().map(|&block| index.store.blocks.get(block));
+            assert!(blocks.clone().all(|block| !block.has_unsure()), "row {row} and those that came with it");
+            let lanes = blocks.map(super::super::blocks::Block::len).sum::<usize>();
+            largest = largest.max(if has_stale { lanes } else { 0 });
+        }
+    }
+    assert!(largest > 8, "{largest} lanes moved while some were of former boundaries");
+}
+
+#[test]
+fn a_filter_of_many_keys_does_not_bring_all_of_their_lanes_in_order_at_once() {
+    const KEYS: usize = 200;
+    let mut index = Index::new(7);
+    let (tenant, mut state) = (Tenant(std::sync::Arc::from("one")), 5);
+    let keys = (0..KEYS).map(|key| format!("'k{key}'")).collect::<Vec<_>>().join(", ");
+    let (mut shelves, mut ordered) = (0, 0);
+    for row in 0..120 {
+        let low = random(&mut state) % 9_000;
+        let text = format!("kind IN ({keys}) AND size BETWEEN {low} AND {}", low + 300);
+        index.insert(RowId(row), &tenant, MatcherSlice(0), &parsed(&text));
+        // Nobody has any of the kinds.
+        index.schemas[0].as_mut().expect("one tenant").events += 1_000_000;
+        let all = || index.store.clusters.shelves.shelves.iter().flatten();
+        let blocks = all().flat_map(|shelf| &shelf.steps.blocks);
+        let lanes = blocks.map(|&block| index.store.blocks.get(block).len()).sum::<usize>();
+        assert!(all().count() <= shelves + KEYS / 2, "shelves were made at once with row {row}");
+        // Beside the filter some others settle again.
+        let settled = 1 + super::super::settling::SWEPT_PER_INSERTION;
+        assert!(lanes <= ordered + 2 * KEYS * settled, "{ordered} lanes in order were {lanes} after row {row}");
+        (shelves, ordered) = (all().count(), lanes);
+    }
+    assert!(shelves == KEYS && ordered >= 100 * KEYS, "{shelves} shelves, {ordered} lanes");
+}
