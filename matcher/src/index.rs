@@ -2,10 +2,10 @@
 //!
 //! A filter is brought into the form of a few conjunctions ([`plan`]), each written down as words ([`program`]), in which names,
 //! values and expressions are numbers ([`schema`], [`symbols`], [`residuals`]). Each conjunction is a lane: it stands where the test
-//! leads that fewest publications pass ([`access`]): in a cluster of its value, prefix or cell ([`clusters`]), or among ranges in
-//! order ([`ladders`]). Its other tests stand beside it as bytes ([`coding`], [`quantiser`]), in blocks of columns ([`blocks`]) that the
-//! [`kernel`](crate::kernel) compares many at a time. Bytes never lose a match; where they cannot decide, the words do. What words
-//! cannot express, the plain evaluator does.
+//! leads that fewest publications pass ([`access`]): in a cluster of its value, prefix or cell ([`clusters`]), in order of its other
+//! tests where there are many ([`shelves`]), or among ranges in order ([`ladders`]). Its other tests stand beside it as bytes
+//! ([`coding`], [`quantiser`]), in blocks of columns ([`blocks`]) that the [`kernel`](crate::kernel) compares many at a time. Bytes
+//! never lose a match; where they cannot decide, the words do. What words cannot express, the plain evaluator does.
 //!
 //! Rows with equal filters share their lanes ([`store`]). Nothing is ever copied whole: tables grow by pages, and what the data
 //! shows to be a bad choice is moved row by row.
