@@ -86,9 +86,7 @@ impl Coordination {
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
             let Some(candidacy) = self.candidacy(candidate).await? else { continue };
-            let names = self.store.children(&self.paths.candidates()).await?;
-            let first = names.iter().min_by_key(|name| (sequence(name), (*name).clone()));
-            if first != Some(&candidacy) {
+            if self.first_candidacy().await? != Some(candidacy.clone()) {
                 return Ok(None);
             }
             match self.begin_term(candidacy).await {
@@ -106,8 +104,7 @@ impl Coordination {
     /// # Errors
     /// [`CoordinationError::Unavailable`].
     pub(super) async fn rival(&self, candidate: &Candidate) -> Result<Option<Rival>, CoordinationError> {
-        let names = self.store.children(&self.paths.candidates()).await?;
-        let first = names.into_iter().min_by_key(|name| (sequence(name).0, sequence(name).1.to_owned(), name.clone()));
+        let first = self.first_candidacy().await?;
         let Some(name) = first.filter(|name| !name.starts_with(&candidate.prefix())) else { return Ok(None) };
         let Some(entry) = self.store.get(&self.candidacy_path(&name)).await? else { return Ok(None) };
         let record = serde_json::from_slice::<CandidacyRecord>(&entry.bytes).ok();
@@ -158,6 +155,12 @@ impl Coordination {
         let there = self.store.stamp(&self.candidacy_path(&record.leader)).await?.is_some();
         let name = record.leader.rsplit_once('@').map_or(record.leader.as_str(), |(name, _)| name).to_owned();
         Ok(there.then_some(Leader { name, term: record.term }))
+    }
+
+    /// The candidacy that stands before all others.
+    async fn first_candidacy(&self) -> Result<Option<String>, CoordinationError> {
+        let names = self.store.children(&self.paths.candidates()).await?;
+        Ok(names.iter().min_by_key(|name| (sequence(name), (*name).clone())).cloned())
     }
 
     /// This candidate's znode in the present session; makes one, and gives `None`, if there is none. Those of former
