@@ -195,13 +195,12 @@ impl Store {
                 let mut moves = Vec::new();
                 release(schema, &tests);
                 let place = self.ladders.push(id, &lane, &mut self.blocks, &mut moves);
-                self.relocate_all(&mut moves);
+                self.relocate_all(moves);
                 placed(self, place);
             }
             Access::Keys(slot, atoms) => {
                 let (tests, verify) = coded(schema, words, access, TESTS_MAX);
                 let lane = self.lane(schema, target, program, verify, &tests);
-                let mut moves = Vec::new();
                 let moved_max = (MOVED_MAX / atoms.len().max(1)).max(1);
                 for (index, &atom) in atoms.iter().enumerate() {
                     if index > 0 {
@@ -212,10 +211,7 @@ impl Store {
                     let (id, created) =
                         known.map_or_else(|| self.clusters.find_or_create(key, schema.events), |id| (id, false));
                     count_key(schema, key, created, true);
-                    // Before the lane has a place, because it may have to move as well.
-                    self.follow(schema, id, moved_max, &mut moves);
-                    let place = self.clusters.push(id, &lane, &mut self.blocks, &mut moves);
-                    self.relocate_all(&mut moves);
+                    let place = self.put_under(schema, id, &lane, moved_max);
                     placed(self, place);
                 }
                 release(schema, &tests);
@@ -226,9 +222,7 @@ impl Store {
                 let (id, _) = self.clusters.find_or_create(scan_key(tenant), schema.events);
                 schema.scanned += 1;
                 release(schema, &tests);
-                let mut moves = Vec::new();
-                let place = self.clusters.push(id, &lane, &mut self.blocks, &mut moves);
-                self.relocate_all(&mut moves);
+                let place = self.put_under(schema, id, &lane, MOVED_MAX);
                 placed(self, place);
             }
         }
@@ -355,6 +349,16 @@ impl Store {
         lane
     }
 
+    /// Puts a lane into a cluster, of which at most so many others move to where they stand in order.
+    fn put_under(&mut self, schema: &Schema, cluster: u32, lane: &Lane, moved_max: usize) -> Place {
+        let mut moves = Vec::new();
+        // Before the lane has a place, because it may have to move as well.
+        self.follow(schema, cluster, moved_max, &mut moves);
+        let place = self.clusters.push(cluster, lane, &mut self.blocks, &mut moves);
+        self.relocate_all(moves);
+        place
+    }
+
     /// Moves a few lanes of a cluster to where they stand in order.
     fn follow(&mut self, schema: &Schema, cluster: u32, lanes_max: usize, moves: &mut Vec<(Lane, Moved)>) {
         let Some(shelf) = self.clusters.get(cluster).shelf() else { return };
@@ -370,8 +374,8 @@ impl Store {
         }
     }
 
-    fn relocate_all(&mut self, moves: &mut Vec<(Lane, Moved)>) {
-        for (lane, moved) in moves.drain(..) {
+    fn relocate_all(&mut self, moves: Vec<(Lane, Moved)>) {
+        for (lane, moved) in moves {
             self.relocate(lane.target, moved.from, moved.to);
         }
     }
