@@ -4,7 +4,7 @@
 use super::blocks::{Blocks, Lane, Place};
 use super::quantiser::OPEN_LOW;
 use super::steps::{Moved, Order, Reached, Steps, bounded};
-use crate::kernel::{Kernel, Publications, prefetch};
+use crate::kernel::{Kernel, Publications, prefetch_all};
 
 /// Lanes of a block: few, so that each spans little; and of those whose tests have no order.
 const LANES_MAX: usize = if cfg!(any(test, fuzzing)) { 8 } else { 64 };
@@ -50,7 +50,7 @@ impl Shelves {
     /// Asks for the memory of a shelf.
     #[inline]
     pub fn prefetch(&self, id: u32) {
-        prefetch(&self.shelves[id as usize]);
+        prefetch_all(&self.shelves[id as usize]);
     }
 
     /// Whether an order would tell much about lanes, of which those of a block are some: most of the first tests let pass few of the

@@ -77,11 +77,11 @@ pub fn along_curve(across: u8, up: u8) -> u32 {
 /// Blocks in order, and what the ranges in each reach, a column for each bound.
 #[derive(Debug)]
 pub struct Steps {
-    pub order: Order,
+    order: Order,
     pub blocks: Vec<u32>,
     /// Of the lanes that came, the lowest and the highest key.
     keys: Vec<(u32, u32)>,
-    /// The attribute of the first test, where lanes may have different ones.
+    /// The attribute of the first test, where lanes may have different ones: of one that all have, nothing is noted.
     lead: Vec<u8>,
     low: Vec<u8>,
     high: Vec<u8>,
@@ -146,9 +146,7 @@ impl Steps {
     fn insert(&mut self, at: usize, block: u32) {
         self.blocks.insert(at, block);
         self.keys.insert(at, (u32::MAX, 0));
-        if self.order == Order::Led {
-            self.lead.insert(at, ALWAYS);
-        }
+        self.lead.insert(at, ALWAYS);
         self.low.insert(at, u8::MAX);
         self.high.insert(at, 0);
         self.low_max.insert(at, 0);
@@ -162,10 +160,8 @@ impl Steps {
     pub fn remove(&mut self, at: usize) {
         self.blocks.remove(at);
         self.keys.remove(at);
-        if self.order == Order::Led {
-            self.lead.remove(at);
-        }
         let bounds = [
+            &mut self.lead,
             &mut self.low,
             &mut self.high,
             &mut self.low_max,
