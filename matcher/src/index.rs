@@ -22,6 +22,8 @@ mod crowds;
 mod desk;
 mod explain;
 mod finder;
+#[cfg(test)]
+mod fixture;
 mod holdings;
 mod judging;
 mod labels;

@@ -1,25 +1,13 @@
 //! Claims about ladders: nothing is lost while lanes move to where pairs stand together, and few blocks are reached then.
 
+use super::super::fixture::{Nothing, parsed, random};
 use super::super::steps::along_curve;
-use super::super::{Contexts, Index, RowId, Slices};
+use super::super::{Index, RowId, Slices};
 use gomera_cluster::identity::Tenant;
 use gomera_cluster::layout::MatcherSlice;
 use gomera_model::attributes::Attributes;
-use gomera_model::filter::{Filter, FilterLimits, evaluate};
+use gomera_model::filter::{Filter, evaluate};
 use gomera_model::value::Value;
-
-struct Nothing;
-
-impl Contexts for Nothing {
-    fn context(&self, _row: RowId) -> Option<&Attributes> {
-        None
-    }
-}
-
-fn random(state: &mut u64) -> u32 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    u32::try_from(*state >> 33).expect("31 bits")
-}
 
 #[test]
 fn hilberts_curve_goes_through_every_place_by_single_steps() {
@@ -48,7 +36,7 @@ fn pairs_of_ranges_come_to_stand_together_and_nothing_is_lost() {
             if part == 2 { format!("NOT ({range})") } else { range }
         });
         let text = parts.collect::<Vec<_>>().join(" AND ");
-        Filter::parse(&text, &FilterLimits::default()).expect("a good filter")
+        parsed(&text)
     };
     let mut filters = Vec::new();
     for row in 0..6_000 {

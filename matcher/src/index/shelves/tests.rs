@@ -1,29 +1,13 @@
 //! Claims about lanes of a key that many have: nothing is lost while they come to stand in order, and few blocks are reached then.
 
 use super::super::clusters::{Atom, Key, Stand};
-use super::super::{Contexts, Index, RowId, Slices};
+use super::super::fixture::{Nothing, parsed, random};
+use super::super::{Index, RowId, Slices};
 use gomera_cluster::identity::Tenant;
 use gomera_cluster::layout::MatcherSlice;
 use gomera_model::attributes::Attributes;
-use gomera_model::filter::{Filter, FilterLimits, evaluate};
+use gomera_model::filter::{Filter, evaluate};
 use gomera_model::value::{Array, Value};
-
-struct Nothing;
-
-impl Contexts for Nothing {
-    fn context(&self, _row: RowId) -> Option<&Attributes> {
-        None
-    }
-}
-
-fn random(state: &mut u64) -> u32 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    u32::try_from(*state >> 33).expect("31 bits")
-}
-
-fn parsed(text: &str) -> Filter {
-    Filter::parse(text, &FilterLimits::default()).expect("a good filter")
-}
 
 /// Most ask for a value and a range besides the key, some for something that has no order, some for several keys.
 fn filter(state: &mut u64) -> Filter {
