@@ -12,8 +12,9 @@
 //!
 //! Invariants of what is proposed, claimed in `scaling/tests.rs`: a slice that has an active replica never goes without one; an
 //! active replica is only replaced by one that holds everything, unless it died and none did (then the slice is `lost`); a live
-//! replica leaves only when every open lane has written the barrier of the layout in force; a member goes only when it holds
-//! nothing and everybody has acted on the layout that says so.
+//! replica leaves only when every open lane has written the barrier of the layout in force; a standby of a session slice takes over from
+//! one that lives only when it has agreed with that about the end of lanes that were fenced; a member goes only when it holds nothing and
+//! everybody has acted on the layout that says so.
 
 mod climb;
 mod knowledge;
@@ -28,6 +29,7 @@ use gomera_cluster::layout::{Epoch, Layout, Member, Placement, Replica, Role};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::rules::{self, Rule};
 
+use climb::Permitted;
 pub use knowledge::Knowledge;
 pub use supersede::supersede;
 
@@ -51,7 +53,7 @@ pub enum Awaited {
     Barriers,
     /// The end of lanes that drain.
     Drained(LaneId),
-    /// Everybody's acting on the layout, before members may go.
+    /// Acting on the layout: everybody's before members may go, a standby's on what it fenced before that may take over by plan.
     Acted,
     /// Clients that have to leave a connection point.
     Clients(Incarnation),
@@ -231,9 +233,11 @@ impl Draft {
         let targets = target::targets(placements, &machines, replication);
         let mut room = goal.joining_max.max(1).saturating_sub(climb::joining(placements));
         let has_barriers = knowledge.all_lanes_govern(before) || !rules::holds(Rule::LeavesAfterTheBarriers);
-        let may_leave = !bereaved && has_barriers;
+        // A replica that has not agreed with the one before about the end of a fenced lane would lead by its own, which may be another one.
+        let agreed = |holder: Address| layer == Layer::Matcher || knowledge.has_acted_on_fences(before, holder.node);
         for (slice, (placement, target)) in (0_u16..).zip(placements.iter_mut().zip(targets)) {
             let installed = |holder| knowledge.installed.contains(&(layer, slice, holder));
+            let permitted = Permitted { installed, agreed, leaving: !bereaved && has_barriers };
             if climb::succeed(placement, &installed, epoch, target.active) {
                 self.lost.insert((layer, slice));
             }
@@ -242,11 +246,14 @@ impl Draft {
                 continue;
             }
             let before = placement.active();
-            let moved = climb::climb(placement, &target, &installed, epoch, &mut room, may_leave);
+            let moved = climb::climb(placement, &target, &permitted, epoch, &mut room);
             self.joining += moved.joined;
             self.activated += usize::from(placement.active() != before);
             if moved.awaits_barriers {
                 self.awaited.insert(Awaited::Barriers);
+            }
+            if moved.awaits_agreement {
+                self.awaited.insert(Awaited::Acted);
             }
         }
         let joining = climb::joining(placements);

@@ -156,7 +156,7 @@ impl ExitPoint {
         }
         for (&id, lane) in self.lanes.iter_mut().filter(|(id, _)| !layout.lanes.contains_key(id)) {
             match layout.ended.get(&id) {
-                Some(&(LaneEnd::Fenced, at)) => lane.fence(at, &matchers),
+                Some(&(LaneEnd::Fenced, at)) => lane.fence(at, layout.epoch, &matchers),
                 // By plan it was merged to its end here first.
                 Some(&(LaneEnd::Closed, _)) | None => {
                     let is_over = lane.is_closed() || !rules::holds(Rule::EndedBeforeOneCame);
@@ -239,7 +239,7 @@ impl ExitPoint {
             ToExitPoint::Matches(frame) => self.receive_matches(from, frame),
             ToExitPoint::LaneCut(cut) => {
                 match self.lanes.get_mut(&cut.lane) {
-                    Some(lane) => lane.hear_cut(from, cut.reach),
+                    Some(lane) => lane.hear_cut(from, received.epoch, cut.reach),
                     // It ended before this shard came: nobody has to keep anything of it for this one.
                     None => self.done.push(cut.lane),
                 }

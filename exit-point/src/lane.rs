@@ -295,9 +295,9 @@ impl Lane {
         self.standing == Standing::Closed
     }
 
-    /// Its writer is dead; `matchers` are those of the layout in force.
-    pub(crate) fn fence(&mut self, at: Epoch, matchers: &[Address]) {
-        self.fence.raise(at, matchers);
+    /// Its writer is dead; `matchers` are those of the `latest` layout.
+    pub(crate) fn fence(&mut self, at: Epoch, latest: Epoch, matchers: &[Address]) {
+        self.fence.raise(at, latest, matchers);
         self.settle_cut();
     }
 
@@ -306,9 +306,9 @@ impl Lane {
         self.fence.at()
     }
 
-    /// A matcher will say this of it, and nothing more.
-    pub(crate) fn hear_cut(&mut self, from: Address, reach: Vec<Reach>) {
-        self.fence.hear(from, reach);
+    /// A matcher will say this of it, and nothing more, as of a layout.
+    pub(crate) fn hear_cut(&mut self, from: Address, as_of: Epoch, reach: Vec<Reach>) {
+        self.fence.hear(from, as_of, reach);
         self.settle_cut();
     }
 

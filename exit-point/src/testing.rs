@@ -170,6 +170,13 @@ impl Rig {
         self.exit.handle(self.now, NodeEvent::Received(Received { from, epoch: Epoch(1), message }));
     }
 
+    /// By whom has come as far with layouts as this shard.
+    pub(crate) fn tell_by_latest(&mut self, from: Address, message: ToExitPoint) {
+        let epoch = self.exit.report().epoch;
+        self.exit.handle(self.now, NodeEvent::Received(Received { from, epoch, message }));
+        self.exit.drain_actions(&mut self.sent);
+    }
+
     pub(crate) fn tell(&mut self, from: Address, message: ToExitPoint) {
         self.whisper(from, message);
         self.exit.drain_actions(&mut self.sent);

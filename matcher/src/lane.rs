@@ -12,16 +12,18 @@
 //! Invariants: `processed <= received`, both rise; while an output is full nothing is worked off, so what is queued is
 //! bounded by the credit granted to the writer.
 
+mod ending;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, ReceiveCredit};
-use gomera_cluster::layout::{Epoch, LaneEnd, Layout};
+use gomera_cluster::layout::Epoch;
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
 use gomera_cluster::message::access_point::{EntriesCredit, Progress, ToAccessPoint};
-use gomera_cluster::message::exit_point::{LaneBegins, LaneCut, Mark, Reach, Target, ToExitPoint, Witness};
+use gomera_cluster::message::exit_point::{LaneBegins, Mark, Target, Witness};
 use gomera_cluster::message::matcher::{Entries, Entry, MatchesCredit};
 use gomera_cluster::message::snapshot::SubscriptionState;
 use gomera_cluster::operation::{Operation, Outcome};
@@ -34,6 +36,7 @@ use crate::output::Output;
 use crate::ownership::Ownership;
 use crate::replaying::Replaying;
 use crate::retained::Retained;
+use ending::Ending;
 
 #[derive(Debug)]
 struct Run {
@@ -76,21 +79,6 @@ pub struct Lane {
     /// What is judged once more, for others that died.
     pub again: Replaying,
     ending: Ending,
-}
-
-/// Whether more entries are to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// They are.
-    Open,
-    /// `Close` is worked off.
-    Closed,
-    /// A layout has dropped it, closed: what is queued ends with its `Close`.
-    Dropped(Epoch),
-    /// A layout has fenced it: the copy ends where it is. Exit points have to be told.
-    Fenced(Epoch),
-    /// They were.
-    Told(Epoch),
 }
 
 impl Lane {
@@ -158,49 +146,7 @@ impl Lane {
         }
         self.again.follow(latest);
         self.retained.follow(latest.layout());
-    }
-
-    /// The last layout whose barrier is worked off, or that needs none here.
-    pub fn passed(&self) -> Epoch {
-        match self.ending {
-            Ending::Open => self.passed,
-            Ending::Closed => Epoch(u64::MAX),
-            Ending::Dropped(at) | Ending::Fenced(at) | Ending::Told(at) => self.passed.max(Epoch(at.0 - 1)),
-        }
-    }
-
-    /// The latest layout does not have the lane any more. Says how many slices others have left to be judged, of a lane that is fenced.
-    pub fn end(&mut self, latest: &Ownership) -> usize {
-        if matches!(self.ending, Ending::Dropped(_) | Ending::Fenced(_) | Ending::Told(_)) {
-            return 0;
-        }
-        let layout = latest.layout();
-        self.ending = match layout.ended.get(&self.id) {
-            Some(&(LaneEnd::Closed, at)) => Ending::Dropped(at),
-            Some(&(LaneEnd::Fenced, at)) => Ending::Fenced(at),
-            // Everybody has acted on its end already, this shard by being closed.
-            None => Ending::Dropped(layout.epoch),
-        };
-        let mut left = 0;
-        if let Ending::Fenced(at) = self.ending {
-            let queued = self.queue.iter().flat_map(|run| run.entries.as_slice());
-            for run in self.retained.left_unsaid(latest, at, queued, self.received) {
-                left += run.slices.iter().count();
-                self.again.receive(run);
-            }
-        }
-        self.retained.end();
-        left
-    }
-
-    /// Whether it is fenced, and nobody was told so.
-    pub fn is_cut(&self) -> bool {
-        matches!(self.ending, Ending::Fenced(_))
-    }
-
-    /// Whether it is fenced, and all were told.
-    pub fn is_told(&self) -> bool {
-        matches!(self.ending, Ending::Told(_))
+        self.ending.retain(&latest.exit_points);
     }
 
     /// Operations that are not worked off.
@@ -209,87 +155,6 @@ impl Lane {
             Entry::Operation(operation) => Some(operation.clone()),
             Entry::Publication(_) | Entry::Barrier(_) | Entry::Close => None,
         })
-    }
-
-    /// Tells exit points of the `latest` layout what is to come of a fenced lane, once; those too for which it has not begun. `by` reads a
-    /// layout that stands in it.
-    pub fn tell_cut(
-        &mut self,
-        latest: &Ownership,
-        by: impl Fn(&Arc<Layout>) -> Arc<Ownership>,
-        actions: &mut Vec<Send>,
-    ) {
-        let Ending::Fenced(at) = self.ending else { return };
-        self.ending = Ending::Told(at);
-        // Where it begins for somebody is not to come any more.
-        actions.append(&mut self.exits.actions);
-        let barriers = self.queue.iter().flat_map(|run| run.entries.as_slice());
-        let barriers = barriers.filter_map(|(number, entry)| match entry {
-            Entry::Barrier(layout) => Some((*number, layout)),
-            Entry::Publication(_) | Entry::Operation(_) | Entry::Close => None,
-        });
-        // What governs the lane from where on.
-        let mut governed = vec![(Number::ZERO, self.governed.clone())];
-        for (number, layout) in barriers {
-            if governed.last().is_some_and(|(_, last)| layout.epoch > last.epoch()) {
-                // The barrier itself is judged by those before, if anybody was.
-                let from = if number == Number::ZERO.next() { Number::ZERO } else { number };
-                governed.push((from, by(layout)));
-            }
-        }
-        for &to in &latest.exit_points {
-            let (mut reach, reached) = match self.outputs.iter().find(|output| output.address() == to) {
-                Some(output) => {
-                    let (pending, reached) = output.to_come();
-                    (pending.collect::<Vec<_>>(), reached)
-                }
-                // It will be told that the lane begins where the barrier stands that lets it in, or that it ends before it begins.
-                None => {
-                    let lets_in = |(_, by): &&(Number, Arc<Ownership>)| by.exit_points.binary_search(&to).is_ok();
-                    let begins = governed.iter().skip(1).find(lets_in).map_or(self.received, |&(from, _)| from);
-                    (vec![Reach { slices: latest.all_slices(), from: Number::ZERO, to: begins }], begins)
-                }
-            };
-            let ends = governed.iter().skip(1).map(|&(from, _)| from).chain([self.received]);
-            for ((from, by), to) in governed.iter().zip(ends) {
-                let from = reached.max(*from);
-                if from < to && !by.active.is_empty() {
-                    reach.push(Reach { slices: by.active.clone(), from, to });
-                }
-            }
-            reach.extend(self.again.to_come(to));
-            let cut = ToExitPoint::LaneCut(LaneCut { lane: self.id, reach });
-            actions.push(Send { to, message: Message::ExitPoint(cut) });
-        }
-    }
-
-    /// The lane is worked off to its end, and some exit points were let in by a barrier that never came here: it ends before it begins
-    /// for them.
-    fn tell_unbegun(&mut self, governed: Option<Epoch>) {
-        if self.queue.is_empty() {
-            let unbegun = self.exits.unbegun(&self.outputs);
-            let (lane, after, by) = (self.id, self.processed, Witness::Before);
-            self.exits.tell(unbegun, LaneBegins { lane, after, governed, by });
-        }
-    }
-
-    /// An exit point wants nothing more.
-    pub fn done(&mut self, from: Address) {
-        if let Some(output) = self.outputs.iter_mut().find(|output| output.address() == from) {
-            output.finish();
-        }
-        self.again.done(from);
-    }
-
-    /// Whether it ends: nothing that is still to come has to be waited for.
-    pub fn ends(&self) -> bool {
-        self.ending != Ending::Open
-    }
-
-    /// Whether nothing is left to be done: a layout has ended it, and everything is worked off and told.
-    pub fn is_over(&self) -> bool {
-        let ended = matches!(self.ending, Ending::Dropped(_) | Ending::Told(_));
-        ended && self.queue.is_empty() && self.outputs.iter().all(Output::is_empty) && self.again.is_over()
     }
 
     /// A barrier is worked off.
@@ -433,7 +298,7 @@ impl Lane {
 
     /// A barrier or a close stands at `number`. Without slices to be judged by there is nothing to say to exit points.
     pub fn mark(&mut self, number: Number, mark: Mark) {
-        if mark == Mark::Close && self.ending == Ending::Open {
+        if mark == Mark::Close && matches!(self.ending, Ending::Open) {
             self.ending = Ending::Closed;
         }
         let slices = &self.governed.active;
@@ -459,16 +324,12 @@ impl Lane {
             frames += output.flush(actions);
         }
         frames += self.again.flush(actions);
-        match self.ending {
-            Ending::Told(_) => self.tell_unbegun(Some(self.governed.epoch())),
-            Ending::Closed => self.tell_unbegun(None),
-            Ending::Open | Ending::Dropped(_) | Ending::Fenced(_) => {}
-        }
+        self.tell_unbegun();
         actions.append(&mut self.exits.actions);
         match self.ending {
             Ending::Open | Ending::Closed => {}
             // Nobody is there to be told.
-            Ending::Dropped(_) | Ending::Fenced(_) | Ending::Told(_) => {
+            Ending::Dropped(_) | Ending::Fenced(_) => {
                 self.outcomes.clear();
                 self.refused.clear();
                 self.outcome_bytes = 0;

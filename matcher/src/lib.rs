@@ -14,6 +14,7 @@ mod exits;
 pub mod index;
 mod kernel;
 mod lane;
+mod listeners;
 pub mod machine;
 mod output;
 mod ownership;

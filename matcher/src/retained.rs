@@ -132,7 +132,7 @@ impl Retained {
     }
 
     /// What those who are dead by the `latest` layout may have left unsaid of the lane, which one fenced `at` an epoch, and this shard has to
-    /// judge by now: up to `received`, with what is `queued`.
+    /// judge by now: up to `received`, with what is `queued`, by slices that are new to it.
     ///
     /// A slice that was lost by that layout or later begins with nothing: exit points may have been told of what was in it, so it covers
     /// publications without judging them. All of them came before that layout was in force, so before anything was declared again. One that was
@@ -141,6 +141,7 @@ impl Retained {
         &'a self,
         latest: &Ownership,
         at: Epoch,
+        is_new: impl Fn(MatcherSlice) -> bool,
         queued: impl Iterator<Item = &'a (Number, Entry)>,
         received: Number,
     ) -> Vec<Replay> {
@@ -151,7 +152,7 @@ impl Retained {
         let parts = self.parts(&entries, received);
         let begun = parts.iter().find_map(|part| part.by).map_or(Epoch(0), |layout| layout.epoch);
         let mut runs = BTreeMap::<(Number, Judged), SliceSet>::new();
-        for slice in latest.active.iter() {
+        for slice in latest.active.iter().filter(|&slice| is_new(slice)) {
             let lost = latest.lost(slice);
             let judged = if lost >= at { Judged::Not } else { Judged::Anew };
             if (lost <= begun || lost >= at)

@@ -26,6 +26,7 @@ use gomera_model::timestamp::Timestamp;
 
 use crate::config::Config;
 use crate::lane::Lane;
+use crate::listeners::Listeners;
 use crate::ownership::Ownership;
 use crate::replicas::Replicas;
 use crate::snapshots::Snapshots;
@@ -51,7 +52,7 @@ pub struct Serving {
     layouts: BTreeMap<Epoch, Arc<Ownership>>,
     /// Lanes that were fenced by layouts of which only a later one came here, or by the one with which this shard begins: nothing of
     /// them is here.
-    never_known: Vec<LaneId>,
+    never_known: BTreeMap<LaneId, Listeners>,
     lanes: BTreeMap<LaneId, Lane>,
     judged: Judged,
     tails: Tails,
@@ -77,7 +78,7 @@ impl Serving {
         let mut serving = Self {
             layouts: BTreeMap::from([(ownership.epoch(), ownership.clone())]),
             ownership,
-            never_known: Vec::new(),
+            never_known: BTreeMap::new(),
             lanes: BTreeMap::new(),
             judged: Judged::default(),
             tails: Tails::default(),
@@ -93,7 +94,7 @@ impl Serving {
             actions: Vec::new(),
             config: config.clone(),
         };
-        serving.never_known.extend(fenced_after(serving.ownership.layout(), Epoch(0)));
+        serving.hear_of_fenced(Epoch(0));
         serving.open_lanes();
         serving.judge_by_lanes();
         serving
@@ -111,14 +112,13 @@ impl Serving {
             }
         }
         let known = self.ownership.layout().epoch;
-        let fenced = fenced_after(ownership.layout(), known).filter(|id| !self.lanes.contains_key(id));
-        self.never_known.extend(fenced);
         for id in fenced_after(ownership.layout(), known) {
             tails.fence(id, ownership.layout().ended[&id].1, tails::others(ownership.layout(), address));
         }
         tails.retain(|other| ownership.layout().names(other));
         self.layouts.insert(epoch, ownership.clone());
         self.ownership = ownership;
+        self.hear_of_fenced(known);
         self.open_lanes();
         self.replicas.follow(&self.ownership);
         self.snapshots.retain(|to| self.ownership.layout().names(to));
@@ -133,11 +133,16 @@ impl Serving {
 
     /// An exit point wants nothing more of a lane that was fenced; whether the lane is known.
     pub fn done(&mut self, from: Address, lane: LaneId) -> bool {
-        let lane = self.lanes.get_mut(&lane);
-        let known = lane.is_some();
-        if let Some(lane) = lane {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
             lane.done(from);
+            return true;
         }
+        let listeners = self.never_known.get_mut(&lane);
+        let known = listeners.is_some();
+        if let Some(listeners) = listeners {
+            listeners.done(from);
+        }
+        self.never_known.retain(|_, listeners| !listeners.are_done());
         known
     }
 
@@ -442,7 +447,6 @@ impl Serving {
     /// Sends what can be sent now, and reads the gauges.
     pub fn flush(&mut self, statistics: &mut Statistics, actions: &mut Vec<Send>) {
         (statistics.output_bytes, statistics.input_frames, statistics.input_bytes) = (0, 0, 0);
-        statistics.retained_bytes = 0;
         statistics.ends_judged += count(std::mem::take(&mut self.left));
         self.tell_cuts(actions);
         for lane in self.lanes.values_mut() {
@@ -450,7 +454,6 @@ impl Serving {
             statistics.output_bytes += lane.output_bytes();
             statistics.input_frames += count(lane.queued());
             statistics.input_bytes += lane.queued_bytes();
-            statistics.retained_bytes += lane.retained_bytes();
         }
         let lanes = self.lanes.len();
         self.lanes.retain(|_, lane| !lane.is_over());
@@ -459,6 +462,7 @@ impl Serving {
             self.tails.forget(|id| self.lanes.contains_key(&id));
             self.judge_by_lanes();
         }
+        statistics.retained_bytes = self.lanes.values().map(Lane::retained_bytes).sum();
         actions.append(&mut self.actions);
         statistics.joining = count(self.replicas.joining());
         statistics.snapshots_overrun = self.replicas.overflows;

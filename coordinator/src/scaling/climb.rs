@@ -20,6 +20,8 @@ pub struct Moved {
     pub joined: usize,
     /// A replica would leave if all lanes had written the barrier.
     pub awaits_barriers: bool,
+    /// A standby would take over if it had agreed with the others.
+    pub awaits_agreement: bool,
 }
 
 /// Replicas that join.
@@ -57,19 +59,29 @@ pub fn succeed(
     lost
 }
 
+/// What replicas of a slice may do by what was reported.
+#[derive(Clone, Copy, Debug)]
+pub struct Permitted<Installed, Agreed> {
+    /// Whether a joining one has everything.
+    pub installed: Installed,
+    /// Whether a standby has agreed with the active replica about lanes that were fenced.
+    pub agreed: Agreed,
+    /// Whether any may leave.
+    pub leaving: bool,
+}
+
 /// Moves the replicas of a slice as far towards the target as they may go now. `room`: how many may begin to join.
 pub fn climb(
     placement: &mut Placement,
     target: &Target,
-    installed: &impl Fn(Address) -> bool,
+    permitted: &Permitted<impl Fn(Address) -> bool, impl Fn(Address) -> bool>,
     epoch: Epoch,
     room: &mut usize,
-    may_leave: bool,
 ) -> Moved {
     let mut moved = Moved::default();
     for replica in &mut placement.replicas {
         let is_ready = match replica.role {
-            Role::Joining => installed(replica.holder),
+            Role::Joining => (permitted.installed)(replica.holder),
             Role::Retiring => target.names(replica.holder) && target.active != replica.holder,
             Role::Standby | Role::Active => false,
         };
@@ -80,7 +92,11 @@ pub fn climb(
     if placement.active() != Some(target.active)
         && matches!(placement.role(target.active), Some(Role::Standby | Role::Retiring))
     {
-        activate(placement, target.active, epoch);
+        if (permitted.agreed)(target.active) {
+            activate(placement, target.active, epoch);
+        } else {
+            moved.awaits_agreement = true;
+        }
     }
     for wanted in target.replicas() {
         if placement.role(wanted).is_none() && *room > 0 {
@@ -94,8 +110,8 @@ pub fn climb(
         // Who just retired waits for a barrier that is not even proposed; who is not needed for safety still waits for it.
         let goes =
             !target.names(replica.holder) && replica.role != Role::Active && (has_all || replica.role == Role::Joining);
-        moved.awaits_barriers |= goes && !may_leave;
-        !(goes && may_leave && !(replica.role == Role::Retiring && placement.term == Term(epoch.0)))
+        moved.awaits_barriers |= goes && !permitted.leaving;
+        !(goes && permitted.leaving && !(replica.role == Role::Retiring && placement.term == Term(epoch.0)))
     });
     moved
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gomera_cluster::address::{Address, Incarnation, Layer};
-use gomera_cluster::layout::{Epoch, Layout};
+use gomera_cluster::layout::{Epoch, LaneEnd, Layout};
 use gomera_cluster::position::LaneId;
 use gomera_cluster::report::{Clients, Report};
 
@@ -63,6 +63,12 @@ impl Knowledge {
     /// Whether every lane that the layout has open has written its barrier.
     pub(super) fn all_lanes_govern(&self, layout: &Layout) -> bool {
         layout.lanes.keys().all(|lane| self.barriers.get(lane).is_some_and(|&epoch| epoch >= layout.epoch))
+    }
+
+    /// Whether a member has acted on every layout that fenced a lane.
+    pub(super) fn has_acted_on_fences(&self, layout: &Layout, member: Incarnation) -> bool {
+        let acted = self.acted.get(&member).copied().unwrap_or_default();
+        layout.ended.values().all(|&(end, at)| end != LaneEnd::Fenced || acted >= at)
     }
 
     /// Whether every member has acted on this layout.

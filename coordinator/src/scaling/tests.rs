@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gomera_cluster::layout::{LaneState, Settings};
+use gomera_cluster::layout::{LaneEnd, LaneState, Settings};
 
 use super::*;
 
@@ -375,6 +375,35 @@ fn goals_are_reached_from_everywhere_and_nothing_is_lost_to_single_deaths() {
         world.reach(&goal, &mut random);
         assert_eq!(world.lost, 0, "seed {seed}");
     }
+}
+
+#[test]
+fn a_standby_takes_over_by_plan_when_it_has_acted_on_what_was_fenced_before() {
+    let mut world = World::new(start([1, 2, 1, 2], 16, 2));
+    world.reach(&goal([1, 2, 1, 2]), &mut Random(7));
+    // An access point dies; then an exit point is to leave.
+    world.knowledge.dead.insert(Incarnation(101));
+    let goal = goal([1, 1, 1, 1]);
+    assert!(!world.step(&goal));
+    let fenced = world.layout.clone();
+    assert!(fenced.ended.values().any(|&(end, at)| (end, at) == (LaneEnd::Fenced, fenced.epoch)));
+    let leads = |layout: &Layout, node| {
+        let active = layout.session.iter().filter_map(Placement::active);
+        active.filter(|active| active.node == Incarnation(node)).count()
+    };
+    let before = leads(&fenced, 301);
+    assert!(before > 0);
+    world.knowledge.acted.insert(Incarnation(300), Epoch(fenced.epoch.0 - 1));
+    world.knowledge.barriers.extend(fenced.lanes.keys().map(|&lane| (lane, fenced.epoch)));
+    while let Next::Propose(_) = next(&world.layout, &goal, &world.knowledge) {
+        world.step(&goal);
+    }
+    assert_eq!(leads(&world.layout, 301), before, "who is to take over has not agreed with it");
+    let Next::Wait(awaited) = next(&world.layout, &goal, &world.knowledge) else { panic!("something is to be done") };
+    assert!(awaited.contains(&Awaited::Acted));
+    world.knowledge.acted.insert(Incarnation(300), fenced.epoch);
+    assert!(!world.step(&goal));
+    assert_eq!(leads(&world.layout, 301), 0);
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! The end of a lane whose writer is dead: where it is cut.
 //!
 //! Each matcher says what it will still say of its copy, and by which slices. Nothing else comes any more, so the lane ends with what
-//! every slice covers then: the copies end at different places, and what a dead matcher left unsaid nobody says. What lies beyond is
-//! discarded: nobody was told that it is in, and who sent it sends it again.
+//! every slice covers then: the copies end at different places, and what a dead matcher left unsaid of its own nobody says. What lies
+//! beyond is discarded: nobody was told that it is in, and who sent it sends it again.
+//!
+//! A matcher that dies before the lane has ended here may not have said all that it was to say. Those who are left judge what it had to,
+//! and say by the layout that lacks it what is to come now: what they said before counts no more.
 //!
 //! ```text
-//!   not fenced ──layout──▶ awaiting ──every matcher has said what is to come, or is gone──▶ known ──merged to the cut──▶ ended
+//!   not fenced ──layout──▶ awaiting ──every matcher has said what is to come──▶ known ──merged to the cut──▶ ended
+//!                             ▲                                                   │
+//!                             └────────── a layout lacks one of them ─────────────┘
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +29,8 @@ pub(super) enum Fence {
     /// It was by the layout `at`.
     Fenced {
         at: Epoch,
+        /// By this layout matchers have to say what is to come, or by a later one.
+        by: Epoch,
         /// Matchers that have not said what is to come.
         awaiting: BTreeSet<Address>,
         /// What the others will say.
@@ -50,26 +57,30 @@ impl Fence {
         }
     }
 
-    /// Begins, or goes on without matchers that are gone: `matchers` are those that live.
-    pub(super) fn raise(&mut self, fenced_at: Epoch, matchers: &[Address]) {
+    /// Begins, or begins anew if matchers are gone that had to be heard or were: `matchers` are those that the `latest` layout has.
+    pub(super) fn raise(&mut self, fenced_at: Epoch, latest: Epoch, matchers: &[Address]) {
         match self {
             Self::None => {
                 let (awaiting, to_come) = (matchers.iter().copied().collect(), BTreeMap::new());
-                *self = Self::Fenced { at: fenced_at, awaiting, to_come, cut: Cut::Unknown };
+                *self = Self::Fenced { at: fenced_at, by: latest, awaiting, to_come, cut: Cut::Unknown };
             }
-            Self::Fenced { awaiting, to_come, .. } => {
-                awaiting.retain(|matcher| matchers.contains(matcher));
-                to_come.retain(|matcher, _| matchers.contains(matcher));
+            Self::Fenced { at: _, by, awaiting, to_come, cut } => {
+                let mut all = awaiting.iter().chain(to_come.keys());
+                if all.any(|matcher| !matchers.contains(matcher)) {
+                    (*by, *cut) = (latest, Cut::Unknown);
+                    awaiting.extend(std::mem::take(to_come).into_keys());
+                    awaiting.retain(|matcher| matchers.contains(matcher));
+                }
             }
         }
     }
 
-    /// A matcher will say this, and nothing more.
-    pub(super) fn hear(&mut self, from: Address, reach: Vec<Reach>) {
+    /// A matcher will say this, and nothing more, as of a layout.
+    pub(super) fn hear(&mut self, from: Address, as_of: Epoch, reach: Vec<Reach>) {
         match self {
             Self::None => {}
-            Self::Fenced { awaiting, to_come, .. } => {
-                if awaiting.remove(&from) {
+            Self::Fenced { by, awaiting, to_come, .. } => {
+                if as_of >= *by && awaiting.remove(&from) {
                     to_come.insert(from, reach);
                 }
             }

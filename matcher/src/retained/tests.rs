@@ -55,7 +55,7 @@ fn left(
     queued: &[(Number, Entry)],
     received: u64,
 ) -> Vec<(Vec<u16>, [u64; 2], Vec<u64>)> {
-    let runs = retained.left_unsaid(latest, Epoch(5), queued.iter(), Number(received));
+    let runs = retained.left_unsaid(latest, Epoch(5), |_| true, queued.iter(), Number(received));
     let told = |run: Replay| {
         let slices = run.slices.iter().map(|slice| slice.0).collect();
         (slices, [run.from.0, run.to.0], run.entries.iter().map(|(number, _)| number.0).collect())

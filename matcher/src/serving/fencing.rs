@@ -15,6 +15,7 @@ use gomera_cluster::position::{LaneId, Vector};
 use gomera_cluster::time::Instant;
 
 use super::{Serving, tails};
+use crate::listeners::Listeners;
 use crate::ownership::Ownership;
 use crate::replicas::Admission;
 use crate::subscriptions::Limits;
@@ -47,6 +48,15 @@ impl Serving {
         tails.hear(tail.lane, from);
     }
 
+    /// Lanes that layouts after one have fenced, and that never came here: nothing of them will be said, by this layout and later ones.
+    pub(super) fn hear_of_fenced(&mut self, known: Epoch) {
+        let Self { ownership, lanes, never_known, .. } = self;
+        never_known.values_mut().for_each(|listeners| listeners.retain(&ownership.exit_points));
+        never_known.retain(|_, listeners| !listeners.are_done());
+        let fenced = fenced_after(ownership.layout(), known).filter(|id| !lanes.contains_key(id));
+        never_known.extend(fenced.map(|id| (id, Listeners::new(&ownership.exit_points))));
+    }
+
     /// Says what is still to come of fenced lanes.
     pub(super) fn tell_cuts(&mut self, actions: &mut Vec<Send>) {
         let Self { lanes, layouts, ownership, never_known, tails, .. } = self;
@@ -56,7 +66,7 @@ impl Serving {
                 actions.push(Send { to, message: Message::Matcher(ToMatcher::LaneTail(tail)) });
             }
         };
-        for &lane in &*never_known {
+        for (&lane, _) in never_known.iter().filter(|(_, listeners)| !listeners.were_told()) {
             tell_tail(lane, Vec::new());
         }
         for (&id, lane) in lanes.iter().filter(|(_, lane)| lane.is_cut()) {
@@ -64,8 +74,8 @@ impl Serving {
             operations.extend(lane.operations_queued());
             tell_tail(id, operations);
         }
-        for lane in never_known.drain(..) {
-            for &to in &ownership.exit_points {
+        for (&lane, listeners) in never_known {
+            for to in listeners.to_tell(ownership.epoch()) {
                 let cut = ToExitPoint::LaneCut(LaneCut { lane, reach: Vec::new() });
                 actions.push(Send { to, message: Message::ExitPoint(cut) });
             }

@@ -46,7 +46,7 @@ fn done(rig: &Rig) -> Vec<(Address, LaneId)> {
 fn cut(rig: &mut Rig, matcher: usize, (from, to): (u64, u64)) {
     let slices = Arc::new([[0, 2], [1, 3]][matcher].into_iter().map(MatcherSlice).collect());
     let reach = vec![Reach { slices, from: Number(from), to: Number(to) }];
-    rig.tell(MATCHERS[matcher], ToExitPoint::LaneCut(LaneCut { lane: FENCED, reach }));
+    rig.tell_by_latest(MATCHERS[matcher], ToExitPoint::LaneCut(LaneCut { lane: FENCED, reach }));
 }
 
 #[test]
@@ -121,6 +121,8 @@ fn what_a_dead_matcher_left_unsaid_of_a_lane_whose_writer_is_dead_too_is_cut_off
     let mut alone = Layout::clone(&without_first(3, LaneEnd::Fenced));
     alone.members.remove(&MATCHERS[1].node);
     rig.event(NodeEvent::Layout(Arc::new(alone)));
+    assert_eq!(rig.exit.statistics().lanes_cut, 0, "who is left may judge what the other one had to");
+    cut(&mut rig, 0, (4, 6));
     assert_eq!((client.read(&rig), client.numbers(FENCED)), (1, vec![2]));
     assert_eq!(rig.exit.statistics().lanes_cut, 1, "what the other slices cover beyond is nobody's");
 }
@@ -133,11 +135,34 @@ fn what_is_to_come_by_way_of_another_matcher_counts() {
     let all = |from, to| Reach { slices: Arc::new((0..4).map(MatcherSlice).collect()), from, to };
     // It judges once more what the other one owned, and then what comes after.
     let reach = vec![all(Number(2), Number(5)), all(Number(0), Number(2))];
-    rig.tell(MATCHERS[0], ToExitPoint::LaneCut(LaneCut { lane: FENCED, reach }));
+    rig.tell_by_latest(MATCHERS[0], ToExitPoint::LaneCut(LaneCut { lane: FENCED, reach }));
     cut(&mut rig, 1, (0, 0));
     assert_eq!(rig.exit.statistics().lanes_cut, 0);
     for (from, to) in [(0, 2), (2, 5)] {
         rig.tell(MATCHERS[0], ToExitPoint::Matches(whole(FENCED, (from, to), Vec::new())));
     }
+    assert_eq!(rig.exit.statistics().lanes_cut, 1);
+}
+
+#[test]
+fn what_a_matcher_said_before_another_one_died_does_not_count_and_what_is_judged_for_that_does() {
+    let mut rig = Rig::new(Config::default());
+    let mut client = rig.attach("s");
+    rig.event(NodeEvent::Layout(without_first(2, LaneEnd::Fenced)));
+    // The other one says what it has, and dies before it has told it.
+    cut(&mut rig, 1, (0, 3));
+    let early = LaneCut { lane: FENCED, reach: Vec::new() };
+    let mut alone = Layout::clone(&without_first(3, LaneEnd::Fenced));
+    alone.ended.insert(FENCED, (LaneEnd::Fenced, Epoch(2)));
+    alone.members.remove(&MATCHERS[1].node);
+    rig.event(NodeEvent::Layout(Arc::new(alone)));
+    let early = Received { from: MATCHERS[0], epoch: Epoch(2), message: ToExitPoint::LaneCut(early) };
+    rig.event(NodeEvent::Received(early));
+    assert_eq!(rig.exit.statistics().lanes_cut, 0, "it was said before that one was known to be dead");
+    let reach = vec![Reach { slices: Arc::new((0..4).map(MatcherSlice).collect()), from: Number(0), to: Number(3) }];
+    rig.tell_by_latest(MATCHERS[0], ToExitPoint::LaneCut(LaneCut { lane: FENCED, reach }));
+    assert_eq!(rig.exit.statistics().lanes_cut, 0, "it is not here yet");
+    rig.tell(MATCHERS[0], ToExitPoint::Matches(whole(FENCED, (0, 3), one(2, &client))));
+    assert_eq!((client.read(&rig), client.numbers(FENCED)), (1, vec![2]));
     assert_eq!(rig.exit.statistics().lanes_cut, 1);
 }
