@@ -32,6 +32,7 @@ mod lane;
 mod merge;
 mod names;
 mod plan;
+mod prefixes;
 mod program;
 mod quantiser;
 mod reading;

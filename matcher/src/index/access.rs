@@ -8,7 +8,8 @@ use std::ops::Deref;
 use gomera_cluster::table::Seeded;
 
 use super::cells::Bounds;
-use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, TenantId};
+use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId};
+use super::prefixes;
 use super::program::{Test, What, tests};
 use super::schema::{Schema, SlotId, Trait};
 use super::symbols::Symbols;
@@ -217,8 +218,10 @@ impl Chooser<'_> {
             }
             What::Prefix => {
                 let text = self.symbols.text(test.operands[0]).as_bytes();
-                let index = PREFIX_LENGTHS.iter().rposition(|&length| length <= text.len());
-                index.map(|index| Atom::prefix(self.hashing, index, text)).into_iter().collect()
+                let whole = u8::try_from(text.len()).ok().filter(|&length| length > 0);
+                let whole = whole.filter(|&length| self.schema.slot(test.slot).has_room(length));
+                let whole = whole.map(|length| Atom::prefix(length, test.operands[0]));
+                whole.or_else(|| cut_atom(self.hashing, text)).into_iter().collect()
             }
             What::Circle | What::Box => {
                 let bounds = Bounds::of(test).expect("an area");
@@ -298,6 +301,23 @@ impl Chooser<'_> {
         const PRIOR: f64 = 64.0;
         (count(self.schema.slot(slot).seen) + PRIOR) / (count(self.schema.events) + PRIOR)
     }
+}
+
+/// The key of a prefix that is cut, or of a shorter one.
+fn cut_atom(hashing: Seeded, text: &[u8]) -> Option<Atom> {
+    prefixes::cut(text.len()).map(|index| Atom::cut(hashing, index, text))
+}
+
+/// The access of a prefix whose length has no place any more, since accesses were chosen: the prefix is cut.
+pub fn within_lengths(access: &Access, schema: &Schema, symbols: &Symbols, hashing: Seeded) -> Option<Access> {
+    let Access::Keys(slot, atoms) = access else { return None };
+    let [atom] = atoms.as_slice() else { return None };
+    let AtomKind::Prefix(length) = atom.kind() else { return None };
+    if schema.slot(*slot).has_room(length) {
+        return None;
+    }
+    let cut = cut_atom(hashing, symbols.text(atom.as_prefix()?).as_bytes())?;
+    Some(Access::Keys(*slot, Atoms::one(cut)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]

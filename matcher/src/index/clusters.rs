@@ -1,4 +1,4 @@
-//! Lanes by key: an attribute with a value, the beginning of a text, a cell, or mere presence. A cluster's blocks form a chain,
+//! Lanes by key: an attribute with a value, a beginning of a text, a cell, or mere presence. A cluster's blocks form a chain,
 //! of which only the first may have room; where a chain would be long, they stand in order ([`shelves`](super::shelves)).
 
 use std::hash::{BuildHasher, Hasher};
@@ -9,6 +9,7 @@ use gomera_cluster::table::Seeded;
 use super::blocks::{Blocks, Grain, Lane, NO_BLOCK, Place};
 use super::cells::Cell;
 use super::finder::Finder;
+use super::prefixes::CUTS;
 use super::program::NO_SLOT;
 use super::schema::SlotId;
 use super::shelves::Shelves;
@@ -41,8 +42,10 @@ const KIND: u32 = 60;
 pub enum AtomKind {
     /// A value, or an element of an array.
     Symbol,
-    /// The beginning of a text, of one of [`PREFIX_LENGTHS`]; the index.
-    Prefix(usize),
+    /// The beginning of a text, of so many bytes that a filter asks for.
+    Prefix(u8),
+    /// The same, cut at one of [`CUTS`]; the index.
+    Cut(usize),
     /// A cell of this level.
     Cell(u32),
     /// The attribute is there.
@@ -51,9 +54,6 @@ pub enum AtomKind {
     Scan,
 }
 
-/// Prefixes are looked up by their first so many bytes.
-pub const PREFIX_LENGTHS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128];
-
 impl Atom {
     /// A value.
     #[inline]
@@ -61,11 +61,17 @@ impl Atom {
         Self(1 << KIND | u64::from(symbol))
     }
 
-    /// A beginning of a text, by its hash.
+    /// A beginning of a text of so many bytes.
     #[inline]
-    pub fn prefix(hashing: Seeded, index: usize, text: &[u8]) -> Self {
+    pub fn prefix(length: u8, symbol: Symbol) -> Self {
+        Self(6 << KIND | u64::from(length) << 32 | u64::from(symbol))
+    }
+
+    /// A beginning of a text that is cut, by its hash.
+    #[inline]
+    pub fn cut(hashing: Seeded, index: usize, text: &[u8]) -> Self {
         let mut hasher = hashing.build_hasher();
-        hasher.write(&text[..PREFIX_LENGTHS[index]]);
+        hasher.write(&text[..CUTS[index]]);
         let index = u64::try_from(index).expect("few lengths");
         Self(2 << KIND | index << 56 | hasher.finish() >> 8)
     }
@@ -86,16 +92,26 @@ impl Atom {
     pub fn kind(self) -> AtomKind {
         match self.0 >> KIND {
             1 => AtomKind::Symbol,
-            2 => AtomKind::Prefix(usize::try_from(self.0 >> 56 & 15).expect("four bits")),
+            2 => AtomKind::Cut(usize::try_from(self.0 >> 56 & 15).expect("four bits")),
+            6 => AtomKind::Prefix(u8::try_from(self.0 >> 32 & 255).expect("eight bits")),
             3 => AtomKind::Cell(u32::try_from(self.0 >> 42 & 31).expect("five bits")),
             4 => AtomKind::Present,
             _ => AtomKind::Scan,
         }
     }
 
-    /// The symbol, of an atom of that kind.
+    /// The symbol of a value.
     pub fn as_symbol(self) -> Option<Symbol> {
-        (self.0 >> KIND == 1).then(|| u32::try_from(self.0 & u64::from(u32::MAX)).expect("32 bits"))
+        (self.kind() == AtomKind::Symbol).then_some(self.symbol_of())
+    }
+
+    /// The symbol of a beginning of a text that is not cut.
+    pub fn as_prefix(self) -> Option<Symbol> {
+        matches!(self.kind(), AtomKind::Prefix(_)).then_some(self.symbol_of())
+    }
+
+    fn symbol_of(self) -> Symbol {
+        u32::try_from(self.0 & u64::from(u32::MAX)).expect("32 bits")
     }
 }
 

@@ -105,6 +105,7 @@ fn decided(access: &Access, what: What, slot: SlotId, operands: &[u32], negated:
                 atoms.iter().copied().eq(operands[1..].iter().map(|&symbol| Atom::symbol(symbol)))
             }
             (What::Present, [atom]) => *atom == Atom::PRESENT,
+            (What::Prefix, [atom]) => atom.as_prefix() == Some(operands[0]),
             _ => false,
         },
         Access::Range(range_slot, ..) => {

@@ -7,8 +7,9 @@ use gomera_model::filter::{Expression, Filter, normalise};
 use super::Index;
 use super::access::{Access, Chooser, keys_max};
 use super::charge::Charge;
-use super::clusters::{AtomKind, PREFIX_LENGTHS, TenantId};
+use super::clusters::{AtomKind, TenantId};
 use super::plan::{Atom, Draft, with_drafts};
+use super::prefixes::CUTS;
 use super::program;
 use super::store::Store;
 
@@ -97,9 +98,8 @@ impl Index {
                             format!("{} IN ({}{more})", name(*slot), values.join(", "))
                         }
                     }
-                    Some((AtomKind::Prefix(index), _)) => {
-                        format!("the first {} bytes of {}", PREFIX_LENGTHS[index], name(*slot))
-                    }
+                    Some((AtomKind::Prefix(length), _)) => format!("the first {length} bytes of {}", name(*slot)),
+                    Some((AtomKind::Cut(index), _)) => format!("the first {} bytes of {}", CUTS[index], name(*slot)),
                     Some((AtomKind::Cell(level), _)) => {
                         format!("{} cells of 360/2^{level} degrees of {}", atoms.len(), name(*slot))
                     }

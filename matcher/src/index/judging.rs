@@ -13,8 +13,9 @@ use gomera_model::value::Value;
 
 use super::blocks::NO_BLOCK;
 use super::cells::Cell;
-use super::clusters::{Atom, Clusters, Key, PREFIX_LENGTHS, Stand, TenantId, scan_key};
+use super::clusters::{Atom, Clusters, Key, Stand, TenantId, scan_key};
 use super::ladders::Ladders;
+use super::prefixes::CUTS;
 use super::program::{NO_SLOT, View};
 use super::reading::{Kind, Reading, read};
 use super::schema::Schema;
@@ -182,10 +183,14 @@ fn seek_keys(
             if let (Some(lengths), Some(Value::String(text))) =
                 (&slot.lengths, attributes.at(reading.position as usize))
             {
-                for (index, _) in lengths.iter().enumerate().filter(|&(_, &keys)| keys > 0) {
-                    if PREFIX_LENGTHS[index] <= text.len() {
-                        seek(key(Atom::prefix(store.hashing, index, text.as_bytes())), Trust::Full);
+                for length in lengths.whole() {
+                    let symbol = text.get(..usize::from(length)).map_or(0, |text| store.symbols.find_text(text));
+                    if symbol != 0 {
+                        seek(key(Atom::prefix(length, symbol)), Trust::Full);
                     }
+                }
+                for index in lengths.cut().filter(|&index| CUTS[index] <= text.len()) {
+                    seek(key(Atom::cut(store.hashing, index, text.as_bytes())), Trust::Full);
                 }
             }
             if let (Some(levels), Kind::Point) = (&slot.levels, reading.kind) {

@@ -13,7 +13,7 @@ const SLOT_BYTES: usize = 280;
 /// A sample of constants that numbers are compared with.
 const SAMPLE_BYTES: usize = 80;
 /// How many keys ask for each length of prefix.
-const LENGTHS_BYTES: usize = 64;
+const LENGTHS_BYTES: usize = 144;
 /// How many keys ask for each level of cells, and samples of both coordinates.
 const LEVELS_BYTES: usize = 128 + 2 * SAMPLE_BYTES;
 

@@ -11,6 +11,7 @@ use gomera_cluster::table::Seeded;
 use super::brief::Brief;
 use super::finder::Finder;
 use super::labels::Labels;
+use super::prefixes::Lengths;
 use super::program::NO_SLOT;
 use super::quantiser::{OTHER, Quantiser, Samples};
 use super::reading::{Kind, Reading};
@@ -63,7 +64,7 @@ pub struct Slot {
     /// Lanes under keys of any kind but presence.
     pub keys: u32,
     /// How many keys ask for each length of prefix, and for each level of cells; none for most.
-    pub lengths: Option<Box<[u32; 16]>>,
+    pub lengths: Option<Box<Lengths>>,
     pub levels: Option<Box<[u32; 32]>>,
     /// Ladders over its number.
     pub ladders: Vec<u32>,
@@ -86,6 +87,11 @@ impl Slot {
             self.samples.iter().flatten().map(|samples| samples.bytes() + size_of::<Samples>()).sum::<usize>();
         let counts = self.lengths.as_deref().map_or(0, size_of_val) + self.levels.as_deref().map_or(0, size_of_val);
         samples + counts + self.ladders.capacity() * 4 + self.coded.capacity()
+    }
+
+    /// Whether a key may ask for whole prefixes of this length.
+    pub fn has_room(&self, length: u8) -> bool {
+        self.lengths.as_deref().is_none_or(|lengths| lengths.has_room(length))
     }
 
     #[inline]

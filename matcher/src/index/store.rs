@@ -8,7 +8,7 @@ use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::pages::Pages;
 use gomera_cluster::table::Seeded;
 
-use super::access::{Access, Atoms, Choice, Chooser};
+use super::access::{Access, Atoms, Choice, Chooser, within_lengths};
 use super::arena::Arena;
 use super::blocks::{Blocks, Coded, Lane, Place, Role, TESTS_MAX, Target};
 use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId, scan_key};
@@ -176,7 +176,8 @@ impl Store {
         access: &Access,
         mut placed: impl FnMut(&mut Self, Place),
     ) {
-        match access {
+        let cut = within_lengths(access, schema, &self.symbols, self.hashing);
+        match cut.as_ref().unwrap_or(access) {
             Access::Range(slot, low, high) => {
                 let Some(Ranged { slot, tests, verify }) = ranged(schema, words, *slot, *low, *high) else {
                     let presence = Access::Keys(*slot, Atoms::one(Atom::PRESENT));
@@ -199,7 +200,7 @@ impl Store {
                 placed(self, place);
             }
             Access::Keys(slot, atoms) => {
-                let (tests, verify) = coded(schema, words, access, TESTS_MAX);
+                let (tests, verify) = coded(schema, words, cut.as_ref().unwrap_or(access), TESTS_MAX);
                 let lane = self.lane(schema, target, program, verify, &tests);
                 let moved_max = (MOVED_MAX / atoms.len().max(1)).max(1);
                 for (index, &atom) in atoms.iter().enumerate() {
@@ -410,10 +411,16 @@ fn count_key(schema: &mut Schema, key: Key, made_or_gone: bool, added: bool) {
                 step(&mut slot.symbols);
             }
         }
-        AtomKind::Prefix(index) => {
+        AtomKind::Prefix(length) => {
             step(&mut slot.keys);
             if made_or_gone {
-                step(&mut slot.lengths.get_or_insert_default()[index]);
+                slot.lengths.get_or_insert_default().count_whole(length, added);
+            }
+        }
+        AtomKind::Cut(index) => {
+            step(&mut slot.keys);
+            if made_or_gone {
+                slot.lengths.get_or_insert_default().count_cut(index, added);
             }
         }
         AtomKind::Cell(level) => {

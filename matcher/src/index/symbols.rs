@@ -124,6 +124,13 @@ impl Symbols {
         Sought::of(value).map_or(0, |sought| self.find_sought(sought, sought.hash(self.hashing)))
     }
 
+    /// The symbol of a text, 0 if it has none.
+    #[inline]
+    pub fn find_text(&self, text: &str) -> Symbol {
+        let sought = Sought::Text(text);
+        self.find_sought(sought, sought.hash(self.hashing))
+    }
+
     #[inline]
     fn find_sought(&self, sought: Sought<'_>, hash: u64) -> Symbol {
         let is_meant = |symbol| self.entries[symbol].constant.as_ref().is_some_and(|constant| sought.is(constant));
