@@ -30,8 +30,8 @@ impl Listeners {
         self.left.remove(&listener);
     }
 
-    /// Who has to be told by this layout: from now on they were.
-    pub fn to_tell(&mut self, by: Epoch) -> Vec<Address> {
+    /// Those who have to be told by this layout: from now on they were.
+    pub fn due(&mut self, by: Epoch) -> Vec<Address> {
         if self.told >= by {
             return Vec::new();
         }
@@ -61,11 +61,11 @@ mod tests {
         let other = |node| Address { node: Incarnation(node), shard: Shard(0) };
         let mut listeners = Listeners::new(&[other(1), other(2), other(3)]);
         assert!(!listeners.were_told());
-        assert_eq!(listeners.to_tell(Epoch(4)), [other(1), other(2), other(3)]);
-        assert!(listeners.were_told() && listeners.to_tell(Epoch(4)).is_empty());
+        assert_eq!(listeners.due(Epoch(4)), [other(1), other(2), other(3)]);
+        assert!(listeners.were_told() && listeners.due(Epoch(4)).is_empty());
         listeners.done(other(1));
         listeners.retain(&[other(1), other(3), other(4)]);
-        assert_eq!(listeners.to_tell(Epoch(5)), [other(3)], "who comes later regards the lane as ended");
+        assert_eq!(listeners.due(Epoch(5)), [other(3)], "who comes later regards the lane as ended");
         listeners.done(other(3));
         assert!(listeners.are_done());
     }

@@ -121,7 +121,7 @@ impl Lane {
         actions: &mut Vec<Send>,
     ) {
         let Ending::Fenced(fence) = &mut self.ending else { return };
-        let listeners = fence.listeners.to_tell(latest.epoch());
+        let listeners = fence.listeners.due(latest.epoch());
         if listeners.is_empty() {
             return;
         }

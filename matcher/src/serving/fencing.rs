@@ -75,7 +75,7 @@ impl Serving {
             tell_tail(id, operations);
         }
         for (&lane, listeners) in never_known {
-            for to in listeners.to_tell(ownership.epoch()) {
+            for to in listeners.due(ownership.epoch()) {
                 let cut = ToExitPoint::LaneCut(LaneCut { lane, reach: Vec::new() });
                 actions.push(Send { to, message: Message::ExitPoint(cut) });
             }
