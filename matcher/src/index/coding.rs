@@ -9,6 +9,10 @@ use super::program::{What, tests};
 use super::quantiser::{OPEN_HIGH, OPEN_LOW};
 use super::schema::{ALWAYS, Schema, SlotId, Trait};
 
+/// Tests of a program for which features are made that are not there: some more than become columns, so that the narrowest of most
+/// programs do. Learning one takes microseconds, and of a program with hundreds of tests all but a few would be dropped at once.
+const LEARNT_MAX: usize = 2 * TESTS_MAX;
+
 /// The narrowest tests of a program, at most so many, but for the one that the access has decided; and whether the program must
 /// be looked at even if all of them hold. The features are held, once each, until the caller releases them.
 pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) -> (Vec<Coded>, bool) {
@@ -27,7 +31,7 @@ pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) 
                     !code(schema, &mut all, test.slot, Trait::Number, low, high)
                 };
             }
-            What::Equal => match schema.feature(test.slot, Trait::Symbol) {
+            What::Equal => match feature(schema, &all, test.slot, Trait::Symbol) {
                 Some(feature) => {
                     let label = schema.labels(feature).label(test.operands[0]);
                     let (low, high) = match (label, test.negated) {
@@ -117,9 +121,14 @@ fn decided(access: &Access, what: What, slot: SlotId, operands: &[u32], negated:
     }
 }
 
+/// The feature of a test, beside those that a program has so far.
+fn feature(schema: &mut Schema, so_far: &[Coded], slot: SlotId, what: Trait) -> Option<u8> {
+    if so_far.len() < LEARNT_MAX { schema.feature(slot, what) } else { schema.current(slot, what) }
+}
+
 /// Codes of what is there and not within bounds: they go around.
 fn outside(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, low: f64, high: f64) -> bool {
-    let Some(feature) = schema.feature(slot, Trait::Number) else { return false };
+    let Some(feature) = feature(schema, into, slot, Trait::Number) else { return false };
     let test = schema.quantiser(feature).test(feature, low, high);
     // Within one code, nearly everything is outside, and the program says what is not.
     let is_told = test.low != test.high;
@@ -139,7 +148,7 @@ fn around(inner: Coded) -> Coded {
 }
 
 fn code(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, what: Trait, low: f64, high: f64) -> bool {
-    let Some(feature) = schema.feature(slot, what) else { return false };
+    let Some(feature) = feature(schema, into, slot, what) else { return false };
     let test = schema.quantiser(feature).test(feature, low, high);
     into.push(match what {
         Trait::Number => test,

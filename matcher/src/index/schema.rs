@@ -114,6 +114,8 @@ pub struct Schema {
     pub rows: u32,
     /// Publications judged.
     pub events: u64,
+    /// Features made.
+    pub made: u64,
     name_bytes: usize,
     /// Most slots.
     pub slots_max: usize,
@@ -138,6 +140,7 @@ impl Schema {
             readings: Vec::new(),
             rows: 0,
             events: 0,
+            made: 0,
             name_bytes: 0,
             slots_max: NO_SLOT as usize,
             stale: [0; 4],
@@ -286,6 +289,7 @@ impl Schema {
             }
         };
         self.features[usize::from(id)] = Some(feature);
+        self.made += 1;
         let entry = self.slot_mut(slot);
         entry.features[what as usize] = id;
         entry.coded.push(id);

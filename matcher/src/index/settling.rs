@@ -21,6 +21,10 @@ pub const SWEPT_PER_INSERTION: usize = 4;
 /// Rows looked at with each publication meanwhile: about a microsecond.
 pub const SWEPT_PER_PUBLICATION: usize = 4;
 
+/// Lanes moved after which no further row is looked at with the insertion or the publications in hand: half a millisecond. A row has one or
+/// two as a rule, one that asks for long lists a few thousand.
+const MOVED_MAX: usize = 1024;
+
 impl Index {
     /// Puts rows of one tenant that are not in where they belong.
     pub(super) fn settle<'a>(
@@ -95,7 +99,11 @@ impl Index {
         const AHEAD: u32 = 8;
         /// Publications after a sweep that found little to correct.
         const CALM: u64 = 1024;
+        let mut moved = 0;
         for _ in 0..rows_max {
+            if moved >= MOVED_MAX {
+                return;
+            }
             let Some(row) = self.sweep else { return };
             if row as usize >= self.store.records.len() {
                 // What went stale behind the sweep is left for another one.
@@ -109,7 +117,7 @@ impl Index {
             }
             self.sweep = Some(row + 1);
             self.foresee(row + AHEAD, row + AHEAD / 2);
-            self.settle_again(RowId(row));
+            moved += self.settle_again(RowId(row));
         }
     }
 
@@ -132,20 +140,22 @@ impl Index {
     }
 
     /// Gives a row new lanes if one of its own uses a stale feature, or stands under a key that is frequent while another would
-    /// be much better.
-    fn settle_again(&mut self, row: RowId) {
+    /// be much better. Says how many lanes it moved, and of those that stay one in eight.
+    fn settle_again(&mut self, row: RowId) -> usize {
         let record = self.store.records[row.0];
         let store = &self.store;
-        let is_misplaced = |place: Place, keys_max| {
+        // Lanes of a list come one after another, and have one program.
+        let mut better = None;
+        let mut is_misplaced = |place: Place, keys_max| {
             let tenant = store.tenant_of(place);
             let schema = self.schemas[tenant as usize].as_ref().expect("a tenant has a schema");
             let is_stale = schema.has_stale() && store.blocks.features(place).any(|feature| schema.is_stale(feature));
-            (is_stale || store.could_do_better(tenant, schema, place, keys_max)).then_some(tenant)
+            (is_stale || store.could_do_better(tenant, schema, place, keys_max, &mut better)).then_some(tenant)
         };
         match record.state {
-            State::Absent | State::Never => {}
+            State::Absent | State::Never => 0,
             State::Alone => {
-                let Some(tenant) = is_misplaced(record.place, 1) else { return };
+                let Some(tenant) = is_misplaced(record.place, 1) else { return 0 };
                 self.swept += 1;
                 let schema = self.schemas[tenant as usize].as_mut().expect("a tenant has a schema");
                 let program = self.store.program_of(record.place);
@@ -155,17 +165,19 @@ impl Index {
                 self.store.put(tenant, schema, Target(row.0), program, &words, &access, |store, place| {
                     store.records[row.0].place = place;
                 });
+                1
             }
             State::Crowded => {
                 let number = record.place.block;
                 let crowd = &store.crowds[number];
                 if crowd.rows[0] != row {
-                    return;
+                    return 0;
                 }
                 let keys_max = if crowd.lanes() == 1 { 1 } else { keys_max(crowd.programs().len()) };
                 let found = (0..crowd.lanes()).find_map(|index| is_misplaced(crowd.place(index), keys_max));
-                let Some(tenant) = found else { return };
+                let Some(tenant) = found else { return crowd.lanes() / 8 };
                 self.swept += 1;
+                let mut moved = crowd.lanes();
                 let mut desk = std::mem::take(&mut self.desk);
                 desk.clear();
                 crowd.programs().iter().for_each(|&program| desk.add(store.words(program)));
@@ -177,7 +189,9 @@ impl Index {
                 self.store.crowds[number].reserve(desk.lanes());
                 self.store.crowd_bytes = self.store.crowd_bytes + self.store.crowds[number].bytes() - before;
                 self.place(number, tenant, &written, &desk);
+                moved += desk.lanes();
                 self.desk = desk;
+                moved
             }
         }
     }

@@ -261,11 +261,23 @@ impl Store {
         }
     }
 
-    /// Whether a lane stands under a frequent key while its program has an access that half as many find.
-    pub fn could_do_better(&self, tenant: TenantId, schema: &Schema, place: Place, keys_max: usize) -> bool {
+    /// Whether a lane stands under a frequent key while its program has an access that half as many find. `better` is the program asked about
+    /// last and the share of its best access.
+    pub fn could_do_better(
+        &self,
+        tenant: TenantId,
+        schema: &Schema,
+        place: Place,
+        keys_max: usize,
+        better: &mut Option<(u32, f64)>,
+    ) -> bool {
         self.frequency(place, schema).is_some_and(|share| {
-            let words = self.words(self.program_of(place));
-            2.0 * self.choose(tenant, schema, words, keys_max).share < share
+            let program = self.program_of(place);
+            let known = better.filter(|&(of, _)| of == program);
+            let (_, best) =
+                known.unwrap_or_else(|| (program, self.choose(tenant, schema, self.words(program), keys_max).share));
+            *better = Some((program, best));
+            2.0 * best < share
         })
     }
 

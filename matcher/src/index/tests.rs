@@ -238,6 +238,38 @@ fn a_negated_range_within_one_code_leaves_the_feature_of_a_test_before_it_alone(
 }
 
 #[test]
+fn a_filter_with_hundreds_of_ranges_has_features_learnt_for_a_few() {
+    let (mut index, tenant) = (Index::new(7), Tenant(std::sync::Arc::from("one")));
+    let ranges = (0..200).map(|number| format!("n{number} BETWEEN 0 AND {number}")).collect::<Vec<_>>();
+    let filter = Filter::parse(&ranges.join(" AND "), &FilterLimits::default()).expect("a good filter");
+    for row in 0..10 {
+        index.insert(RowId(row), &tenant, MatcherSlice(0), &filter);
+        index.remove(RowId(row), &tenant);
+    }
+    index.insert(RowId(0), &tenant, MatcherSlice(0), &filter);
+    let id = index.tenant(&tenant);
+    assert!(index.schema(id).made <= 14, "{} for one insertion", index.schema(id).made);
+}
+
+#[test]
+fn rows_of_long_lists_settle_again_a_few_at_a_time() {
+    let (mut index, tenant) = (Index::new(7), Tenant(std::sync::Arc::from("one")));
+    let mut random = Random(1);
+    for row in 0..400 {
+        let keys = (0..200).map(|_| format!("'v{}'", random.below(10_000))).collect::<Vec<_>>().join(", ");
+        let text = format!("k IN ({keys}) AND n BETWEEN {row} AND {}", row + 500);
+        let filter = Filter::parse(&text, &FilterLimits::default()).expect("a good filter");
+        index.insert(RowId(row), &tenant, MatcherSlice(0), &filter);
+        if row >= 200 && index.is_adapting() {
+            break;
+        }
+    }
+    assert!(index.adapt(100_000), "hundreds of rows of 200 lanes each would have moved at once");
+    let calls = (1..1_000).find(|_| !index.adapt(100_000));
+    assert!(calls.is_some_and(|calls| calls >= 20), "{calls:?}");
+}
+
+#[test]
 fn the_index_says_what_the_plain_evaluator_says() {
     let mut force = [0; 3];
     for seed in 0..150 {
