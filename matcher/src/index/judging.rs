@@ -119,7 +119,7 @@ pub fn judge(
         if !paper.pending.is_empty() {
             // Programs know attributes by their slots.
             for &(id, reading) in &paper.present {
-                schema.readings[id as usize] = reading;
+                schema.readings[id] = reading;
             }
             let elements = paper.elements.as_slice();
             let view =
@@ -127,7 +127,7 @@ pub fn judge(
             let lists = (paper.pending.as_slice(), paper.programs.as_slice());
             judged.looked_at += verifying.verify(index, lists, &mut paper.singles, &view, contexts, output);
             for &(id, _) in &paper.present {
-                schema.readings[id as usize] = Reading::MISSING;
+                schema.readings[id] = Reading::MISSING;
             }
         }
         given += paper.given + paper.singles.len();

@@ -10,6 +10,7 @@ use super::reading::{Kind, Reading};
 use super::residuals::Residuals;
 use super::schema::{Schema, SlotId};
 use super::symbols::Symbols;
+use gomera_cluster::pages::Pages;
 use gomera_model::attributes::Attributes;
 use gomera_model::filter::{Filter, evaluate};
 use gomera_model::geo::GeoPoint;
@@ -366,7 +367,7 @@ pub fn release(words: &[u32], schema: &mut Schema, symbols: &mut Symbols, residu
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     /// By slot.
-    pub readings: &'a [Reading],
+    pub readings: &'a Pages<Reading>,
     /// Symbols of arrays' elements.
     pub elements: &'a [u32],
     /// The publication itself.
@@ -389,7 +390,7 @@ impl View<'_> {
     /// Whether a test holds.
     #[inline]
     fn holds<'c>(&self, test: &Test<'_>, context: &impl Fn() -> Option<&'c Attributes>) -> bool {
-        let Some(reading) = self.readings.get(test.slot as usize) else {
+        let Some(reading) = self.readings.get(test.slot) else {
             return match test.what {
                 What::Residual => self.evaluate(test.operands[0], context),
                 _ => true,

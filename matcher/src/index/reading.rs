@@ -27,6 +27,12 @@ pub enum Kind {
     Other,
 }
 
+impl Default for Reading {
+    fn default() -> Self {
+        Self::MISSING
+    }
+}
+
 /// What a publication has for one attribute.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {

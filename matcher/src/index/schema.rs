@@ -6,6 +6,7 @@
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use gomera_cluster::pages::Pages;
 use gomera_cluster::table::Seeded;
 
 use super::brief::Brief;
@@ -105,12 +106,11 @@ impl Slot {
 pub struct Schema {
     hashing: Seeded,
     names: Finder,
-    slots: Vec<Option<Slot>>,
-    free: Vec<SlotId>,
+    slots: Pages<Option<Slot>>,
     features: Vec<Option<Feature>>,
     features_free: Vec<u8>,
     /// What the publication has whose programs run, by slot.
-    pub readings: Vec<Reading>,
+    pub readings: Pages<Reading>,
     pub rows: u32,
     /// Publications judged.
     pub events: u64,
@@ -133,11 +133,10 @@ impl Schema {
         Self {
             hashing,
             names: Finder::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Pages::new(),
             features: vec![None],
             features_free: Vec::new(),
-            readings: Vec::new(),
+            readings: Pages::new(),
             rows: 0,
             events: 0,
             made: 0,
@@ -163,9 +162,9 @@ impl Schema {
     /// The slot of a name that comes after that of another slot: mostly the same as last time.
     #[inline]
     pub fn find_after(&mut self, before: SlotId, name: &str) -> Option<SlotId> {
-        let (before, brief) = (before as usize, Brief::of(name));
+        let brief = Brief::of(name);
         if let Some(follower) = self.slots.get(before).and_then(Option::as_ref).map(|slot| slot.follower)
-            && let Some(Some(slot)) = self.slots.get(follower as usize)
+            && let Some(Some(slot)) = self.slots.get(follower)
             && slot.is_named(brief, name)
         {
             return Some(follower);
@@ -181,7 +180,7 @@ impl Schema {
     /// where the limit on bytes was raised, as each name is charged its slot. The filters that it subscribes with then are evaluated
     /// plainly, and take longer than they are charged.
     pub fn room(&self) -> usize {
-        (self.slots_max + self.free.len()).saturating_sub(self.slots.len())
+        (self.slots_max + self.slots.free()).saturating_sub(self.slots.len())
     }
 
     /// The slot of a name, from now on; one more use of it.
@@ -212,18 +211,9 @@ impl Schema {
             stamp: 0,
         };
         self.name_bytes += text_bytes(name);
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.slots[id as usize] = Some(slot);
-                id
-            }
-            None => {
-                assert!(self.slots.len() < self.slots_max, "filters without room for their names are evaluated whole");
-                self.slots.push(Some(slot));
-                self.readings.push(Reading::MISSING);
-                u32::try_from(self.slots.len() - 1).expect("slots_max is below 2^24")
-            }
-        };
+        assert!(self.room() > 0, "filters without room for their names are evaluated whole");
+        let id = self.slots.insert(Some(slot));
+        self.readings.reach(id);
         self.names.insert(self.hash(brief, name), id);
         id
     }
@@ -240,23 +230,22 @@ impl Schema {
         if slot.uses > 0 {
             return;
         }
-        let slot = self.slots[id as usize].take().expect("a slot in use");
+        let slot = self.slots.remove(id).expect("a slot in use");
         assert!(slot.coded.is_empty() && slot.ladders.is_empty(), "features and ladders use their slot");
         self.names.remove(self.hash(slot.brief, &slot.name), id);
         self.name_bytes -= text_bytes(&slot.name);
-        self.free.push(id);
     }
 
     /// A slot in use.
     #[inline]
     pub fn slot(&self, id: SlotId) -> &Slot {
-        self.slots[id as usize].as_ref().expect("a slot in use")
+        self.slots[id].as_ref().expect("a slot in use")
     }
 
     /// A slot in use.
     #[inline]
     pub fn slot_mut(&mut self, id: SlotId) -> &mut Slot {
-        self.slots[id as usize].as_mut().expect("a slot in use")
+        self.slots[id].as_mut().expect("a slot in use")
     }
 
     /// The current feature of a slot, made if need be; `None` if there are too many.
@@ -456,17 +445,17 @@ impl Schema {
 
     /// Heap bytes, without what each attribute takes beside its place.
     pub fn own_bytes(&self) -> usize {
-        let slots = self.slots.capacity() * size_of::<Option<Slot>>() + self.readings.capacity() * size_of::<Reading>();
         let features = self.features.capacity() * size_of::<Option<Feature>>();
         let learnt: usize =
             self.features.iter().flatten().map(|feature| feature.quantiser.bytes() + feature.labels.bytes()).sum();
-        self.names.bytes() + slots + features + learnt + self.name_bytes
+        self.names.bytes() + self.slots.bytes() + self.readings.bytes() + features + learnt + self.name_bytes
     }
 
     /// Heap bytes of up to so many attributes from a place on; and the place to go on from, unless that was the end.
     pub fn slot_bytes(&self, from: usize, slots_max: usize) -> (usize, Option<usize>) {
         let end = self.slots.len().min(from.saturating_add(slots_max));
-        let bytes = self.slots.get(from..end).unwrap_or(&[]).iter().flatten().map(Slot::bytes).sum();
+        let place = |place| u32::try_from(place).expect("numbered in 24 bits");
+        let bytes = (from..end).filter_map(|at| self.slots[place(at)].as_ref()).map(Slot::bytes).sum();
         (bytes, (end < self.slots.len()).then_some(end))
     }
 
