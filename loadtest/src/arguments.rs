@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use crate::chaos::Chaos;
 use crate::driver::{self, Run, Target};
 use crate::figure7::Figure7;
+use crate::maximum::Maximum;
 use crate::moves::Moves;
 use crate::report::Report;
 use crate::scale::Scale;
@@ -53,6 +54,10 @@ pub enum Verb {
     ///
     /// Example: loadtest figure7 --processes 1-1-1-1,1-1-2-1 --plot figure7.svg
     Figure7(Figure7),
+    /// The highest rate, open loop, at which a cluster of processes keeps up
+    ///
+    /// Example: loadtest maximum --processes 1-1-1-1,1-1-3-1
+    Maximum(Maximum),
     /// How long a layer takes to grow, over the bytes that move and the rate of publications meanwhile.
     ///
     /// Example: loadtest moves --subscriptions 20000,40000,80000 --rates 2000,8000
@@ -127,6 +132,7 @@ impl Verb {
             Self::Scale(scale) => scale.validate(),
             Self::Chaos(chaos) => chaos.validate(),
             Self::Figure7(figure) => figure.validate(),
+            Self::Maximum(maximum) => maximum.validate(),
             Self::Moves(moves) => moves.validate(),
             Self::FloorFront { content, .. } => content.content().map(drop),
             Self::Bench { .. } | Self::Peers { .. } | Self::FloorRelay { .. } => Ok(()),

@@ -1,4 +1,4 @@
-//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `scale`, `chaos`, `figure7`, `moves`, `bench`, `peers`.
+//! Load on a cluster and the judgement of what came of it: `loadtest content`, `fanout`, `floor`, `scale`, `chaos`, `figure7`, `maximum`, `moves`, `bench`, `peers`.
 
 mod arguments;
 mod bench;
@@ -9,6 +9,7 @@ mod figure7;
 mod fleet;
 mod floor;
 mod judge;
+mod maximum;
 mod measure;
 mod moves;
 mod report;
@@ -58,6 +59,7 @@ fn act(verb: Verb) -> Result<u8> {
     let valid = match verb {
         Verb::Chaos(chaos) => return told(&arguments::runtime(1)?.block_on(chaos.run())?, chaos.json),
         Verb::Figure7(figure) => figure.run(),
+        Verb::Maximum(maximum) => maximum.run(),
         Verb::Moves(moves) => arguments::runtime(1)?.block_on(moves.run()),
         Verb::Scale(scale) => return told(&arguments::runtime(1)?.block_on(scale.run())?, scale.json),
         Verb::Content(content) => one(&content.run_on_cluster()?, content.json),
