@@ -340,7 +340,7 @@ impl Lane {
 
     /// The last position that every slice has judged and that may be merged. (A lane may have ended before it began here.)
     pub(crate) fn complete(&self) -> Number {
-        self.complete.min(self.ceiling).max(self.merged)
+        self.complete.min(self.ceiling).min(self.fence.limit()).max(self.merged)
     }
 
     /// The next complete position at which something was found.

@@ -48,6 +48,11 @@ impl Listeners {
     pub fn are_done(&self) -> bool {
         self.left.is_empty()
     }
+
+    /// Whether nothing is left to be done for them: others are told with them, also where none of them is left.
+    pub fn are_over(&self) -> bool {
+        self.were_told() && self.are_done()
+    }
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl Serving {
         if let Some(listeners) = listeners {
             listeners.done(from);
         }
-        self.never_known.retain(|_, listeners| !listeners.are_done());
+        self.never_known.retain(|_, listeners| !listeners.are_over());
         known
     }
 

@@ -5,7 +5,8 @@
 //! beyond is discarded: nobody was told that it is in, and who sent it sends it again.
 //!
 //! A matcher that dies before the lane has ended here may not have said all that it was to say. Those who are left judge what it had to,
-//! and say by the layout that lacks it what is to come now: what they said before counts no more.
+//! and say by the layout that lacks it what is to come now: what they said before counts no more, but for where the lane was to end, if
+//! that was known. Another shard may have merged it to there, and their copies reach further.
 //!
 //! ```text
 //!   not fenced ──layout──▶ awaiting ──every matcher has said what is to come──▶ known ──merged to the cut──▶ ended
@@ -36,6 +37,8 @@ pub(super) enum Fence {
         /// What the others will say.
         to_come: BTreeMap<Address, Vec<Reach>>,
         cut: Cut,
+        /// Where the lane was to end when it was known before.
+        limit: Number,
     },
 }
 
@@ -62,11 +65,15 @@ impl Fence {
         match self {
             Self::None => {
                 let (awaiting, to_come) = (matchers.iter().copied().collect(), BTreeMap::new());
-                *self = Self::Fenced { at: fenced_at, by: latest, awaiting, to_come, cut: Cut::Unknown };
+                let (cut, limit) = (Cut::Unknown, Number(u64::MAX));
+                *self = Self::Fenced { at: fenced_at, by: latest, awaiting, to_come, cut, limit };
             }
-            Self::Fenced { at: _, by, awaiting, to_come, cut } => {
+            Self::Fenced { at: _, by, awaiting, to_come, cut, limit } => {
                 let mut all = awaiting.iter().chain(to_come.keys());
                 if all.any(|matcher| !matchers.contains(matcher)) {
+                    if let Cut::At(known) = *cut {
+                        *limit = known.min(*limit);
+                    }
                     (*by, *cut) = (latest, Cut::Unknown);
                     awaiting.extend(std::mem::take(to_come).into_keys());
                     awaiting.retain(|matcher| matchers.contains(matcher));
@@ -89,7 +96,7 @@ impl Fence {
 
     /// Works out where the lane ends, if everybody has said what is to come: with what is covered, what is `held`, and that.
     pub(super) fn settle<'a>(&mut self, coverage: &LaneCoverage, held: impl Iterator<Item = Reach> + 'a) {
-        let Self::Fenced { awaiting, to_come, cut, .. } = self else { return };
+        let Self::Fenced { awaiting, to_come, cut, limit, .. } = self else { return };
         if !awaiting.is_empty() {
             return;
         }
@@ -110,7 +117,15 @@ impl Fence {
                 break;
             }
         }
-        *cut = Cut::At(coverage.complete());
+        *cut = Cut::At(coverage.complete().min(*limit));
+    }
+
+    /// The last number that may be merged.
+    pub(super) fn limit(&self) -> Number {
+        match self {
+            Self::None => Number(u64::MAX),
+            Self::Fenced { limit, .. } => *limit,
+        }
     }
 
     /// Whether the lane has ended, merged so far.

@@ -204,7 +204,7 @@ impl Lane {
     pub fn is_over(&self) -> bool {
         let ended = match &self.ending {
             Ending::Dropped(_) => true,
-            Ending::Fenced(fence) => fence.listeners.were_told() && fence.listeners.are_done(),
+            Ending::Fenced(fence) => fence.listeners.are_over(),
             Ending::Open | Ending::Closed => false,
         };
         ended && self.queue.is_empty() && self.outputs.iter().all(Output::is_empty) && self.again.is_over()

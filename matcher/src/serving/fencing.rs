@@ -52,7 +52,7 @@ impl Serving {
     pub(super) fn hear_of_fenced(&mut self, known: Epoch) {
         let Self { ownership, lanes, never_known, .. } = self;
         never_known.values_mut().for_each(|listeners| listeners.retain(&ownership.exit_points));
-        never_known.retain(|_, listeners| !listeners.are_done());
+        never_known.retain(|_, listeners| !listeners.are_over());
         let fenced = fenced_after(ownership.layout(), known).filter(|id| !lanes.contains_key(id));
         never_known.extend(fenced.map(|id| (id, Listeners::new(&ownership.exit_points))));
     }
@@ -74,12 +74,13 @@ impl Serving {
             operations.extend(lane.operations_queued());
             tell_tail(id, operations);
         }
-        for (&lane, listeners) in never_known {
+        for (&lane, listeners) in &mut *never_known {
             for to in listeners.due(ownership.epoch()) {
                 let cut = ToExitPoint::LaneCut(LaneCut { lane, reach: Vec::new() });
                 actions.push(Send { to, message: Message::ExitPoint(cut) });
             }
         }
+        never_known.retain(|_, listeners| !listeners.are_over());
         let by = |layout: &Arc<Layout>| {
             let read = || Arc::new(Ownership::new(layout.clone(), ownership.address()));
             layouts.get(&layout.epoch).cloned().unwrap_or_else(read)

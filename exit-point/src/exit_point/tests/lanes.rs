@@ -166,3 +166,32 @@ fn what_a_matcher_said_before_another_one_died_does_not_count_and_what_is_judged
     assert_eq!((client.read(&rig), client.numbers(FENCED)), (1, vec![2]));
     assert_eq!(rig.exit.statistics().lanes_cut, 1);
 }
+
+#[test]
+fn two_exit_points_cut_a_lane_at_one_place_though_a_matcher_dies_between() {
+    let begun = || {
+        let mut rig = Rig::new(Config::default());
+        let client = rig.attach("s");
+        rig.tell(MATCHERS[0], ToExitPoint::Matches(frame(FENCED, &[0, 2], (0, 5), one(5, &client))));
+        rig.event(NodeEvent::Layout(without_first(2, LaneEnd::Fenced)));
+        cut(&mut rig, 0, (5, 5));
+        cut(&mut rig, 1, (0, 3));
+        (rig, client)
+    };
+    let (mut first, mut one_client) = begun();
+    first.tell(MATCHERS[1], ToExitPoint::Matches(frame(FENCED, &[1, 3], (0, 3), Vec::new())));
+    assert_eq!(first.exit.statistics().lanes_cut, 1);
+    one_client.read(&first);
+    // The other one has not heard all of it when that matcher dies, and who is left has more of the lane.
+    let (mut second, mut other_client) = begun();
+    let mut alone = Layout::clone(&without_first(3, LaneEnd::Fenced));
+    alone.members.remove(&MATCHERS[1].node);
+    second.event(NodeEvent::Layout(Arc::new(alone)));
+    let slices = Arc::new([1, 3].into_iter().map(MatcherSlice).collect());
+    let reach = vec![Reach { slices, from: Number(0), to: Number(5) }];
+    second.tell_by_latest(MATCHERS[0], ToExitPoint::LaneCut(LaneCut { lane: FENCED, reach }));
+    second.tell_by_latest(MATCHERS[0], ToExitPoint::Matches(frame(FENCED, &[1, 3], (0, 5), Vec::new())));
+    assert_eq!(second.exit.statistics().lanes_cut, 1);
+    other_client.read(&second);
+    assert_eq!((one_client.numbers(FENCED), other_client.numbers(FENCED)), (vec![], vec![]));
+}

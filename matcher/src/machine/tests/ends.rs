@@ -166,3 +166,20 @@ fn who_never_knew_a_fenced_lane_says_so_by_each_layout_until_all_have_merged_it(
     machine.handle(Instant::ZERO, NodeEvent::Layout(bereaved(4)));
     assert_eq!(drain(&mut machine).cuts.len(), 0);
 }
+
+fn tails_told(machine: &mut Matcher) -> usize {
+    let mut actions = Vec::new();
+    machine.drain_actions(&mut actions);
+    let is_tail = |send: &&Send| send.to == OTHER && matches!(send.message, Message::Matcher(ToMatcher::LaneTail(_)));
+    actions.iter().filter(is_tail).count()
+}
+
+#[test]
+fn who_never_knew_a_fenced_lane_tells_its_tail_though_exit_points_were_done_before_it_began() {
+    let mut machine = Matcher::new(MATCHER, Config::default());
+    // Held until the layout is here.
+    done(&mut machine, 2);
+    machine.handle(Instant::ZERO, NodeEvent::Layout(fenced(Layout { epoch: Epoch(2), ..(*shared()).clone() })));
+    assert_eq!(tails_told(&mut machine), 1, "others wait for it");
+    assert_eq!(tails_told(&mut machine), 0);
+}
