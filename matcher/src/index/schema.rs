@@ -115,6 +115,7 @@ pub struct Schema {
     /// Publications judged.
     pub events: u64,
     /// Features made.
+    #[cfg(test)]
     pub made: u64,
     name_bytes: usize,
     /// Most slots.
@@ -139,6 +140,7 @@ impl Schema {
             readings: Pages::new(),
             rows: 0,
             events: 0,
+            #[cfg(test)]
             made: 0,
             name_bytes: 0,
             slots_max: NO_SLOT as usize,
@@ -278,7 +280,10 @@ impl Schema {
             }
         };
         self.features[usize::from(id)] = Some(feature);
-        self.made += 1;
+        #[cfg(test)]
+        {
+            self.made += 1;
+        }
         let entry = self.slot_mut(slot);
         entry.features[what as usize] = id;
         entry.coded.push(id);

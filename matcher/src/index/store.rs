@@ -177,7 +177,8 @@ impl Store {
         mut placed: impl FnMut(&mut Self, Place),
     ) {
         let cut = within_lengths(access, schema, &self.symbols, self.hashing);
-        match cut.as_ref().unwrap_or(access) {
+        let access = cut.as_ref().unwrap_or(access);
+        match access {
             Access::Range(slot, low, high) => {
                 let Some(Ranged { slot, tests, verify }) = ranged(schema, words, *slot, *low, *high) else {
                     let presence = Access::Keys(*slot, Atoms::one(Atom::PRESENT));
@@ -200,7 +201,7 @@ impl Store {
                 placed(self, place);
             }
             Access::Keys(slot, atoms) => {
-                let (tests, verify) = coded(schema, words, cut.as_ref().unwrap_or(access), TESTS_MAX);
+                let (tests, verify) = coded(schema, words, access, TESTS_MAX);
                 let lane = self.lane(schema, target, program, verify, &tests);
                 let moved_max = (MOVED_MAX / atoms.len().max(1)).max(1);
                 for (index, &atom) in atoms.iter().enumerate() {
