@@ -151,12 +151,15 @@ impl ExitPoint {
             if end == LaneEnd::Fenced && was_here && at > before {
                 let window = self.config.matches_window_bytes;
                 let open = || Lane::new(layout.settings.matcher_slices, window, at);
-                self.lanes.entry(id).or_insert_with(open).hear(&matchers);
+                self.lanes.entry(id).or_insert_with(open);
             }
         }
         for (&id, lane) in self.lanes.iter_mut().filter(|(id, _)| !layout.lanes.contains_key(id)) {
             match layout.ended.get(&id) {
-                Some(&(LaneEnd::Fenced, at)) => lane.fence(at, layout.epoch, &matchers),
+                Some(&(LaneEnd::Fenced, at)) => {
+                    lane.hear(&matchers);
+                    lane.fence(at, layout.epoch, &matchers);
+                }
                 // By plan it was merged to its end here first.
                 Some(&(LaneEnd::Closed, _)) | None => {
                     let is_over = lane.is_closed() || !rules::holds(Rule::EndedBeforeOneCame);

@@ -195,3 +195,16 @@ fn two_exit_points_cut_a_lane_at_one_place_though_a_matcher_dies_between() {
     other_client.read(&second);
     assert_eq!((one_client.numbers(FENCED), other_client.numbers(FENCED)), (vec![], vec![]));
 }
+
+#[test]
+fn who_dies_while_a_fenced_lane_ends_has_no_window_in_it_any_more() {
+    let mut rig = Rig::new(Config::default());
+    rig.tell(MATCHERS[1], ToExitPoint::Matches(frame(FENCED, &[1, 3], (0, 2), Vec::new())));
+    rig.event(NodeEvent::Layout(without_first(2, LaneEnd::Fenced)));
+    assert!(rig.exit.statistics().unmerged_bytes > 0);
+    let mut alone = Layout::clone(&without_first(3, LaneEnd::Fenced));
+    alone.ended.insert(FENCED, (LaneEnd::Fenced, Epoch(2)));
+    alone.members.remove(&MATCHERS[1].node);
+    rig.event(NodeEvent::Layout(Arc::new(alone)));
+    assert_eq!(rig.exit.statistics().unmerged_bytes, 0, "what it sent stays, and counts against nobody");
+}
