@@ -121,20 +121,35 @@ impl Output {
     pub fn push(&mut self, number: Number, envelope: &Arc<Envelope>, target: Target, slices: &Arc<SliceSet>) {
         /// A target with one handle, as [`Matches::cost`] counts it.
         const TARGET_BYTES: u64 = 48;
-        if self.is_finished {
-            return self.pass(number);
-        }
-        let mut bytes = TARGET_BYTES + 8 * u64::try_from(target.handles.len()).expect("a length fits 64 bits");
-        let pending = self.open(number, slices);
-        match pending.matches.matched.last_mut() {
-            Some(matched) if matched.number == number => matched.targets.push(target),
-            Some(_) | None => {
-                bytes += envelope.cost();
-                pending.matches.matched.push(Matched { number, envelope: envelope.clone(), targets: vec![target] });
-            }
-        }
+        let bytes = TARGET_BYTES + 8 * u64::try_from(target.handles.len()).expect("a length fits 64 bits");
+        let Some(pending) = self.hold(number, envelope, slices) else { return };
+        let matched = pending.matches.matched.last_mut().expect("it is told");
+        matched.targets.push(target);
         pending.bytes += bytes;
         self.bytes += bytes;
+    }
+
+    /// The publication at `number`, which is the last one judged, is told whether or not it satisfies anything.
+    pub fn tell(&mut self, number: Number, envelope: &Arc<Envelope>, slices: &Arc<SliceSet>) {
+        self.hold(number, envelope, slices);
+    }
+
+    /// Puts a publication into the frame it belongs to, and gives that; none if nothing is wanted.
+    fn hold(&mut self, number: Number, envelope: &Arc<Envelope>, slices: &Arc<SliceSet>) -> Option<&mut Pending> {
+        if self.is_finished {
+            self.pass(number);
+            return None;
+        }
+        let bytes = envelope.cost();
+        let pending = self.open(number, slices);
+        let is_told = pending.matches.matched.last().is_some_and(|matched| matched.number == number);
+        if !is_told {
+            let matched = Matched { number, envelope: envelope.clone(), targets: Vec::new() };
+            pending.matches.matched.push(matched);
+            pending.bytes += bytes;
+            self.bytes += bytes;
+        }
+        self.pending.back_mut()
     }
 
     /// A barrier or a close stands at `number`. What comes after it may be judged against other slices.

@@ -158,6 +158,13 @@ impl Replaying {
         }
     }
 
+    /// The publication at `number` is told to everybody, whether or not it satisfies anything.
+    pub fn tell(&mut self, number: Number, envelope: &Arc<Envelope>, by: &Arc<SliceSet>) {
+        for output in &mut self.outputs {
+            output.tell(number, envelope, by);
+        }
+    }
+
     /// A barrier or a close stands at `number`.
     pub fn mark(&mut self, number: Number, mark: Mark, by: &Arc<SliceSet>) {
         self.outputs.iter_mut().for_each(|output| output.mark(number, mark, by));

@@ -389,6 +389,7 @@ impl Serving {
                     Entry::Publication(envelope) => {
                         subscriptions.judge(std::slice::from_ref(&envelope), &by, EFFORT_MAX);
                         subscriptions.hits(0, &envelope, hits);
+                        lane.tell_again(number, &envelope, &by);
                         for target in targets(hits) {
                             lane.again.push(number, &envelope, &target, ownership, &by);
                         }

@@ -395,7 +395,7 @@ impl<'a> JudgedLife<'a> {
     /// Whether an operation took effect that could not.
     fn operations(&self) -> Result<(), Violation> {
         for (id, timeline) in &self.life.subscriptions {
-            if let Some(step) = timeline.impossible() {
+            if let Some(step) = timeline.impossible(self.history.decided()) {
                 let what = format!(
                     "{}: {:?} of subscription {id} was answered as in force, though there was none to change",
                     self.name(),

@@ -165,13 +165,34 @@ impl<C: Change> Timeline<C> {
         stages
     }
 
-    /// The first change that took effect though it could not.
-    pub fn impossible(&self) -> Option<&Step<C>> {
+    /// The first change that took effect though it could not. What had no room where it counts may have been found elsewhere, by what
+    /// was asked for before its client was answered.
+    pub fn impossible(&self, decided: Before) -> Option<&Step<C>> {
         let stages = self.stages();
-        self.steps.iter().zip(&stages).find_map(|(step, before)| {
+        let impossible = |(at, step): &(usize, &Step<C>)| {
             let applied = matches!(step.answer, Answer::Applied { .. });
-            (applied && before.iter().all(|state| step.change.apply(state).is_none())).then_some(step)
-        })
+            let cannot = |state: &C::State| step.change.apply(state).is_none();
+            applied
+                && stages[*at].iter().all(cannot)
+                && self.passing(&stages, *at, step.requested, decided).all(|state| cannot(&state))
+        };
+        self.steps.iter().enumerate().find(impossible).map(|(_, step)| step)
+    }
+
+    /// What those of the first `at` changes made of the state before them that had no effect in the end and were answered after
+    /// `requested`.
+    fn passing(
+        &self,
+        stages: &[Vec<C::State>],
+        at: usize,
+        requested: Instant,
+        decided: Before,
+    ) -> impl Iterator<Item = C::State> {
+        let passing = self.steps[..at].iter().zip(stages).filter(move |(step, _)| match step.answer {
+            Answer::Without { at } => decided == Before::Perhaps && at > requested,
+            Answer::Applied { .. } | Answer::Unknown => false,
+        });
+        passing.flat_map(|(step, before)| before.iter().filter_map(|state| step.change.apply(state)))
     }
 
     /// What the state may be when something takes effect that an attachment of `generation` asked for as `ticket`, at `requested`.
@@ -204,11 +225,7 @@ impl<C: Change> Timeline<C> {
         };
         let first = self.steps[..at].iter().position(may_come_late).unwrap_or(at);
         let stages = self.stages();
-        let passing = self.steps[..at].iter().zip(&stages).filter(|(step, _)| match step.answer {
-            Answer::Without { at } => decided == Before::Perhaps && at > requested,
-            Answer::Applied { .. } | Answer::Unknown => false,
-        });
-        let passing = passing.flat_map(|(step, before)| before.iter().filter_map(|state| step.change.apply(state)));
+        let passing = self.passing(&stages, at, requested, decided);
         stages[first..=at].iter().flatten().cloned().chain(passing).collect()
     }
 
@@ -381,5 +398,42 @@ mod tests {
         assert_eq!(before(2, 30), [1, 2], "the second was not answered by then");
         assert_eq!(before(2, 15), [0, 1, 2]);
         assert_eq!(before(2, 41), [2]);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Key {
+        Put,
+        Remove,
+    }
+
+    impl Change for Key {
+        type State = bool;
+        const DECIDED_BY_ONE: bool = true;
+
+        fn apply(&self, before: &bool) -> Option<bool> {
+            match self {
+                Self::Put => Some(true),
+                Self::Remove => before.then_some(false),
+            }
+        }
+    }
+
+    #[test]
+    fn what_had_no_room_may_be_removed_where_somebody_else_has_it_until_its_client_is_answered() {
+        let removal = |refused: u64, removal_asked: u64, decided| {
+            let mut timeline = Timeline::new(false);
+            let applied =
+                Answer::Applied { at: at(90), in_force_after: Vector::default(), precision: Precision::Exact };
+            let refusal = Answer::Without { at: at(refused) };
+            for (ticket, change, requested, answer) in
+                [(1, Key::Put, 10, refusal), (2, Key::Remove, removal_asked, applied)]
+            {
+                timeline.add(Step { ticket: Ticket(ticket), generation: 1, change, requested: at(requested), answer });
+            }
+            timeline.impossible(decided).is_none()
+        };
+        assert!(removal(50, 40, Before::Perhaps), "asked for before it was known that there was no room");
+        assert!(!removal(50, 60, Before::Perhaps), "its client knew already");
+        assert!(!removal(50, 40, Before::Surely), "one matcher has all there is");
     }
 }

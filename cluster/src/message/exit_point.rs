@@ -64,7 +64,7 @@ pub struct Matches {
     pub from: Number,
     /// The last number of the range.
     pub to: Number,
-    /// Publications of the range with a match here, in order of number.
+    /// Publications of the range with a match here, in order of number; of a fenced lane, what is judged once more also without one.
     pub matched: Vec<Matched>,
     /// Barriers and the close in the range, in order of number.
     pub marks: Vec<(Number, Mark)>,
@@ -147,7 +147,7 @@ pub struct Matched {
     pub number: Number,
     /// The publication; the exit point keeps the first copy.
     pub envelope: Arc<Envelope>,
-    /// Sessions with a satisfied subscription, each once a frame, in order of key.
+    /// Sessions with a satisfied subscription, each once a frame, in order of key. There may be none.
     pub targets: Vec<Target>,
 }
 

@@ -18,6 +18,7 @@ use gomera_cluster::message::Message;
 use gomera_cluster::message::exit_point::{LaneBegins, LaneCut, Reach, ToExitPoint, Witness};
 use gomera_cluster::message::matcher::Entry;
 use gomera_cluster::position::Number;
+use gomera_cluster::publication::Envelope;
 
 use super::Lane;
 use crate::listeners::Listeners;
@@ -179,6 +180,15 @@ impl Lane {
             let unbegun = self.exits.unbegun(&self.outputs);
             let (lane, after, by) = (self.id, self.processed, Witness::Before);
             self.exits.tell(unbegun, LaneBegins { lane, after, governed, by });
+        }
+    }
+
+    /// A publication is judged once more. If the lane is fenced, exit points are told of it whatever it satisfies: one that is gone may have
+    /// sent it to clients on the word of a matcher that is gone, by what has changed since, and the next copy of it, on another lane, has to
+    /// be known as its second.
+    pub fn tell_again(&mut self, number: Number, envelope: &Arc<Envelope>, by: &Arc<SliceSet>) {
+        if matches!(self.ending, Ending::Fenced(_)) {
+            self.again.tell(number, envelope, by);
         }
     }
 

@@ -91,6 +91,21 @@ fn what_lies_beyond_the_cut_is_discarded_and_a_second_copy_is_passed_over() {
 }
 
 #[test]
+fn a_second_copy_is_passed_over_though_the_first_satisfied_nothing_if_that_was_told() {
+    let mut rig = Rig::new(Config::default());
+    let mut client = rig.attach("s");
+    rig.tell(MATCHERS[0], ToExitPoint::Matches(frame(FENCED, &[0, 2], (0, 1), Vec::new())));
+    rig.event(NodeEvent::Layout(without_first(2, LaneEnd::Fenced)));
+    cut(&mut rig, 0, (1, 1));
+    cut(&mut rig, 1, (0, 1));
+    rig.tell_by_latest(MATCHERS[1], ToExitPoint::Matches(frame(FENCED, &[1, 3], (0, 1), vec![matched(1, Vec::new())])));
+    assert_eq!(done(&rig).len(), 2, "the lane has ended");
+    rig.matches(whole(OTHER, (0, 2), vec![matched(1, vec![target("s", client.generation(), &[1])])]));
+    rig.matches(whole(OTHER, (2, 3), one(3, &client)));
+    assert_eq!((client.read(&rig), rig.exit.statistics().publications_repeated), (1, 1), "only the later one comes");
+}
+
+#[test]
 fn a_lane_leaves_the_vector_when_nothing_of_it_is_in_an_outbox() {
     let mut rig = Rig::new(Config::default());
     let mut client = rig.attach("s");
