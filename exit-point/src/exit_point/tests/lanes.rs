@@ -100,8 +100,9 @@ fn a_second_copy_is_passed_over_though_the_first_satisfied_nothing_if_that_was_t
     cut(&mut rig, 1, (0, 1));
     rig.tell_by_latest(MATCHERS[1], ToExitPoint::Matches(frame(FENCED, &[1, 3], (0, 1), vec![matched(1, Vec::new())])));
     assert_eq!(done(&rig).len(), 2, "the lane has ended");
-    rig.matches(whole(OTHER, (0, 2), vec![matched(1, vec![target("s", client.generation(), &[1])])]));
-    rig.matches(whole(OTHER, (2, 3), one(3, &client)));
+    // It comes again on the other lane, by the same publisher, with another one.
+    let again = (1..=2).map(|number| matched(number, vec![target("s", client.generation(), &[1])]));
+    rig.matches(Matches { lane: OTHER, ..whole(FENCED, (0, 2), again.collect()) });
     assert_eq!((client.read(&rig), rig.exit.statistics().publications_repeated), (1, 1), "only the later one comes");
 }
 
