@@ -9,6 +9,7 @@ use gomera_coordinator::tree::{Entry, Operation, Reason, SessionId, Tree};
 use tokio::sync::watch;
 
 use super::CoordinationError;
+use super::hints::Change;
 use super::store::{Link, Session, WriteError};
 
 /// A coordination service in memory. Clones are the same service.
@@ -42,7 +43,7 @@ struct Client {
 #[derive(Debug)]
 struct Subscriber {
     paths: Vec<String>,
-    changes: watch::Sender<u64>,
+    changes: watch::Sender<Change>,
 }
 
 impl InProcess {
@@ -75,7 +76,7 @@ impl InProcess {
             client.session.send_modify(|session| session.link = Link::Connected);
         }
         for subscriber in &state.subscribers {
-            subscriber.changes.send_modify(|count| *count += 1);
+            subscriber.changes.send_modify(Change::hint);
         }
     }
 
@@ -117,16 +118,18 @@ impl State {
     }
 
     fn notify(&mut self, changed: &[String]) {
-        self.subscribers.retain(|subscriber| !subscriber.changes.is_closed());
-        for subscriber in &self.subscribers {
-            let concerns = |path: &String| {
-                let below = |watched: &String| {
+        let Self { tree, subscribers, .. } = self;
+        subscribers.retain(|subscriber| !subscriber.changes.is_closed());
+        for Subscriber { paths, changes } in subscribers {
+            for path in changed {
+                let below = |watched: &&String| {
                     path.strip_prefix(watched.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
                 };
-                subscriber.paths.iter().any(below)
-            };
-            if changed.iter().any(concerns) {
-                subscriber.changes.send_modify(|count| *count += 1);
+                let Some(watched) = paths.iter().find(below) else { continue };
+                match tree.get(path).is_some_and(|entry| entry.stamp.version == 0) {
+                    true => changes.send_modify(|change| change.made(watched, path)),
+                    false => changes.send_modify(Change::hint),
+                }
             }
         }
     }
@@ -177,8 +180,8 @@ impl InProcessSession {
         self.session.clone()
     }
 
-    pub(super) fn subscribe(&self, paths: Vec<String>) -> watch::Receiver<u64> {
-        let (changes, receiver) = watch::channel(0);
+    pub(super) fn subscribe(&self, paths: Vec<String>) -> watch::Receiver<Change> {
+        let (changes, receiver) = watch::channel(Change::default());
         self.service.lock().subscribers.push(Subscriber { paths, changes });
         receiver
     }

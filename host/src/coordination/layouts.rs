@@ -1,5 +1,6 @@
 //! The layout in force and the one proposed. A leader writes both under its term and under the version it has read, so that
-//! each epoch is written once and with one content.
+//! each epoch is written once and with one content. What puts a proposal into force names it, so that who has read it goes by the event
+//! alone ([decision 22](../../../docs/decisions/0022-a-commit-names-its-proposal.md)).
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use gomera_coordinator::document;
 use gomera_coordinator::tree::{Entry, Kind, Operation, Stamp};
 
 use super::election::Reign;
+use super::paths::commit_name;
 use super::store::WriteError;
 use super::{ATTEMPTS, Coordination, CoordinationError};
 
@@ -46,8 +48,9 @@ impl Coordination {
         let path = self.paths.layout();
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
-            let proposed = self.read_layout(&self.paths.proposed()).await?;
-            let standing = self.read_layout(&path).await?;
+            let (proposed, former) = (self.paths.proposed(), self.store.children(&path));
+            let (standing, former) = tokio::join!(self.read_layouts([&path, &proposed]), former);
+            let ([standing, proposed], former) = (standing?, former?);
             if standing.as_ref().is_some_and(|(_, standing)| standing == layout) {
                 return Ok(());
             }
@@ -62,7 +65,18 @@ impl Coordination {
                 }
             };
             let same_proposal = Operation::Check { path: self.paths.proposed(), version: proposed.stamp.version };
-            let operations = [reign.check(self.paths.term()), same_proposal, write(&path, layout, standing.as_ref())];
+            let mut operations = vec![reign.check(self.paths.term()), same_proposal];
+            let name = commit_name(proposed.stamp);
+            let bytes = format!(r#"{{"epoch":{}}}"#, layout.epoch.0).into_bytes();
+            let tell = Operation::Create { path: self.paths.commit(&name), bytes, kind: Kind::Persistent };
+            let in_force = write(&path, layout, standing.as_ref());
+            // Told first, so that nobody begins to read before it is heard; but a parent comes before its child.
+            match standing {
+                Some(_) => operations.extend([tell, in_force]),
+                None => operations.extend([in_force, tell]),
+            }
+            let of_former = |name: &String| Operation::Delete { path: self.paths.commit(name), version: 0 };
+            operations.extend(former.iter().map(of_former));
             match self.fenced(reign, &operations).await? {
                 Written::Yes => return Ok(()),
                 Written::No(why) => reason = why,
@@ -100,9 +114,14 @@ impl Coordination {
     }
 
     async fn read_layout(&self, path: &str) -> Result<Option<(Entry, Layout)>, CoordinationError> {
-        let Some(entry) = self.store.get(path).await? else { return Ok(None) };
-        let layout = document::decode(&entry.bytes).map_err(|error| Self::damaged(path, error))?;
-        Ok(Some((entry, layout)))
+        self.store.get(path).await?.map(|entry| decode(path, entry)).transpose()
+    }
+
+    /// Both as they stand at one moment.
+    async fn read_layouts(&self, paths: [&str; 2]) -> Result<[Option<(Entry, Layout)>; 2], CoordinationError> {
+        let mut entries = self.store.get_all(&paths.map(str::to_owned)).await?.into_iter();
+        let mut next = |path| entries.next().flatten().map(|entry| decode(path, entry)).transpose();
+        Ok([next(paths[0])?, next(paths[1])?])
     }
 
     /// A write whose first operation checks the term.
@@ -149,6 +168,16 @@ impl LayoutReader {
         }
         Ok(self.last.as_ref().map(|(_, layout)| layout.clone()))
     }
+
+    /// Of a proposal: what was read last, if the znode of this name says that it is in force.
+    pub(super) fn committed(&self, name: &str) -> Option<Arc<Layout>> {
+        self.last.as_ref().filter(|(stamp, _)| commit_name(*stamp) == name).map(|(_, layout)| layout.clone())
+    }
+}
+
+fn decode(path: &str, entry: Entry) -> Result<(Entry, Layout), CoordinationError> {
+    let layout = document::decode(&entry.bytes).map_err(|error| Coordination::damaged(path, error))?;
+    Ok((entry, layout))
 }
 
 fn refuse_older(layout: &Layout, standing: Option<&(Entry, Layout)>) -> Result<(), CoordinationError> {

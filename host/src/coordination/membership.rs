@@ -325,7 +325,12 @@ impl Task {
         }
         // The layout first: a proposal follows the layout that stood before it.
         if everything || !news.is_empty() {
-            let layout = self.layout_reader.read(&self.coordination).await?;
+            // Whoever has read a proposal hears that it is in force.
+            let told = if everything { None } else { self.hints.made(Topic::Layout) };
+            let layout = match told.and_then(|name| self.proposal_reader.committed(&name)) {
+                Some(committed) => Some(committed),
+                None => self.layout_reader.read(&self.coordination).await?,
+            };
             self.take_layout(layout);
         }
         if (everything || news.contains(&Topic::Proposed))

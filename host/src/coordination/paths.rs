@@ -5,11 +5,17 @@ use std::sync::Arc;
 use gomera_cluster::address::Layer;
 use gomera_coordinator::Registration;
 use gomera_coordinator::operations::OperationId;
+use gomera_coordinator::tree::Stamp;
 
 use super::hints::Topic;
 
 /// The znode that holds all clusters.
 pub(super) const ROOT: &str = "/gomera";
+
+/// What the znode below the layout is called that puts the proposal of one write into force.
+pub(super) fn commit_name(proposed: Stamp) -> String {
+    format!("of-{:016x}", proposed.modified)
+}
 
 /// The paths of one cluster.
 #[derive(Debug)]
@@ -86,6 +92,11 @@ impl Paths {
 
     pub(super) fn layout(&self) -> String {
         self.below("layout")
+    }
+
+    /// Says by its name, which events tell, that the proposal of one write is in force: [`commit_name`].
+    pub(super) fn commit(&self, name: &str) -> String {
+        format!("{}/layout/{name}", self.base)
     }
 
     pub(super) fn proposed(&self) -> String {

@@ -6,6 +6,7 @@ use gomera_coordinator::tree::{Entry, Operation, Reason, Refusal, SessionId, Sta
 use tokio::sync::watch;
 
 use super::CoordinationError;
+use super::hints::Change;
 use super::in_process::InProcessSession;
 use super::zookeeper::ZooKeeper;
 
@@ -119,8 +120,8 @@ impl Store {
         }
     }
 
-    /// A count that grows when something at or below `paths` may have changed.
-    pub(super) fn subscribe(&self, paths: Vec<String>) -> watch::Receiver<u64> {
+    /// Tells when something at or below `paths` may have changed.
+    pub(super) fn subscribe(&self, paths: Vec<String>) -> watch::Receiver<Change> {
         match self {
             Self::InProcess(session) => session.subscribe(paths),
             Self::ZooKeeper(session) => session.subscribe(&paths),

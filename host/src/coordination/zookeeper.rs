@@ -15,6 +15,7 @@ use zookeeper_client::{
 };
 
 use super::CoordinationError;
+use super::hints::Change;
 use super::store::{Link, Session, WriteError};
 
 mod connect;
@@ -184,8 +185,8 @@ impl ZooKeeper {
         self.session.clone()
     }
 
-    pub(super) fn subscribe(&self, paths: &[String]) -> watch::Receiver<u64> {
-        let (changes, receiver) = watch::channel(0);
+    pub(super) fn subscribe(&self, paths: &[String]) -> watch::Receiver<Change> {
+        let (changes, receiver) = watch::channel(Change::default());
         let changes = Arc::new(changes);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // Those of subscribers that are gone.

@@ -120,6 +120,12 @@ mod in_process {
     async fn while_the_service_is_away_everybody_goes_on() {
         life::while_the_service_is_away_everybody_goes_on(World::in_process()).await;
     }
+
+    /// A real one cannot be broken between an event and what it makes somebody ask.
+    #[tokio::test]
+    async fn who_has_read_a_proposal_needs_no_answer_to_put_it_into_force() {
+        leadership::who_has_read_a_proposal_needs_no_answer_to_put_it_into_force(World::in_process()).await;
+    }
 }
 
 /// The claims over a real ZooKeeper.

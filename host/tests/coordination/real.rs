@@ -106,6 +106,10 @@ async fn a_plain_client_reads_json_everywhere() {
     );
     assert_eq!(read("layout").await.as_bytes(), document::encode(&layout));
     assert_eq!(read("proposed").await, read("layout").await);
+    let (_, proposed) = plain.get_data(&format!("{base}/proposed")).await.expect("reads");
+    let commits = plain.list_children(&format!("{base}/layout")).await.expect("reads");
+    assert_eq!(commits, [format!("of-{:016x}", proposed.mzxid)], "what is in force is named by who wrote the proposal");
+    assert_eq!(read(&format!("layout/{}", commits[0])).await, r#"{"epoch":1}"#);
 }
 
 #[tokio::test]

@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zookeeper_client::{AddWatchMode, Client, EventType, PersistentWatcher, SessionState};
 
+use super::super::hints::Change;
 use super::View;
 
 /// Between attempts to set a watch in a session that does not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Counts `changes` until nobody listens any more.
-pub(super) async fn watch(path: String, mut view: watch::Receiver<View>, changes: Arc<watch::Sender<u64>>) {
+pub(super) async fn watch(path: String, mut view: watch::Receiver<View>, changes: Arc<watch::Sender<Change>>) {
     let listened = changes.clone();
     tokio::select! {
         () = listened.closed() => {}
@@ -22,18 +23,18 @@ pub(super) async fn watch(path: String, mut view: watch::Receiver<View>, changes
     }
 }
 
-async fn watch_sessions(path: String, view: &mut watch::Receiver<View>, changes: &watch::Sender<u64>) {
+async fn watch_sessions(path: String, view: &mut watch::Receiver<View>, changes: &watch::Sender<Change>) {
     // What watched on the connection before, kept until its successor stands: the last one that goes takes the watch with it.
     let mut former: Option<Watching> = None;
     loop {
         let View { client, session } = view.borrow_and_update().clone();
         let ended = match client.watch(&path, AddWatchMode::PersistentRecursive).await {
             Ok(watcher) => {
-                changes.send_modify(|count| *count += 1);
+                changes.send_modify(Change::hint);
                 let mut watching = Watching { watcher, _client: client.clone() };
                 drop(former.take());
                 tokio::select! {
-                    ended = watching.until_another_connection(changes) => {
+                    ended = watching.until_another_connection(&path, changes) => {
                         former = (ended == Ended::Connection).then_some(watching);
                         ended
                     }
@@ -77,11 +78,14 @@ enum Ended {
 }
 
 impl Watching {
-    /// Each event is a hint. Must not be called again after the session has ended: that would panic.
-    async fn until_another_connection(&mut self, changes: &watch::Sender<u64>) -> Ended {
+    /// Each event is a hint, and tells what was made. Must not be called again after the session has ended: that would panic.
+    async fn until_another_connection(&mut self, path: &str, changes: &watch::Sender<Change>) -> Ended {
         loop {
             let event = self.watcher.changed().await;
-            changes.send_modify(|count| *count += 1);
+            match event.event_type {
+                EventType::NodeCreated => changes.send_modify(|change| change.made(path, &event.path)),
+                _ => changes.send_modify(Change::hint),
+            }
             if event.event_type != EventType::Session {
                 continue;
             }

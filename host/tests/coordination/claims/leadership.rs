@@ -2,9 +2,9 @@
 
 use gomera_cluster::identity::Term;
 use gomera_cluster::layout::Epoch;
-use gomera_host::coordination::{Coordination, CoordinationError, Reign, Topic};
+use gomera_host::coordination::{Acknowledging, Coordination, CoordinationError, Membership, Reign, Topic};
 
-use crate::world::{World, candidate, layout_of, one_per_layer, soon};
+use crate::world::{World, candidate, layout_of, one_per_layer, soon, until, until_epoch};
 
 /// Stands until it leads.
 pub async fn lead(coordination: &Coordination, incarnation: u64) -> Reign {
@@ -86,4 +86,29 @@ pub async fn an_epoch_has_one_content(world: World) {
     coordination.propose(&reign, &next).await.expect("proposes");
     coordination.commit(&reign, &next).await.expect("commits");
     assert_eq!(coordination.layout().await.expect("reads"), Some(next));
+}
+
+pub async fn who_has_read_a_proposal_needs_no_answer_to_put_it_into_force(mut world: World) {
+    let coordination = world.connect().await;
+    let reign = lead(&coordination, 1).await;
+    let mut members = one_per_layer(1);
+    for epoch in 1..=2 {
+        let layout = layout_of(&members, epoch);
+        let node = members.pop().expect("a node");
+        let membership = Membership::start(world.connect().await, node, Acknowledging::AtOnce).expect("valid");
+        coordination.propose(&reign, &layout).await.expect("proposes");
+        until("a proposal", &mut membership.proposed(), |read| read.as_deref() == Some(&layout)).await;
+        soon("acknowledges", async {
+            while coordination.acknowledgements().await.expect("reads").is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        coordination.commit(&reign, &layout).await.expect("commits");
+        // Whatever is asked now is not answered: the event was on its way.
+        world.break_service();
+        assert_eq!(*until_epoch(&membership, epoch).await, layout);
+        world.repair_service();
+        members = one_per_layer(1);
+    }
 }
