@@ -146,6 +146,7 @@ impl Lane {
             self.closing = Closing::Draining(BTreeSet::new());
         }
         self.write(Entry::Barrier(routes.layout.clone()));
+        self.readers.turn(self.log.last(), &routes.publications);
         // Of a lane that is closed everything was judged by those before.
         self.replays.govern(self.log.last(), self.log.trimmed(), routes, &gone);
         let mut completions = Vec::new();

@@ -19,7 +19,7 @@ use crate::routes::Stamp;
 /// Who brought an entry, and who has to see it.
 #[derive(Clone, Debug)]
 pub enum Origin {
-    /// A publisher; every matcher has to see it.
+    /// A publisher; every matcher has to see it that has anything to judge by.
     Publisher {
         /// Its place in the table of publishers.
         slot: Slot,
@@ -54,9 +54,10 @@ pub struct Retained {
 }
 
 impl Retained {
-    fn concerns(&self, reader: Address) -> bool {
+    fn concerns(&self, reader: Address, sees: impl FnOnce() -> bool) -> bool {
         match &self.origin {
-            Origin::Publisher { .. } | Origin::Lane => true,
+            Origin::Publisher { .. } => sees(),
+            Origin::Lane => true,
             Origin::Session { stamp, .. } | Origin::Cluster { stamp } => stamp.binary_search(&reader).is_ok(),
         }
     }
@@ -121,17 +122,17 @@ impl Log {
         self.entries.get(usize::try_from(number.0.checked_sub(self.trimmed.0 + 1)?).ok()?)
     }
 
-    /// What stands after `after` for `reader`, up to the limit, and at least one entry or the end of the log.
+    /// What stands after `after` for `reader`, up to the limit, and at least one entry or the end of the log; publications if it `sees` them.
     ///
     /// # Panics
     /// If `after` is let go already: the cursor of a reader never falls behind the trim.
-    pub fn run(&self, after: Number, reader: Address, limit: RunLimit) -> Run {
+    pub fn run(&self, after: Number, reader: Address, limit: RunLimit, sees: impl Fn(Number) -> bool) -> Run {
         let skip = after.0.checked_sub(self.trimmed.0).expect("a cursor is never behind what is let go");
         let skip = usize::try_from(skip).expect("a cursor lies within the log");
         let mut entries = Vec::with_capacity(limit.entries.min(self.entries.len().saturating_sub(skip)));
         let (mut to, mut bytes) = (after, 0);
         for retained in self.entries.range(skip..) {
-            if retained.concerns(reader) {
+            if retained.concerns(reader, || sees(to.next())) {
                 let full = entries.len() >= limit.entries || bytes + retained.cost > limit.bytes;
                 if full && !entries.is_empty() {
                     break;

@@ -1,11 +1,20 @@
 //! The matchers that a lane is sent to: how far, how much credit is left, and how far they have come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{SendCredit, Total};
 use gomera_cluster::layout::Layout;
 use gomera_cluster::position::Number;
+
+/// Whether a matcher is sent publications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    /// It is.
+    Seeing,
+    /// It only loads slices.
+    Blind,
+}
 
 /// One matcher machine.
 #[derive(Debug, Default)]
@@ -18,8 +27,26 @@ pub struct Reader {
     pub progressed: Number,
     /// The last number of which it was told that all exit points have merged it.
     pub told_merged: Number,
+    /// Whether it is sent publications, by the number of the barrier that says so.
+    sight: VecDeque<(Number, Sight)>,
     /// A proposal removes it: nothing more is sent to it.
     is_removed: bool,
+}
+
+impl Reader {
+    /// It was sent everything up to there.
+    pub fn send(&mut self, through: Number) {
+        self.sent = through;
+        while self.sight.get(1).is_some_and(|&(barrier, _)| barrier <= through) {
+            self.sight.pop_front();
+        }
+    }
+
+    /// Whether it is sent the publication of this number.
+    pub fn sees(&self, number: Number) -> bool {
+        let governs = |&&(barrier, _): &&(Number, Sight)| barrier < number;
+        self.sight.iter().rev().find(governs).is_none_or(|&(_, sight)| sight == Sight::Seeing)
+    }
 }
 
 /// One that is served no more.
@@ -50,6 +77,16 @@ impl Readers {
             self.by_address.entry(address).or_insert_with(begin);
         }
         gone
+    }
+
+    /// From the barrier of this number on these are sent publications.
+    pub fn turn(&mut self, barrier: Number, seeing: &[Address]) {
+        for (address, reader) in &mut self.by_address {
+            let sight = if seeing.binary_search(address).is_ok() { Sight::Seeing } else { Sight::Blind };
+            if reader.sight.back().is_none_or(|&(_, before)| before != sight) {
+                reader.sight.push_back((barrier, sight));
+            }
+        }
     }
 
     /// Sends nothing more to whom a proposal removes.

@@ -19,6 +19,8 @@ pub struct Routes {
     pub layout: Arc<Layout>,
     /// Every matcher machine.
     pub matchers: Stamp,
+    /// The matcher machines that are sent publications.
+    pub publications: Stamp,
     /// Every exit-point machine.
     pub exit_points: Vec<Address>,
     /// Every connection-point machine.
@@ -39,6 +41,7 @@ impl Routes {
         let replicas = layout.matcher.iter().map(|placement| stamp(holders(placement))).collect();
         Self {
             matchers: stamp(layout.machines(Layer::Matcher).collect()),
+            publications: stamp(layout.readers()),
             exit_points: layout.machines(Layer::ExitPoint).collect(),
             connection_points: layout.machines(Layer::ConnectionPoint).collect(),
             replicas,

@@ -206,6 +206,18 @@ impl Layout {
         &self.matcher[usize::from(slice.0)]
     }
 
+    /// The matcher shards that are sent publications, in order: those that have some slice whole. Who only loads slices has nothing to judge
+    /// by them, and would take in for as long as that lasts what it lets go again.
+    #[must_use]
+    pub fn readers(&self) -> Vec<Address> {
+        let replicas = self.matcher.iter().flat_map(|placement| &placement.replicas);
+        let whole = replicas.filter(|replica| replica.role != Role::Joining).map(|replica| replica.holder);
+        let mut whole = whole.collect::<Vec<_>>();
+        whole.sort_unstable();
+        whole.dedup();
+        whole
+    }
+
     /// The last layout by which subscriptions of any slice were lost, 0 if none ever was: a client that was told a lower one has
     /// something to declare again.
     #[must_use]

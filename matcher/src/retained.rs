@@ -150,13 +150,21 @@ impl Retained {
         }
         let entries = self.entries.iter().chain(queued).filter(|&&(number, _)| number > self.from).collect::<Vec<_>>();
         let parts = self.parts(&entries, received);
+        // While it only loaded slices it was sent no publications: those it cannot judge.
+        let is_blind =
+            |part: &&Part<'_>| part.by.is_some_and(|layout| layout.readers().binary_search(&latest.address()).is_err());
+        let seen = parts.iter().filter(is_blind).map(|part| part.to).max().map_or(self.from, |to| to.max(self.from));
+        let from = |judged| match judged {
+            Judged::Not => self.from,
+            Judged::Anew => seen,
+        };
         let begun = parts.iter().find_map(|part| part.by).map_or(Epoch(0), |layout| layout.epoch);
         let mut runs = BTreeMap::<(Number, Judged), SliceSet>::new();
         for slice in latest.active.iter().filter(|&slice| is_new(slice)) {
             let lost = latest.lost(slice);
             let judged = if lost >= at { Judged::Not } else { Judged::Anew };
             if (lost <= begun || lost >= at)
-                && let Some(end) = left_by_dead(&parts, slice, latest).filter(|&end| end > self.from)
+                && let Some(end) = left_by_dead(&parts, slice, latest).filter(|&end| end > from(judged))
             {
                 runs.entry((end, judged)).or_default().insert(slice);
             }
@@ -166,9 +174,10 @@ impl Retained {
                 (Entry::Publication(_), Judged::Anew) | (Entry::Barrier(_) | Entry::Close, _) => true,
                 (Entry::Publication(_), Judged::Not) | (Entry::Operation(_), _) => false,
             };
-            let entries = entries.iter().filter(|(number, entry)| *number <= to && is_told(entry));
+            let from = from(judged);
+            let entries = entries.iter().filter(|(number, entry)| (from < *number && *number <= to) && is_told(entry));
             let entries = entries.map(|&entry| entry.clone()).collect();
-            Replay { lane: self.lane, slices: Arc::new(slices), from: self.from, to, entries }
+            Replay { lane: self.lane, slices: Arc::new(slices), from, to, entries }
         };
         runs.into_iter().map(run).collect()
     }

@@ -54,10 +54,10 @@ impl Lane {
             while reader.credit.is_open() && (reader.sent < last || (is_silent && reader.told_merged < trimmed)) {
                 let limit = RunLimit { entries, bytes: self.config.frame_bytes_max.min(reader.credit.left()) };
                 let from = reader.sent;
-                let run = self.log.run(from, to, limit);
+                let run = self.log.run(from, to, limit, |number| reader.sees(number));
                 let (class, merged) = (Class::Live, Some(trimmed));
                 let frame = Entries { lane: self.id, class, from, to: run.to, entries: run.entries, merged };
-                reader.sent = frame.to;
+                reader.send(frame.to);
                 reader.told_merged = trimmed;
                 reader.credit.spend(frame.cost());
                 output.statistics.frames += 1;

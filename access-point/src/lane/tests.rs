@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gomera_cluster::identity::{ConnectionId, Instance};
+use gomera_cluster::layout::{Replica, Role};
 use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, ToMatcher};
 use gomera_cluster::operation::Outcome;
@@ -158,6 +159,40 @@ fn matchers_are_told_how_far_all_exit_points_have_merged_with_entries_or_when_no
     assert_eq!((told(&mut bench), bench.lane.next_saying()), (vec![(3, Some(3))], None), "once");
     bench.flush();
     assert!(told(&mut bench).is_empty());
+}
+
+#[test]
+fn who_only_loads_slices_is_sent_no_publications_from_that_barrier_on_until_it_has_some() {
+    let with = |epoch, role| {
+        let mut layout = (*layout(epoch)).clone();
+        for placement in &mut layout.matcher {
+            placement.replicas = [(MATCHERS[0], Role::Active), (MATCHERS[1], role)]
+                .map(|(holder, role)| Replica { holder, role })
+                .into();
+        }
+        Arc::new(Routes::new(Arc::new(layout)))
+    };
+    let mut bench = Bench::open_for_all(&Config::default());
+    let mut sequence = 0;
+    let mut told = |bench: &mut Bench, matcher: Address| {
+        sequence += 1;
+        bench.publish(vec![submission("p", sequence, 1)]);
+        bench.flush();
+        let to = |frame: &&(Address, Entries)| frame.0 == matcher;
+        let entries = bench.entries.iter().filter(to).flat_map(|(_, frame)| frame.entries.iter().map(|(at, _)| at.0));
+        let entries = entries.collect::<Vec<_>>();
+        let through = bench.entries.iter().rfind(to).map(|(_, frame)| frame.to.0);
+        bench.entries.clear();
+        (entries, through)
+    };
+    assert_eq!(told(&mut bench, MATCHERS[1]), (vec![1, 2], Some(2)));
+    bench.lane.govern(&with(2, Role::Joining), &mut bench.output);
+    assert_eq!(told(&mut bench, MATCHERS[1]), (vec![3], Some(4)), "the barrier, and that there is more");
+    assert_eq!(told(&mut bench, MATCHERS[0]), (vec![5], Some(5)));
+    bench.lane.govern(&with(3, Role::Joining), &mut bench.output);
+    bench.lane.govern(&with(4, Role::Standby), &mut bench.output);
+    assert_eq!(told(&mut bench, MATCHERS[1]), (vec![6, 7, 8], Some(8)));
+    assert_eq!(told(&mut bench, MATCHERS[1]), (vec![9], Some(9)));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn log(letters: &str) -> Log {
 fn runs(log: &Log, reader: Address, limit: RunLimit) -> Vec<(u64, Vec<u64>)> {
     let (mut after, mut runs) = (Number::ZERO, Vec::new());
     while after < log.last() {
-        let run = log.run(after, reader, limit);
+        let run = log.run(after, reader, limit, |_| true);
         assert!(run.to > after, "every run makes progress");
         after = run.to;
         runs.push((run.to.0, run.entries.iter().map(|(number, _)| number.0).collect()));
@@ -66,7 +66,7 @@ fn what_is_trimmed_is_gone_and_numbers_go_on() {
     assert_eq!(trimmed, [1, 2, 3]);
     assert_eq!((log.len(), log.bytes(), log.last()), (1, 10, Number(4)));
     assert!(log.get(Number(3)).is_none() && log.get(Number(4)).is_some() && log.get(Number(5)).is_none());
-    let run = log.run(Number(3), A, RunLimit { entries: 10, bytes: 1000 });
+    let run = log.run(Number(3), A, RunLimit { entries: 10, bytes: 1000 }, |_| true);
     assert_eq!((run.to, run.entries.len()), (Number(4), 1));
 }
 
@@ -75,5 +75,5 @@ fn what_is_trimmed_is_gone_and_numbers_go_on() {
 fn reading_what_is_gone_is_a_mistake() {
     let mut log = log("bb");
     log.trim_one(Number(1));
-    log.run(Number(0), A, RunLimit { entries: 10, bytes: 1000 });
+    log.run(Number(0), A, RunLimit { entries: 10, bytes: 1000 }, |_| true);
 }

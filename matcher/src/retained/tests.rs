@@ -10,12 +10,13 @@ const LANE: LaneId = LaneId(1);
 /// The other matcher, which dies.
 const OTHER: Address = address(3, 1);
 
-/// Both matchers, of which one judges by each slice: this one by those listed.
+/// Both matchers, of which one judges by each slice: this one by those listed. The other one stands by.
 fn shared(epoch: u64, ours: &[u16]) -> Arc<Layout> {
     let mut layout = (*layout(epoch, 2, 1)).clone();
     for (slice, placement) in (0..).zip(&mut layout.matcher) {
-        let holder = if ours.contains(&slice) { MATCHER } else { OTHER };
-        placement.replicas = vec![Replica { holder, role: Role::Active }];
+        let (active, standby) = if ours.contains(&slice) { (MATCHER, OTHER) } else { (OTHER, MATCHER) };
+        let replica = |(holder, role)| Replica { holder, role };
+        placement.replicas = [(active, Role::Active), (standby, Role::Standby)].map(replica).into();
     }
     Arc::new(layout)
 }
@@ -155,4 +156,26 @@ fn what_was_merged_before_it_is_worked_off_is_not_kept() {
     retained.let_go(Some(Number(3)));
     keep(&mut retained, (2..=4).map(publication));
     assert_eq!(left(&retained, &alone(5, &[]), &[], 4), [((0..8).collect(), [3, 4], vec![4])]);
+}
+
+#[test]
+fn what_was_not_sent_while_slices_were_loaded_is_not_judged_but_may_be_covered() {
+    let roles = |ours| {
+        let mut layout = (*shared(1, &[])).clone();
+        for placement in &mut layout.matcher {
+            placement.replicas[1].role = ours;
+        }
+        layout
+    };
+    let loading = Arc::new(roles(Role::Joining));
+    let mut retained = Retained::new(LANE, &loading);
+    retained.let_go(Some(Number(0)));
+    keep(&mut retained, [barrier(1, &loading)]);
+    let all = (0..8).collect::<Vec<_>>();
+    assert!(left(&retained, &alone(5, &[]), &[], 7).is_empty(), "it has nothing of it");
+    let lost = (0..8).map(|slice| (slice, 5)).collect::<Vec<_>>();
+    assert_eq!(left(&retained, &alone(5, &lost), &[], 7), [(all.clone(), [0, 7], vec![1])], "nobody judges it");
+    let standing_by = Arc::new(Layout { epoch: Epoch(2), ..roles(Role::Standby) });
+    keep(&mut retained, [barrier(8, &standing_by), publication(9)]);
+    assert_eq!(left(&retained, &alone(5, &[]), &[], 9), [(all, [8, 9], vec![9])], "from that barrier on");
 }
