@@ -19,8 +19,10 @@ enum Sight {
 /// One matcher machine.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// The last number sent.
+    /// Nothing up to this number is still to be sent.
     pub sent: Number,
+    /// The last number that a frame told of: behind it lie publications that it is not sent.
+    pub told: Number,
     /// What it lets be sent.
     pub credit: SendCredit,
     /// The last number it has worked off.
@@ -34,8 +36,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// It was sent everything up to there.
-    pub fn send(&mut self, through: Number) {
+    /// Everything up to there is sent, or none of its business.
+    pub fn pass(&mut self, through: Number) {
         self.sent = through;
         while self.sight.get(1).is_some_and(|&(barrier, _)| barrier <= through) {
             self.sight.pop_front();
@@ -73,7 +75,7 @@ impl Readers {
         let gone = gone.map(|(matcher, reader)| Gone { matcher, sent: reader.sent, progressed: reader.progressed });
         let gone = gone.collect();
         for &address in matchers {
-            let begin = || Reader { sent: last, progressed: last, told_merged: last, ..Reader::default() };
+            let begin = || Reader { sent: last, told: last, progressed: last, told_merged: last, ..Reader::default() };
             self.by_address.entry(address).or_insert_with(begin);
         }
         gone

@@ -21,6 +21,10 @@ use crate::log::RunLimit;
 /// each matcher one frame.
 const SAID_WITHIN: Duration = Duration::from_secs(1);
 
+/// How many publications a matcher that is not sent them may not have heard of: nobody waits for it, and each frame costs both sides as much
+/// as several publications.
+const UNTOLD_MAX: u64 = 256;
+
 /// Whether something has to be said of what is merged that no entries say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Saying {
@@ -53,11 +57,15 @@ impl Lane {
             let is_silent = self.saying == Saying::Alone;
             while reader.credit.is_open() && (reader.sent < last || (is_silent && reader.told_merged < trimmed)) {
                 let limit = RunLimit { entries, bytes: self.config.frame_bytes_max.min(reader.credit.left()) };
-                let from = reader.sent;
-                let run = self.log.run(from, to, limit, |number| reader.sees(number));
-                let (class, merged) = (Class::Live, Some(trimmed));
+                let run = self.log.run(reader.sent, to, limit, |number| reader.sees(number));
+                reader.pass(run.to);
+                let is_of_use = !run.entries.is_empty() || reader.sees(run.to) || is_silent;
+                if !is_of_use && run.to.0 - reader.told.0 < UNTOLD_MAX {
+                    continue;
+                }
+                let (class, from, merged) = (Class::Live, reader.told, Some(trimmed));
                 let frame = Entries { lane: self.id, class, from, to: run.to, entries: run.entries, merged };
-                reader.send(frame.to);
+                reader.told = frame.to;
                 reader.told_merged = trimmed;
                 reader.credit.spend(frame.cost());
                 output.statistics.frames += 1;
