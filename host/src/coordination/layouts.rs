@@ -169,6 +169,31 @@ impl LayoutReader {
         Ok(self.last.as_ref().map(|(_, layout)| layout.clone()))
     }
 
+    /// What both of them read stands there now, at one moment and by one answer: for who has heard that it has changed.
+    ///
+    /// # Errors
+    /// As [`LayoutReader::read`].
+    pub(super) async fn read_both(
+        readers: [&mut Self; 2],
+        coordination: &Coordination,
+    ) -> Result<[Option<Arc<Layout>>; 2], CoordinationError> {
+        let paths = readers.each_ref().map(|reader| reader.path.clone());
+        let mut entries = coordination.store.get_all(&paths).await?.into_iter();
+        let mut read = [None, None];
+        for (reader, read) in readers.into_iter().zip(&mut read) {
+            reader.last = match (entries.next().flatten(), reader.last.take()) {
+                (None, _) => None,
+                (Some(entry), Some((known, layout))) if entry.stamp == known => Some((known, layout)),
+                (Some(entry), _) => {
+                    let (entry, layout) = decode(&reader.path, entry)?;
+                    Some((entry.stamp, Arc::new(layout)))
+                }
+            };
+            *read = reader.last.as_ref().map(|(_, layout)| layout.clone());
+        }
+        Ok(read)
+    }
+
     /// Of a proposal: what was read last, if the znode of this name says that it is in force.
     pub(super) fn committed(&self, name: &str) -> Option<Arc<Layout>> {
         self.last.as_ref().filter(|(stamp, _)| commit_name(*stamp) == name).map(|(_, layout)| layout.clone())

@@ -323,19 +323,23 @@ impl Task {
             tracing::info!(node = %self.registration.name, layer = %self.registration.layer, "registered");
             self.tell(|status| status.registered_in = session.number);
         }
-        // The layout first: a proposal follows the layout that stood before it.
-        if everything || !news.is_empty() {
-            // Whoever has read a proposal hears that it is in force.
-            let told = if everything { None } else { self.hints.made(Topic::Layout) };
-            let layout = match told.and_then(|name| self.proposal_reader.committed(&name)) {
-                Some(committed) => Some(committed),
-                None => self.layout_reader.read(&self.coordination).await?,
-            };
-            self.take_layout(layout);
-        }
-        if (everything || news.contains(&Topic::Proposed))
-            && let Some(proposed) = self.proposal_reader.read(&self.coordination).await?
-        {
+        // The layout first: a proposal follows the layout that stood before it. Whoever has read a proposal hears that it is in force.
+        let told = if everything { None } else { self.hints.made(Topic::Layout) };
+        let committed = told.and_then(|name| self.proposal_reader.committed(&name));
+        let is_told = committed.is_some();
+        self.take_layout(committed);
+        let Self { layout_reader, proposal_reader, coordination, .. } = self;
+        let [layout, proposed] = if everything {
+            [layout_reader.read(coordination).await?, proposal_reader.read(coordination).await?]
+        } else if news.contains(&Topic::Proposed) {
+            LayoutReader::read_both([layout_reader, proposal_reader], coordination).await?
+        } else if news.contains(&Topic::Layout) && !is_told {
+            [layout_reader.read(coordination).await?, None]
+        } else {
+            [None, None]
+        };
+        self.take_layout(layout);
+        if let Some(proposed) = proposed {
             replace_if_newer(&self.proposed, proposed);
         }
         self.acknowledge().await
