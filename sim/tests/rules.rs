@@ -180,7 +180,7 @@ fn a_lane_that_is_late_is_judged_by_what_was_subscribed_since_a_loss() {
     let at = |what| line(what).unwrap_or_else(|| panic!("there is no «{what}» in\n{transcript}"));
     let (applied, published) = (at("applied handle Some"), at("publish [#0/1"));
     assert!(applied < published, "she subscribed before");
-    assert!(published < at("A0 > M1: entries lane 1 live (3, 4] [4: barrier 3]"), "the lane is late");
+    assert!(published < at("A0 > M1: entries lane 1 live (2, 4] [4: barrier 3]"), "the lane is late");
     at("p! (2) acknowledged 1");
     at("notified #0(p/1)");
     assert!(line("A0 > M0: entries lane 1 live (2, 3]").is_none(), "who is removed is sent nothing");

@@ -9,7 +9,7 @@ use gomera_coordinator::document;
 use gomera_coordinator::tree::{Entry, Kind, Operation, Stamp};
 
 use super::election::Reign;
-use super::paths::commit_name;
+use super::paths::{commit_name, is_commit};
 use super::store::WriteError;
 use super::{ATTEMPTS, Coordination, CoordinationError};
 
@@ -75,14 +75,26 @@ impl Coordination {
                 Some(_) => operations.extend([tell, in_force]),
                 None => operations.extend([in_force, tell]),
             }
-            let of_former = |name: &String| Operation::Delete { path: self.paths.commit(name), version: 0 };
-            operations.extend(former.iter().map(of_former));
             match self.fenced(reign, &operations).await? {
-                Written::Yes => return Ok(()),
+                Written::Yes => {
+                    self.sweep_commits(former.iter().filter(|&former| *former != name)).await;
+                    return Ok(());
+                }
                 Written::No(why) => reason = why,
             }
         }
         Err(self.store.unavailable(reason))
+    }
+
+    /// Takes away what named former layouts. Nothing depends on it: what is left is tried again with the next commit, and what somebody put
+    /// there by hand stays.
+    async fn sweep_commits(&self, former: impl Iterator<Item = &String>) {
+        for name in former.filter(|name| is_commit(name)) {
+            let path = self.paths.commit(name);
+            if let Err(error) = self.store.apply(&[Operation::Delete { path, version: 0 }]).await {
+                tracing::debug!(?error, name, "the name of a former layout stays");
+            }
+        }
     }
 
     /// The layout in force.

@@ -311,6 +311,10 @@ impl Task {
     async fn follow(&mut self, wished: NodeState, failed: bool) -> Result<(), CoordinationError> {
         let session = *self.session.borrow_and_update();
         let news = self.hints.news();
+        // Whoever has read a proposal hears that it is in force.
+        let committed = self.hints.made(Topic::Layout).and_then(|name| self.proposal_reader.committed(&name));
+        let is_told = committed.is_some();
+        self.take_layout(committed);
         let state = self.present_state(wished);
         let is_another = self.status.borrow().registered_in != session.number;
         let everything = failed || is_another || state != self.registration.state || news.len() == TOPICS.len();
@@ -323,11 +327,7 @@ impl Task {
             tracing::info!(node = %self.registration.name, layer = %self.registration.layer, "registered");
             self.tell(|status| status.registered_in = session.number);
         }
-        // The layout first: a proposal follows the layout that stood before it. Whoever has read a proposal hears that it is in force.
-        let told = if everything { None } else { self.hints.made(Topic::Layout) };
-        let committed = told.and_then(|name| self.proposal_reader.committed(&name));
-        let is_told = committed.is_some();
-        self.take_layout(committed);
+        // The layout first: a proposal follows the layout that stood before it.
         let Self { layout_reader, proposal_reader, coordination, .. } = self;
         let [layout, proposed] = if everything {
             [layout_reader.read(coordination).await?, proposal_reader.read(coordination).await?]

@@ -17,6 +17,11 @@ pub(super) fn commit_name(proposed: Stamp) -> String {
     format!("of-{:016x}", proposed.modified)
 }
 
+/// Whether a znode below the layout is called so.
+pub(super) fn is_commit(name: &str) -> bool {
+    name.starts_with("of-")
+}
+
 /// The paths of one cluster.
 #[derive(Debug)]
 pub(super) struct Paths {

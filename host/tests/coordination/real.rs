@@ -148,6 +148,18 @@ async fn nonsense_in_a_znode_is_named_and_does_not_spread() {
     // Repaired by hand, it is taken at once.
     plain.set_data(&format!("{base}/layout"), &document::encode(&next), None).await.expect("sets");
     assert_eq!(until_epoch(&membership, 2).await.epoch, Epoch(2));
+
+    // What somebody put below it stops nobody, and stays.
+    create("layout/by-hand", b"").await;
+    let former = plain.list_children(&format!("{base}/layout")).await.expect("reads");
+    let former = former.into_iter().find(|name| name != "by-hand").expect("that of layout 1");
+    create(&format!("layout/{former}/below"), b"").await;
+    let last = layout_of(&one_per_layer(1), 3);
+    session.propose(&reign, &last).await.expect("proposes");
+    session.commit(&reign, &last).await.expect("commits");
+    assert_eq!(until_epoch(&membership, 3).await.epoch, Epoch(3));
+    let left = plain.list_children(&format!("{base}/layout")).await.expect("reads");
+    assert!(left.len() == 3 && left.contains(&former), "{left:?}");
 }
 
 #[tokio::test]
