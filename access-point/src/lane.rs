@@ -383,7 +383,7 @@ impl Lane {
     /// Forgets idle publishers, and older attachments of sessions; says how far the lane is merged, if nothing else does.
     pub fn sweep(&mut self, now: Instant) {
         if self.next_saying().is_some_and(|at| at <= now) {
-            self.saying = Saying::Alone;
+            self.saying = Saying::Alone(now);
         }
         self.publishers.sweep(now);
         self.settling.sweep(now);

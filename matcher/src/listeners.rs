@@ -39,6 +39,11 @@ impl Listeners {
         self.left.iter().copied().collect()
     }
 
+    /// Whether it is one of them, and not done.
+    pub fn has(&self, listener: Address) -> bool {
+        self.left.contains(&listener)
+    }
+
     /// Whether they were told at all.
     pub fn were_told(&self) -> bool {
         self.told > Epoch(0)

@@ -95,6 +95,11 @@ impl Replaying {
         }
     }
 
+    /// Of a lane that is fenced: nothing is told to others than these.
+    pub fn tell_only(&mut self, listens: impl Fn(Address) -> bool) {
+        self.outputs.iter_mut().filter(|output| !listens(output.address())).for_each(Output::finish);
+    }
+
     /// What an exit point will still be told.
     pub fn to_come(&self, to: Address) -> Vec<Reach> {
         let told = self.outputs.iter().filter(|output| output.address() == to).flat_map(|output| output.to_come().0);

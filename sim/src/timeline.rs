@@ -21,6 +21,11 @@ pub trait Change: Clone {
     /// Whether one matcher alone decides: then what an answer says to have been judged before was surely judged without it.
     const DECIDED_BY_ONE: bool;
 
+    /// Whether nothing is left when it has taken effect.
+    fn takes_away(&self) -> bool {
+        false
+    }
+
     /// The states that can come of `before` if this change takes effect; none if it cannot take effect there.
     fn apply(&self, before: &Self::State) -> Option<Self::State>;
 }
@@ -165,16 +170,16 @@ impl<C: Change> Timeline<C> {
         stages
     }
 
-    /// The first change that took effect though it could not. What had no room where it counts may have been found elsewhere, by what
-    /// was asked for before its client was answered.
+    /// The first change that took effect though it could not. What had no room where it counts may have been taken away elsewhere, by what
+    /// was asked for before its client was answered: it is gone either way.
     pub fn impossible(&self, decided: Before) -> Option<&Step<C>> {
         let stages = self.stages();
         let impossible = |(at, step): &(usize, &Step<C>)| {
             let applied = matches!(step.answer, Answer::Applied { .. });
             let cannot = |state: &C::State| step.change.apply(state).is_none();
-            applied
-                && stages[*at].iter().all(cannot)
-                && self.passing(&stages, *at, step.requested, decided).all(|state| cannot(&state))
+            let passing = || self.passing(&stages, *at, step.requested, decided);
+            let is_gone_either_way = || step.change.takes_away() && !passing().all(|state| cannot(&state));
+            applied && stages[*at].iter().all(cannot) && !is_gone_either_way()
         };
         self.steps.iter().enumerate().find(impossible).map(|(_, step)| step)
     }
@@ -403,6 +408,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Key {
         Put,
+        Resume,
         Remove,
     }
 
@@ -410,9 +416,14 @@ mod tests {
         type State = bool;
         const DECIDED_BY_ONE: bool = true;
 
+        fn takes_away(&self) -> bool {
+            matches!(self, Self::Remove)
+        }
+
         fn apply(&self, before: &bool) -> Option<bool> {
             match self {
                 Self::Put => Some(true),
+                Self::Resume => before.then_some(true),
                 Self::Remove => before.then_some(false),
             }
         }
@@ -420,20 +431,20 @@ mod tests {
 
     #[test]
     fn what_had_no_room_may_be_removed_where_somebody_else_has_it_until_its_client_is_answered() {
-        let removal = |refused: u64, removal_asked: u64, decided| {
+        let is_possible = |change: Key, refused: u64, asked: u64, decided| {
             let mut timeline = Timeline::new(false);
             let applied =
                 Answer::Applied { at: at(90), in_force_after: Vector::default(), precision: Precision::Exact };
             let refusal = Answer::Without { at: at(refused) };
-            for (ticket, change, requested, answer) in
-                [(1, Key::Put, 10, refusal), (2, Key::Remove, removal_asked, applied)]
-            {
+            for (ticket, change, requested, answer) in [(1, Key::Put, 10, refusal), (2, change, asked, applied)] {
                 timeline.add(Step { ticket: Ticket(ticket), generation: 1, change, requested: at(requested), answer });
             }
             timeline.impossible(decided).is_none()
         };
-        assert!(removal(50, 40, Before::Perhaps), "asked for before it was known that there was no room");
-        assert!(!removal(50, 60, Before::Perhaps), "its client knew already");
-        assert!(!removal(50, 40, Before::Surely), "one matcher has all there is");
+        let (perhaps, surely) = (Before::Perhaps, Before::Surely);
+        assert!(is_possible(Key::Remove, 50, 40, perhaps), "asked for before it was known that there was no room");
+        assert!(!is_possible(Key::Remove, 50, 60, perhaps), "its client knew already");
+        assert!(!is_possible(Key::Remove, 50, 40, surely), "one matcher has all there is");
+        assert!(!is_possible(Key::Resume, 50, 40, perhaps), "it would have to be there now");
     }
 }

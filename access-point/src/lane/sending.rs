@@ -30,8 +30,8 @@ const UNTOLD_MAX: u64 = 256;
 pub(super) enum Saying {
     /// Everything is said, or entries may follow.
     WithEntries(Instant),
-    /// None have followed.
-    Alone,
+    /// None have followed since then.
+    Alone(Instant),
 }
 
 impl Lane {
@@ -46,15 +46,15 @@ impl Lane {
     pub(super) fn next_saying(&self) -> Option<Instant> {
         match self.saying {
             Saying::WithEntries(until) if !self.readers.know_merged(self.log.trimmed()) => Some(until),
-            Saying::WithEntries(_) | Saying::Alone => None,
+            Saying::WithEntries(_) | Saying::Alone(_) => None,
         }
     }
 
     pub(super) fn send_entries(&mut self, output: &mut Output) {
         let (last, trimmed) = (self.log.last(), self.log.trimmed());
         let entries = usize::try_from(self.config.frame_entries_max).expect("32 bits fit a usize");
+        let is_silent = matches!(self.saying, Saying::Alone(_));
         for (to, reader) in self.readers.iter_mut() {
-            let is_silent = self.saying == Saying::Alone;
             while reader.credit.is_open() && (reader.sent < last || (is_silent && reader.told_merged < trimmed)) {
                 let limit = RunLimit { entries, bytes: self.config.frame_bytes_max.min(reader.credit.left()) };
                 let run = self.log.run(reader.sent, to, limit, |number| reader.sees(number));
@@ -71,6 +71,12 @@ impl Lane {
                 output.statistics.frames += 1;
                 output.actions.push(Send { to, message: Message::Matcher(ToMatcher::Entries(frame)) });
             }
+        }
+        // Said, for this time: who is sent no publications may always be behind with it.
+        if let Saying::Alone(since) = self.saying
+            && self.readers.know_merged(trimmed)
+        {
+            self.saying = Saying::WithEntries(since + SAID_WITHIN);
         }
         let limit = RunLimit { entries, bytes: self.config.frame_bytes_max };
         output.statistics.replays += self.replays.send(self.id, &self.log, limit, &mut output.actions);

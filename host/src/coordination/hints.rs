@@ -44,6 +44,12 @@ impl Change {
         self.count += 1;
     }
 
+    /// Whatever happened since was not heard.
+    pub(super) fn renew(&mut self) {
+        self.made = None;
+        self.hint();
+    }
+
     /// Something stands or stood at `path`, at or below what is `watched`, since it was made.
     pub(super) fn made(&mut self, watched: &str, path: &str) {
         let name = path.strip_prefix(watched).and_then(|below| below.strip_prefix('/'));
@@ -142,5 +148,6 @@ mod tests {
         assert_eq!(told(|change| change.made("/a/layout", "/a/layout/two/three")).as_deref(), Some("one"));
         assert_eq!(told(Change::hint).as_deref(), Some("one"));
         assert_eq!(told(|change| change.made("/a/layout", "/a/layout/two")).as_deref(), Some("two"));
+        assert_eq!(told(Change::renew), None);
     }
 }

@@ -76,7 +76,7 @@ impl InProcess {
             client.session.send_modify(|session| session.link = Link::Connected);
         }
         for subscriber in &state.subscribers {
-            subscriber.changes.send_modify(Change::hint);
+            subscriber.changes.send_modify(Change::renew);
         }
     }
 

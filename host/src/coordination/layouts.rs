@@ -72,6 +72,8 @@ impl Coordination {
             let in_force = write(&path, layout, standing.as_ref());
             // Told first, so that nobody begins to read before it is heard; but a parent comes before its child.
             match standing {
+                // Somebody has put an older layout back.
+                Some(_) if former.contains(&name) => operations.push(in_force),
                 Some(_) => operations.extend([tell, in_force]),
                 None => operations.extend([in_force, tell]),
             }
@@ -181,29 +183,31 @@ impl LayoutReader {
         Ok(self.last.as_ref().map(|(_, layout)| layout.clone()))
     }
 
-    /// What both of them read stands there now, at one moment and by one answer: for who has heard that it has changed.
+    /// What both of them read stands there now, at one moment and by one answer: for who has heard that it has changed. Each may be
+    /// damaged by itself.
     ///
     /// # Errors
-    /// As [`LayoutReader::read`].
+    /// [`CoordinationError::Unavailable`].
     pub(super) async fn read_both(
         readers: [&mut Self; 2],
         coordination: &Coordination,
-    ) -> Result<[Option<Arc<Layout>>; 2], CoordinationError> {
+    ) -> Result<[Result<Option<Arc<Layout>>, CoordinationError>; 2], CoordinationError> {
         let paths = readers.each_ref().map(|reader| reader.path.clone());
         let mut entries = coordination.store.get_all(&paths).await?.into_iter();
-        let mut read = [None, None];
-        for (reader, read) in readers.into_iter().zip(&mut read) {
-            reader.last = match (entries.next().flatten(), reader.last.take()) {
-                (None, _) => None,
-                (Some(entry), Some((known, layout))) if entry.stamp == known => Some((known, layout)),
-                (Some(entry), _) => {
-                    let (entry, layout) = decode(&reader.path, entry)?;
-                    Some((entry.stamp, Arc::new(layout)))
-                }
-            };
-            *read = reader.last.as_ref().map(|(_, layout)| layout.clone());
-        }
-        Ok(read)
+        Ok(readers.map(|reader| reader.take(entries.next().flatten())))
+    }
+
+    /// This stands there now.
+    fn take(&mut self, entry: Option<Entry>) -> Result<Option<Arc<Layout>>, CoordinationError> {
+        self.last = match (entry, self.last.take()) {
+            (None, _) => None,
+            (Some(entry), Some((known, layout))) if entry.stamp == known => Some((known, layout)),
+            (Some(entry), _) => {
+                let (entry, layout) = decode(&self.path, entry)?;
+                Some((entry.stamp, Arc::new(layout)))
+            }
+        };
+        Ok(self.last.as_ref().map(|(_, layout)| layout.clone()))
     }
 
     /// Of a proposal: what was read last, if the znode of this name says that it is in force.

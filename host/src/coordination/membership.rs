@@ -328,17 +328,20 @@ impl Task {
             self.tell(|status| status.registered_in = session.number);
         }
         // The layout first: a proposal follows the layout that stood before it.
-        let Self { layout_reader, proposal_reader, coordination, .. } = self;
-        let [layout, proposed] = if everything {
-            [layout_reader.read(coordination).await?, proposal_reader.read(coordination).await?]
+        if everything || (news == BTreeSet::from([Topic::Layout]) && !is_told) {
+            let layout = self.layout_reader.read(&self.coordination).await?;
+            self.take_layout(layout);
+        }
+        let proposed = if everything {
+            self.proposal_reader.read(&self.coordination).await?
         } else if news.contains(&Topic::Proposed) {
-            LayoutReader::read_both([layout_reader, proposal_reader], coordination).await?
-        } else if news.contains(&Topic::Layout) && !is_told {
-            [layout_reader.read(coordination).await?, None]
+            let Self { layout_reader, proposal_reader, coordination, .. } = self;
+            let [layout, proposed] = LayoutReader::read_both([layout_reader, proposal_reader], coordination).await?;
+            self.take_layout(layout?);
+            proposed?
         } else {
-            [None, None]
+            None
         };
-        self.take_layout(layout);
         if let Some(proposed) = proposed {
             replace_if_newer(&self.proposed, proposed);
         }

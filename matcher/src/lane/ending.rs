@@ -85,6 +85,8 @@ impl Lane {
         match ending {
             Ending::Fenced(fence) if fence.listeners.are_done() => 0,
             Ending::Fenced(fence) => {
+                // Who has come since does not have the lane, and wants nothing of it.
+                again.tell_only(|to| fence.listeners.has(to));
                 let queued = queue.iter().flat_map(|run| run.entries.as_slice());
                 let is_new = |slice| !fence.judged_again.contains(slice);
                 let runs = retained.left_unsaid(latest, fence.at, is_new, queued, *received);

@@ -85,3 +85,30 @@ fn merged_entries_stay_until_every_matcher_was_sent_them() {
     bench.merge(0, 2);
     assert_eq!(bench.acknowledged(), [1]);
 }
+
+#[test]
+fn who_is_sent_no_publications_hears_of_them_seldom_however_long_the_load_lasts() {
+    let mut layout = (*layout(2)).clone();
+    for placement in &mut layout.matcher {
+        placement.replicas = vec![Replica { holder: MATCHERS[0], role: Role::Active }];
+    }
+    let mut bench = Bench::open_for_all(&Config::default());
+    bench.lane.govern(&Arc::new(Routes::new(Arc::new(layout))), &mut bench.output);
+    let mut frames = Vec::new();
+    for second in 0..3 {
+        bench.entries.clear();
+        for step in 0..1000 {
+            let (number, now) =
+                (1000 * second + step, Instant::from_start(Duration::from_millis(1000 * second + step)));
+            let last = bench.lane.log.last();
+            EXITS.iter().for_each(|&exit| bench.lane.merged(now, exit, last));
+            bench.publish(vec![submission("p", number + 1, 1)]);
+            if bench.lane.next_sweep().is_some_and(|at| at <= now) {
+                bench.lane.sweep(now);
+            }
+            bench.flush();
+        }
+        frames.push(bench.entries.iter().filter(|(to, _)| *to == MATCHERS[1]).count());
+    }
+    assert!(frames.iter().all(|&frames| frames < 8), "{frames:?}");
+}

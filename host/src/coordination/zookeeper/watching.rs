@@ -30,7 +30,7 @@ async fn watch_sessions(path: String, view: &mut watch::Receiver<View>, changes:
         let View { client, session } = view.borrow_and_update().clone();
         let ended = match client.watch(&path, AddWatchMode::PersistentRecursive).await {
             Ok(watcher) => {
-                changes.send_modify(Change::hint);
+                changes.send_modify(Change::renew);
                 let mut watching = Watching { watcher, _client: client.clone() };
                 drop(former.take());
                 tokio::select! {

@@ -63,6 +63,10 @@ fn grant(machine: &mut Matcher, epoch: u64, class: Class) {
 
 /// Five entries come, of which one is an operation on a slice of the other matcher, and `merged` are merged by all. Gives what is told.
 fn begun(merged: Option<u64>) -> (Matcher, Vec<Matches>) {
+    begun_with(merged, Config::default())
+}
+
+fn begun_with(merged: Option<u64>, config: Config) -> (Matcher, Vec<Matches>) {
     let layout = shared();
     let id = (0..)
         .map(|index| format!("x{index}"))
@@ -72,7 +76,7 @@ fn begun(merged: Option<u64>) -> (Matcher, Vec<Matches>) {
     let entries = (1..).map(Number).zip(entries).collect();
     let (from, to, merged) = (Number(0), Number(5), merged.map(Number));
     let run = Entries { lane: LaneId(1), class: Class::Live, from, to, entries, merged };
-    let mut machine = Matcher::new(MATCHER, Config::default());
+    let mut machine = Matcher::new(MATCHER, config);
     machine.handle(Instant::ZERO, NodeEvent::Layout(layout));
     grant(&mut machine, 1, Class::Live);
     let received = Received { from: WRITER, epoch: Epoch(1), message: ToMatcher::Entries(run) };
@@ -187,4 +191,43 @@ fn who_never_knew_a_fenced_lane_tells_its_tail_though_exit_points_were_done_befo
     machine.handle(Instant::ZERO, NodeEvent::Layout(fenced(Layout { epoch: Epoch(2), ..(*shared()).clone() })));
     assert_eq!(tails_told(&mut machine), 1, "others wait for it");
     assert_eq!(tails_told(&mut machine), 0);
+}
+
+/// As [`bereaved`], and the same layout brings another exit point, to which the fenced lane is none of its business.
+fn bereaved_with_newcomer(epoch: u64) -> Arc<Layout> {
+    let mut layout = (*bereaved(epoch)).clone();
+    let member = layout.members[&EXIT.node].clone();
+    layout.members.insert(address(5, 0).node, member);
+    Arc::new(layout)
+}
+
+#[test]
+fn an_exit_point_that_comes_later_does_not_hold_a_fenced_lane_for_ever() {
+    let (mut machine, _) = begun(Some(3));
+    machine.handle(Instant::ZERO, NodeEvent::Layout(fenced(Layout { epoch: Epoch(2), ..(*shared()).clone() })));
+    drain(&mut machine);
+    machine.handle(Instant::ZERO, NodeEvent::Layout(bereaved_with_newcomer(3)));
+    grant(&mut machine, 3, Class::Replay);
+    drain(&mut machine);
+    done(&mut machine, 3);
+    drain(&mut machine);
+    assert_eq!(machine.report().acted, Epoch(3), "all who were told want nothing more");
+}
+
+#[test]
+fn an_exit_point_that_comes_does_not_stop_what_is_judged_once_more() {
+    for newcomer in [false, true] {
+        let (mut machine, _) = begun_with(Some(0), Config { output_bytes_max: 150, ..Config::default() });
+        machine.handle(Instant::ZERO, NodeEvent::Layout(fenced(Layout { epoch: Epoch(2), ..(*shared()).clone() })));
+        drain(&mut machine);
+        let layout = if newcomer { bereaved_with_newcomer(3) } else { bereaved(3) };
+        machine.handle(Instant::ZERO, NodeEvent::Layout(layout));
+        grant(&mut machine, 3, Class::Replay);
+        let mut through = 0;
+        for _ in 0..20 {
+            grant(&mut machine, 3, Class::Replay);
+            through = drain(&mut machine).matches.iter().map(|frame| frame.to.0).max().unwrap_or(0).max(through);
+        }
+        assert_eq!(through, 5, "with a newcomer: {newcomer}");
+    }
 }
