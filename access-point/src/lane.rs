@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use gomera_cluster::address::Address;
 use gomera_cluster::credit::{Class, Total};
-use gomera_cluster::identity::{Generation, Sequence};
+use gomera_cluster::identity::{Generation, Sequence, SubscriptionKey};
 use gomera_cluster::layout::{Epoch, LaneState, Layout};
 use gomera_cluster::machine::Send;
 use gomera_cluster::message::Message;
@@ -91,6 +91,8 @@ pub struct Lane {
     endings: VecDeque<Ending>,
     endings_under_way: u32,
     completions: Vec<Completion>,
+    /// Subscriptions of which something is taken back that had no room: under which number.
+    restoring: BTreeMap<SubscriptionKey, Number>,
     /// The last operation, and up to where matchers were told that all are settled.
     last_operation: Number,
     told_settled: Number,
@@ -117,6 +119,7 @@ impl Lane {
             endings: VecDeque::new(),
             endings_under_way: 0,
             completions: Vec::new(),
+            restoring: BTreeMap::new(),
             last_operation: Number::ZERO,
             told_settled: Number::ZERO,
             closing: Closing::Open,

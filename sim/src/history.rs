@@ -15,7 +15,9 @@ use gomera_connection_point::client::FailureKind;
 use gomera_model::attributes::Attributes;
 
 use crate::subscriptions::{ContextChange, Declared, NEVER, SubscriptionChange};
+use crate::tally::{Tally, Transition};
 use crate::timeline::{Before, Moment, Ticket, Timeline};
+use crate::verdict::{Promise, Violation};
 
 /// Names a publication; stands in its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -246,6 +248,40 @@ impl History {
     pub fn moment(&self, publication: &Publication) -> Moment {
         let acknowledged = publication.acknowledged.unwrap_or(NEVER);
         Moment { sent: publication.sent, acknowledged, position: publication.position, before: self.decided() }
+    }
+
+    /// A publication stands in a lane.
+    ///
+    /// # Errors
+    /// If it stands there elsewhere.
+    pub fn stands(&mut self, tally: &mut Tally, content: &[u8], at: Position) -> Result<(), Violation> {
+        let Some(index) = PublicationIndex::of(content) else {
+            return Ok(());
+        };
+        let publication = self.publication(index);
+        if publication.positions.contains(&at) {
+            return Ok(());
+        }
+        match publication.positions.iter().find(|known| known.lane == at.lane).copied() {
+            None => {
+                publication.positions.push(at);
+                publication.position = (publication.positions.len() == 1).then_some(at);
+                tally.add(Transition::StoodTwice, u64::from(publication.positions.len() > 1));
+                Ok(())
+            }
+            Some(known) => Err(Violation {
+                promise: Promise::Delivery,
+                what: format!(
+                    "{} stands twice: in lane {} at {} and in lane {} at {}",
+                    index.name(),
+                    known.lane,
+                    known.number.0,
+                    at.lane,
+                    at.number.0
+                ),
+                subjects: vec![index.name()],
+            }),
+        }
     }
 
     /// Whether one matcher decided about each subscription, all the time.

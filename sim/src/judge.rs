@@ -80,9 +80,10 @@ impl<'a> JudgedLife<'a> {
         for reception in &self.life.receptions {
             received.entry(reception.publication).or_default().push(reception);
         }
+        let decided = self.history.decided();
         let subscriptions =
-            self.life.subscriptions.iter().map(|(id, timeline)| (id, timeline.judge())).collect::<Vec<_>>();
-        let context = self.life.context.judge();
+            self.life.subscriptions.iter().map(|(id, timeline)| (id, timeline.judge(decided))).collect::<Vec<_>>();
+        let context = self.life.context.judge(decided);
         let gaps = gaps::Gaps::of(self.life);
         let mut owed = gaps::Owed::default();
         for (number, publication) in self.history.publications.iter().enumerate() {

@@ -91,10 +91,6 @@ impl Change for SubscriptionChange {
     type State = Option<Declared>;
     const DECIDED_BY_ONE: bool = true;
 
-    fn takes_away(&self) -> bool {
-        matches!(self, Self::Unsubscribe)
-    }
-
     fn apply(&self, before: &Self::State) -> Option<Self::State> {
         match (self, before) {
             (Self::Subscribe(declared), _) | (Self::Update(declared), Some(_)) => Some(Some(declared.clone())),

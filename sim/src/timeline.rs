@@ -21,11 +21,6 @@ pub trait Change: Clone {
     /// Whether one matcher alone decides: then what an answer says to have been judged before was surely judged without it.
     const DECIDED_BY_ONE: bool;
 
-    /// Whether nothing is left when it has taken effect.
-    fn takes_away(&self) -> bool {
-        false
-    }
-
     /// The states that can come of `before` if this change takes effect; none if it cannot take effect there.
     fn apply(&self, before: &Self::State) -> Option<Self::State>;
 }
@@ -144,10 +139,11 @@ impl<C: Change> Timeline<C> {
         &self.steps
     }
 
-    /// After each number of changes, what the state may be.
-    fn stages(&self) -> Vec<Vec<C::State>> {
+    /// After each number of changes, what the state may be. What had no room where it counts may have been found elsewhere by what was
+    /// asked for before its client was answered: what took effect there stands from then on.
+    fn stages(&self, decided: Before) -> Vec<Vec<C::State>> {
         let mut stages = vec![vec![self.initial.clone()]];
-        for step in &self.steps {
+        for (at, step) in self.steps.iter().enumerate() {
             let before = stages.last().expect("never empty");
             let applied = before.iter().filter_map(|state| step.change.apply(state));
             let mut after = match step.answer {
@@ -155,6 +151,10 @@ impl<C: Change> Timeline<C> {
                 Answer::Unknown => before.iter().cloned().chain(applied).collect(),
                 Answer::Without { .. } => before.clone(),
             };
+            if after.is_empty() {
+                let passing = self.passing(&stages, at, step.requested, decided);
+                after.extend(passing.filter_map(|state| step.change.apply(&state)));
+            }
             if after.is_empty() {
                 // It took effect where it could not; `impossible` tells.
                 after.clone_from(before);
@@ -170,16 +170,15 @@ impl<C: Change> Timeline<C> {
         stages
     }
 
-    /// The first change that took effect though it could not. What had no room where it counts may have been taken away elsewhere, by what
-    /// was asked for before its client was answered: it is gone either way.
+    /// The first change that took effect though it could not, neither where it counts nor elsewhere.
     pub fn impossible(&self, decided: Before) -> Option<&Step<C>> {
-        let stages = self.stages();
+        let stages = self.stages(decided);
         let impossible = |(at, step): &(usize, &Step<C>)| {
             let applied = matches!(step.answer, Answer::Applied { .. });
             let cannot = |state: &C::State| step.change.apply(state).is_none();
-            let passing = || self.passing(&stages, *at, step.requested, decided);
-            let is_gone_either_way = || step.change.takes_away() && !passing().all(|state| cannot(&state));
-            applied && stages[*at].iter().all(cannot) && !is_gone_either_way()
+            applied
+                && stages[*at].iter().all(cannot)
+                && self.passing(&stages, *at, step.requested, decided).all(|state| cannot(&state))
         };
         self.steps.iter().enumerate().find(impossible).map(|(_, step)| step)
     }
@@ -229,14 +228,14 @@ impl<C: Change> Timeline<C> {
             step.generation < generation && open
         };
         let first = self.steps[..at].iter().position(may_come_late).unwrap_or(at);
-        let stages = self.stages();
+        let stages = self.stages(decided);
         let passing = self.passing(&stages, at, requested, decided);
         stages[first..=at].iter().flatten().cloned().chain(passing).collect()
     }
 
     /// Prepares judging of many publications.
-    pub fn judge(&self) -> Judge<'_, C> {
-        Judge { steps: &self.steps, stages: self.stages() }
+    pub fn judge(&self, decided: Before) -> Judge<'_, C> {
+        Judge { steps: &self.steps, stages: self.stages(decided) }
     }
 }
 
@@ -365,7 +364,7 @@ mod tests {
 
     fn states(timeline: &Timeline<Set>, sent: u64, acknowledged: u64) -> Vec<u32> {
         let moment = Moment { sent: at(sent), acknowledged: at(acknowledged), position: None, before: Before::Surely };
-        let judge = timeline.judge();
+        let judge = timeline.judge(Before::Surely);
         let mut states = judge.states(moment).expect("no claim").iter().copied().collect::<Vec<_>>();
         states.sort_unstable();
         states.dedup();
@@ -416,10 +415,6 @@ mod tests {
         type State = bool;
         const DECIDED_BY_ONE: bool = true;
 
-        fn takes_away(&self) -> bool {
-            matches!(self, Self::Remove)
-        }
-
         fn apply(&self, before: &bool) -> Option<bool> {
             match self {
                 Self::Put => Some(true),
@@ -430,8 +425,8 @@ mod tests {
     }
 
     #[test]
-    fn what_had_no_room_may_be_removed_where_somebody_else_has_it_until_its_client_is_answered() {
-        let is_possible = |change: Key, refused: u64, asked: u64, decided| {
+    fn what_had_no_room_may_be_changed_where_somebody_else_has_it_until_its_client_is_answered_and_then_it_stands() {
+        let after = |change: Key, refused: u64, asked: u64, decided| {
             let mut timeline = Timeline::new(false);
             let applied =
                 Answer::Applied { at: at(90), in_force_after: Vector::default(), precision: Precision::Exact };
@@ -439,12 +434,12 @@ mod tests {
             for (ticket, change, requested, answer) in [(1, Key::Put, 10, refusal), (2, change, asked, applied)] {
                 timeline.add(Step { ticket: Ticket(ticket), generation: 1, change, requested: at(requested), answer });
             }
-            timeline.impossible(decided).is_none()
+            timeline.impossible(decided).is_none().then(|| timeline.judge(decided).stage(2).to_vec())
         };
         let (perhaps, surely) = (Before::Perhaps, Before::Surely);
-        assert!(is_possible(Key::Remove, 50, 40, perhaps), "asked for before it was known that there was no room");
-        assert!(!is_possible(Key::Remove, 50, 60, perhaps), "its client knew already");
-        assert!(!is_possible(Key::Remove, 50, 40, surely), "one matcher has all there is");
-        assert!(!is_possible(Key::Resume, 50, 40, perhaps), "it would have to be there now");
+        assert_eq!(after(Key::Remove, 50, 40, perhaps), Some(vec![false]), "asked for before it was known");
+        assert_eq!(after(Key::Remove, 50, 60, perhaps), None, "its client knew already");
+        assert_eq!(after(Key::Remove, 50, 40, surely), None, "one matcher has all there is");
+        assert_eq!(after(Key::Resume, 50, 40, perhaps), Some(vec![true]), "then it is owed");
     }
 }

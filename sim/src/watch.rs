@@ -91,6 +91,19 @@ impl Watch {
         self.merging.merged.retain(|&(_, exit_point), _| layout.names(exit_point));
     }
 
+    /// A publication stands in a lane.
+    fn stands(
+        &mut self,
+        history: &mut History,
+        tally: &mut Tally,
+        envelope: &Envelope,
+        at: Position,
+    ) -> Result<(), Violation> {
+        history.stands(tally, &envelope.content, at)?;
+        self.merging.taken(at.lane, at.number, envelope.key);
+        Ok(())
+    }
+
     /// A machine sends a frame.
     pub fn sent(
         &mut self,
@@ -112,13 +125,8 @@ impl Watch {
                 for (number, entry) in &entries.entries {
                     match entry {
                         Entry::Publication(envelope) => {
-                            stands(
-                                history,
-                                tally,
-                                &envelope.content,
-                                Position { lane: entries.lane, number: *number },
-                            )?;
-                            self.merging.taken(entries.lane, *number, envelope.key);
+                            let position = Position { lane: entries.lane, number: *number };
+                            self.stands(history, tally, envelope, position)?;
                         }
                         Entry::Barrier(_) => tally.count(Transition::BarrierWritten),
                         Entry::Close => tally.count(Transition::CloseWritten),
@@ -130,6 +138,13 @@ impl Watch {
             }
             Message::Matcher(ToMatcher::Replay(replay)) => {
                 tally.count(Transition::Replayed);
+                for (number, entry) in &replay.entries {
+                    // Nobody else may have been sent it.
+                    if let Entry::Publication(envelope) = entry {
+                        let position = Position { lane: replay.lane, number: *number };
+                        self.stands(history, tally, envelope, position)?;
+                    }
+                }
                 self.spend(frame, replay.lane, Class::Replay, [replay.cost()].into_iter())
             }
             Message::Matcher(ToMatcher::SnapshotWanted(wanted)) => {
@@ -463,35 +478,5 @@ fn without_credit(frame: &Frame, what: String) -> Violation {
         promise: Promise::Bounds,
         what: format!("{} sent to {} without credit: {what}", frame.from, frame.to),
         subjects: Vec::new(),
-    }
-}
-
-fn stands(history: &mut History, tally: &mut Tally, content: &[u8], at: Position) -> Result<(), Violation> {
-    let Some(index) = PublicationIndex::of(content) else {
-        return Ok(());
-    };
-    let publication = history.publication(index);
-    if publication.positions.contains(&at) {
-        return Ok(());
-    }
-    match publication.positions.iter().find(|known| known.lane == at.lane).copied() {
-        None => {
-            publication.positions.push(at);
-            publication.position = (publication.positions.len() == 1).then_some(at);
-            tally.add(Transition::StoodTwice, u64::from(publication.positions.len() > 1));
-            Ok(())
-        }
-        Some(known) => Err(Violation {
-            promise: Promise::Delivery,
-            what: format!(
-                "{} stands twice: in lane {} at {} and in lane {} at {}",
-                index.name(),
-                known.lane,
-                known.number.0,
-                at.lane,
-                at.number.0
-            ),
-            subjects: vec![index.name()],
-        }),
     }
 }

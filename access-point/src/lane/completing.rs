@@ -31,12 +31,25 @@ impl Lane {
             let lanes = in_force_after.iter().map(|at| at.lane).chain(self.routes.layout.lanes.keys().copied());
             *in_force_after = lanes.map(|lane| Position { lane, number: UNSAID }).collect();
         }
+        if let (Change::SetPaused(key, _), Asker::ConnectionPoint(_)) = (&operation.change, asker)
+            && self.restoring.get(key).is_some_and(|&restored| number < restored)
+        {
+            // What it paused or resumed had no room, and is taken back behind it.
+            self.sequence(operation, asker, Charge::Nobody, Round::Again, None, output);
+            return;
+        }
         let restore = restore.or_else(|| missing.and_then(|handle| self.under(&operation, handle)).map(Some));
         if let (Some(before), Some(key)) = (restore, operation.change.subscription()) {
             // Others applied what did not count where it is decided, or the other way round. The client hears of it when they are at one.
             let restored = Operation { change: Change::Restore(key, before), ..(*operation).clone() };
             self.sequence(Arc::new(restored), asker, Charge::Nobody, Round::First, Some(outcome), output);
+            self.restoring.insert(key, self.last_operation);
             return;
+        }
+        if let Change::Restore(key, _) = &operation.change
+            && self.restoring.get(key) == Some(&number)
+        {
+            self.restoring.remove(key);
         }
         output.statistics.completed += 1;
         let (session, version) = (operation.session, operation.version);

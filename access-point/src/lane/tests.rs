@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gomera_cluster::identity::{ConnectionId, Instance};
+use gomera_cluster::layout::{Replica, Role};
 use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, ToMatcher};
 use gomera_cluster::operation::Outcome;
@@ -11,6 +12,7 @@ use gomera_cluster::position::Position;
 use super::*;
 use crate::fixture::{CONNECTION_POINT, address, envelope, get, layout, operation, publisher, session, submission};
 
+mod completing;
 mod sending;
 
 const MATCHERS: [Address; 2] = [address(3, 0), address(3, 1)];

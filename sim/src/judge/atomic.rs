@@ -25,9 +25,10 @@ impl JudgedLife<'_> {
                 seen.insert((position.lane, position.number), (reception.publication, reception));
             }
         }
-        let context = self.life.context.judge();
+        let decided = self.history.decided();
+        let context = self.life.context.judge(decided);
         for (id, timeline) in &self.life.subscriptions {
-            self.one_way(id, &timeline.judge(), &context, &seen)?;
+            self.one_way(id, &timeline.judge(decided), &context, &seen)?;
         }
         Ok(())
     }

@@ -1,7 +1,5 @@
 //! Claims about what matchers are sent.
 
-use gomera_cluster::layout::{Replica, Role};
-
 use super::*;
 
 #[test]
