@@ -427,6 +427,9 @@ impl Lane {
         };
         let number = self.log.append(Retained { cost: entry.cost(), entry, origin });
         self.last_operation = number;
+        if let Change::Restore(key, _) = &operation.change {
+            self.restoring.insert(*key, number);
+        }
         self.settling.begin(operation.session);
         self.operations.begin(Sequenced { number, operation, asker, stamp, decider, charge, round, answer });
     }

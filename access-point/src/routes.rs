@@ -41,7 +41,7 @@ impl Routes {
         let replicas = layout.matcher.iter().map(|placement| stamp(holders(placement))).collect();
         Self {
             matchers: stamp(layout.machines(Layer::Matcher).collect()),
-            publications: stamp(layout.readers()),
+            publications: Arc::from(layout.readers()),
             exit_points: layout.machines(Layer::ExitPoint).collect(),
             connection_points: layout.machines(Layer::ConnectionPoint).collect(),
             replicas,

@@ -19,6 +19,11 @@ impl Lane {
     pub(super) fn complete(&mut self, completion: Completion, output: &mut Output) {
         let Completion { number, operation, asker, outcome, hearing, restore, missing, freed } = completion;
         self.settling.end(operation.session);
+        if let Change::Restore(key, _) = &operation.change
+            && self.restoring.get(key) == Some(&number)
+        {
+            self.restoring.remove(key);
+        }
         if let Asker::ConnectionPoint(from) = asker {
             self.sources.free_operations(from, freed);
         }
@@ -43,13 +48,7 @@ impl Lane {
             // Others applied what did not count where it is decided, or the other way round. The client hears of it when they are at one.
             let restored = Operation { change: Change::Restore(key, before), ..(*operation).clone() };
             self.sequence(Arc::new(restored), asker, Charge::Nobody, Round::First, Some(outcome), output);
-            self.restoring.insert(key, self.last_operation);
             return;
-        }
-        if let Change::Restore(key, _) = &operation.change
-            && self.restoring.get(key) == Some(&number)
-        {
-            self.restoring.remove(key);
         }
         output.statistics.completed += 1;
         let (session, version) = (operation.session, operation.version);

@@ -63,4 +63,5 @@ fn what_resumes_what_had_no_room_is_asked_again_behind_its_being_taken_back() {
     );
     bench.flush();
     assert_eq!(progress(&mut bench, 7, &[(7, applied)], &[]).len(), 1);
+    assert!(bench.lane.restoring.is_empty(), "nothing of it is kept");
 }
