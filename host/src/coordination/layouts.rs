@@ -47,7 +47,7 @@ impl Coordination {
     pub async fn commit(&self, reign: &Reign, layout: &Layout) -> Result<(), CoordinationError> {
         let path = self.paths.layout();
         let mut reason = String::new();
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let (proposed, former) = (self.paths.proposed(), self.store.children(&path));
             let (standing, former) = tokio::join!(self.read_layouts([&path, &proposed]), former);
             let ([standing, proposed], former) = (standing?, former?);
@@ -77,26 +77,17 @@ impl Coordination {
                 Some(_) => operations.extend([tell, in_force]),
                 None => operations.extend([in_force, tell]),
             }
+            // Nothing depends on it that names of former layouts go: what refuses to is left the next time.
+            if attempt == 0 {
+                let former = former.iter().filter(|&former| is_commit(former) && *former != name);
+                operations.extend(former.map(|name| Operation::Delete { path: self.paths.commit(name), version: 0 }));
+            }
             match self.fenced(reign, &operations).await? {
-                Written::Yes => {
-                    self.sweep_commits(former.iter().filter(|&former| *former != name)).await;
-                    return Ok(());
-                }
+                Written::Yes => return Ok(()),
                 Written::No(why) => reason = why,
             }
         }
         Err(self.store.unavailable(reason))
-    }
-
-    /// Takes away what named former layouts. Nothing depends on it: what is left is tried again with the next commit, and what somebody put
-    /// there by hand stays.
-    async fn sweep_commits(&self, former: impl Iterator<Item = &String>) {
-        for name in former.filter(|name| is_commit(name)) {
-            let path = self.paths.commit(name);
-            if let Err(error) = self.store.apply(&[Operation::Delete { path, version: 0 }]).await {
-                tracing::debug!(?error, name, "the name of a former layout stays");
-            }
-        }
     }
 
     /// The layout in force.
