@@ -139,6 +139,9 @@ impl Output for [Vec<RowId>] {
     }
 }
 
+/// Publications after which blocks that have much room are packed, a few of them.
+const PACKED_AFTER: u64 = if cfg!(any(test, fuzzing)) { 1 } else { 64 };
+
 /// Rows by what they match.
 #[derive(Debug)]
 pub struct Index {
@@ -307,14 +310,18 @@ impl Index {
     /// Whether [`Index::adapt`] has something to do.
     #[must_use]
     pub fn is_adapting(&self) -> bool {
-        self.sweep.is_some()
+        self.sweep.is_some() || self.store.is_loose()
     }
 
     /// Corrects some of what the data has shown to be a bad choice; at most so many rows are looked at. Says whether more is to
     /// be done.
     pub fn adapt(&mut self, rows_max: usize) -> bool {
-        self.sweep_some(rows_max);
-        self.sweep.is_some()
+        if self.sweep.is_some() {
+            self.sweep_some(rows_max);
+        } else {
+            self.store.pack();
+        }
+        self.is_adapting()
     }
 
     /// Gives the rows that publications satisfy, in no particular but always the same order. Several together cost less than one
@@ -345,11 +352,15 @@ impl Index {
         let Self { kernel, store, scratch, .. } = self;
         let judged = judging::judge(*kernel, store, schema, scratch, &question, output);
         self.looked_at = judged.looked_at;
+        let before = self.judged;
         self.judged += u64::try_from(judged.publications).expect("few publications");
         if std::mem::take(&mut schema.is_suspicious) && self.sweep.is_none() && self.judged >= self.calm_until {
             (self.sweep, self.swept) = (Some(0), 0);
         }
         self.sweep_some(settling::SWEPT_PER_PUBLICATION * publications.len());
+        if self.judged / PACKED_AFTER != before / PACKED_AFTER {
+            self.store.pack();
+        }
         judged.publications
     }
 

@@ -8,7 +8,7 @@ use super::blocks::{Blocks, Coded, Lane, Place};
 use super::clusters::TenantId;
 use super::quantiser::{OPEN_HIGH, OPEN_LOW};
 use super::schema::SlotId;
-use super::steps::{Moved, Order, Reached, Steps};
+use super::steps::{Due, Moved, Order, Reached, Steps};
 use crate::kernel::{Kernel, Publications, low_bits};
 
 /// Set in owners of blocks that are ladders.
@@ -88,6 +88,19 @@ impl Ladder {
         }
     }
 
+    /// The blocks that lanes come to.
+    fn steps(&mut self) -> &mut Steps {
+        self.paired.as_mut().unwrap_or(&mut self.flat)
+    }
+
+    /// Whether its blocks have come to have so much room that they are to be packed. Says so once.
+    fn falls_due(&mut self) -> bool {
+        let (lanes, lanes_max) = (self.rows as usize, self.rail.lanes_max());
+        // Who came before there were pairs follows first.
+        let all_follow = self.paired.is_none() || self.flat.blocks.is_empty();
+        all_follow && self.steps().falls_due(lanes, lanes_max)
+    }
+
     fn bytes(&self) -> usize {
         self.flat.bytes() + self.paired.as_ref().map_or(0, Steps::bytes)
     }
@@ -127,6 +140,7 @@ pub struct Ladders {
     ladders: Vec<Option<Ladder>>,
     free: Vec<u32>,
     step_bytes: usize,
+    due: Due,
 }
 
 impl Ladders {
@@ -162,10 +176,31 @@ impl Ladders {
         }
         // Before the lane has a place, because it may have to move as well.
         ladder.follow(id | LADDER, blocks, moves);
-        let steps = ladder.paired.as_mut().unwrap_or(&mut ladder.flat);
-        let place = steps.push(id | LADDER, ladder.rail.lanes_max(), lane, blocks, moves);
+        let lanes_max = ladder.rail.lanes_max();
+        let place = ladder.steps().push(id | LADDER, lanes_max, lane, blocks, moves);
         self.step_bytes = self.step_bytes + ladder.bytes() - before;
+        if ladder.falls_due() {
+            self.due.push(id);
+        }
         place
+    }
+
+    /// Whether blocks are to be packed.
+    pub fn is_due(&self) -> bool {
+        self.due.is_any()
+    }
+
+    /// Packs a few blocks, if some are to be. Lanes that moved are given, each after its move.
+    pub fn pack(&mut self, blocks: &mut Blocks, moves: &mut Vec<(Lane, Moved)>) {
+        let Self { ladders, due, step_bytes, .. } = self;
+        due.step(|id, at| {
+            let ladder = ladders[id as usize].as_mut()?;
+            let before = ladder.bytes();
+            let lanes = (ladder.rows as usize, ladder.rail.lanes_max());
+            let next = ladder.steps().pack(at, lanes, blocks, moves);
+            *step_bytes = *step_bytes + ladder.bytes() - before;
+            next
+        });
     }
 
     /// Takes a lane out. Gives the lane that came to its place instead, and whether the ladder is gone.
@@ -182,13 +217,16 @@ impl Ladders {
             self.step_bytes -= ladder.bytes();
             self.ladders[id as usize] = None;
             self.free.push(id);
+        } else if ladder.falls_due() {
+            self.due.push(id);
         }
         (moved, gone)
     }
 
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
-        self.ladders.capacity() * size_of::<Option<Ladder>>() + self.free.capacity() * 4 + self.step_bytes
+        let own = self.ladders.capacity() * size_of::<Option<Ladder>>() + self.free.capacity() * 4;
+        own + self.due.bytes() + self.step_bytes
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::blocks::{Blocks, Lane, Place};
 use super::quantiser::OPEN_LOW;
-use super::steps::{Moved, Order, Reached, Steps, bounded};
+use super::steps::{Due, Moved, Order, Reached, Steps, bounded};
 use crate::kernel::{Kernel, Publications, prefetch_all};
 
 /// Lanes of a block: few, so that each spans little; and of those whose tests have no order.
@@ -14,6 +14,8 @@ const LANES_MAX_ANYHOW: usize = 256;
 #[derive(Debug)]
 pub struct Shelf {
     steps: Steps,
+    /// Lanes that stand in order.
+    lanes: usize,
     /// The first block of those that have not moved yet, as a chain.
     pub rest: u32,
 }
@@ -38,6 +40,7 @@ pub struct Shelves {
     shelves: Vec<Option<Shelf>>,
     free: Vec<u32>,
     step_bytes: usize,
+    due: Due,
 }
 
 impl Shelves {
@@ -75,7 +78,7 @@ impl Shelves {
 
     /// A shelf for the lanes of a chain, which follow with those that come.
     pub fn create(&mut self, rest: u32) -> u32 {
-        let shelf = Some(Shelf { steps: Steps::new(Order::Led), rest });
+        let shelf = Some(Shelf { steps: Steps::new(Order::Led), lanes: 0, rest });
         match self.free.pop() {
             Some(id) => {
                 self.shelves[id as usize] = shelf;
@@ -98,7 +101,31 @@ impl Shelves {
         moves: &mut Vec<(Lane, Moved)>,
     ) -> Place {
         let lanes_max = if bounded(lane.coded[0]).is_some() { LANES_MAX } else { LANES_MAX_ANYHOW };
-        self.with(id, |shelf| shelf.steps.push(owner, lanes_max, lane, blocks, moves))
+        self.with(id, |shelf, due| {
+            shelf.lanes += 1;
+            let place = shelf.steps.push(owner, lanes_max, lane, blocks, moves);
+            if shelf.steps.falls_due(shelf.lanes, LANES_MAX) {
+                due.push(id);
+            }
+            place
+        })
+    }
+
+    /// Whether blocks are to be packed.
+    pub fn is_due(&self) -> bool {
+        self.due.is_any()
+    }
+
+    /// Packs a few blocks, if some are to be. Lanes that moved are given, each after its move.
+    pub fn pack(&mut self, blocks: &mut Blocks, moves: &mut Vec<(Lane, Moved)>) {
+        let Self { shelves, due, step_bytes, .. } = self;
+        due.step(|id, at| {
+            let Shelf { steps, lanes, .. } = shelves[id as usize].as_mut()?;
+            let before = steps.bytes();
+            let next = steps.pack(at, (*lanes, LANES_MAX), blocks, moves);
+            *step_bytes = *step_bytes + steps.bytes() - before;
+            next
+        });
     }
 
     /// Takes the last lane off the chain of those that have not moved yet. Gives it, from where, and the block that is to be destroyed
@@ -109,11 +136,15 @@ impl Shelves {
 
     /// Takes a lane out. Gives the lane that came to its place instead.
     pub fn remove(&mut self, id: u32, place: Place, blocks: &mut Blocks) -> Option<(Lane, Place)> {
-        self.with(id, |shelf| {
+        self.with(id, |shelf, due| {
             if blocks.get(place.block).is_in_steps() {
+                shelf.lanes -= 1;
                 let moved = blocks.take(place);
                 if blocks.get(place.block).len() == 0 {
                     assert!(shelf.steps.forget(place.block, blocks), "a block of this shelf");
+                }
+                if shelf.steps.falls_due(shelf.lanes, LANES_MAX) {
+                    due.push(id);
                 }
                 return moved;
             }
@@ -130,13 +161,14 @@ impl Shelves {
 
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
-        self.shelves.capacity() * size_of::<Option<Shelf>>() + self.free.capacity() * 4 + self.step_bytes
+        let own = self.shelves.capacity() * size_of::<Option<Shelf>>() + self.free.capacity() * 4;
+        own + self.due.bytes() + self.step_bytes
     }
 
-    fn with<T>(&mut self, id: u32, change: impl FnOnce(&mut Shelf) -> T) -> T {
+    fn with<T>(&mut self, id: u32, change: impl FnOnce(&mut Shelf, &mut Due) -> T) -> T {
         let shelf = self.shelves[id as usize].as_mut().expect("a shelf in use");
         let before = shelf.steps.bytes();
-        let result = change(shelf);
+        let result = change(shelf, &mut self.due);
         self.step_bytes = self.step_bytes + shelf.steps.bytes() - before;
         result
     }

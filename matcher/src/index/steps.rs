@@ -4,6 +4,7 @@
 //! Where there are enough lanes with the same pair of attributes, these stand together, in the order of both numbers along
 //! Hilbert's curve (Kamel and Faloutsos, VLDB 1994), so that a block is a small patch of the plane.
 
+mod packing;
 mod reaching;
 
 use super::blocks::{Blocks, Coded, Grain, IN_STEPS, Lane, Place};
@@ -11,6 +12,8 @@ use super::lane::PASS;
 use super::quantiser::OPEN_LOW;
 use super::schema::ALWAYS;
 use crate::kernel::prefetch;
+use packing::Packed;
+pub use packing::Due;
 pub use reaching::Reached;
 
 /// By what lanes are in order.
@@ -90,6 +93,7 @@ pub struct Steps {
     other: Vec<u8>,
     other_low: Vec<u8>,
     other_high: Vec<u8>,
+    packed: Packed,
 }
 
 impl Steps {
@@ -107,6 +111,7 @@ impl Steps {
             other: Vec::new(),
             other_low: Vec::new(),
             other_high: Vec::new(),
+            packed: Packed::default(),
         }
     }
 
@@ -268,22 +273,37 @@ impl Steps {
             lanes.push((lane, Place { block: full, lane: lane_number }));
         }
         self.remove(at);
-        lanes.sort_by_cached_key(|(lane, _)| key(lane, self.order));
+        self.in_order(&mut lanes);
         let upper = lanes.split_off(self.cut(&lanes));
-        for (at, half) in [(at, lanes), (at + 1, upper)] {
-            let tests = half.iter().map(|(lane, _)| lane.tests()).max().unwrap_or(0);
-            let block = blocks.create(tests, Grain::Fine, owner, IN_STEPS);
-            assert!(block != full, "a place of before is none of after");
-            blocks.reserve(block, half.len() + 1);
-            self.insert(at, block);
-            for (index, (lane, from)) in half.into_iter().enumerate() {
-                self.widen(at, &lane, index == 0);
-                let to = blocks.push(block, &lane);
-                moves.push((lane, Moved { from, to }));
-            }
+        for (at, half) in [(at, &lanes), (at + 1, &upper)] {
+            self.put(at, owner, half, blocks, moves);
         }
         // Only now, so that none of the halves gets its number: lanes of one crowd are told apart by their places while they move.
         blocks.destroy(full);
+    }
+
+    fn in_order(&self, lanes: &mut [(Lane, Place)]) {
+        lanes.sort_by_cached_key(|(lane, _)| key(lane, self.order));
+    }
+
+    /// Puts a block with these lanes somewhere, which stood elsewhere.
+    fn put(
+        &mut self,
+        at: usize,
+        owner: u32,
+        lanes: &[(Lane, Place)],
+        blocks: &mut Blocks,
+        moves: &mut Vec<(Lane, Moved)>,
+    ) {
+        let tests = lanes.iter().map(|(lane, _)| lane.tests()).max().unwrap_or(0);
+        let block = blocks.create(tests, Grain::Fine, owner, IN_STEPS);
+        blocks.reserve(block, lanes.len() + 1);
+        self.insert(at, block);
+        for (index, (lane, from)) in lanes.iter().enumerate() {
+            self.widen(at, lane, index == 0);
+            let to = blocks.push(block, lane);
+            moves.push((lane.clone(), Moved { from: *from, to }));
+        }
     }
 
     /// Where lanes in order are best parted: between two pairs of attributes, if some end near the middle.

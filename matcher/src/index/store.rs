@@ -388,6 +388,22 @@ impl Store {
         }
     }
 
+    /// Packs a few blocks that have much room into fewer, if there are some.
+    pub fn pack(&mut self) {
+        let mut moves = Vec::new();
+        if self.ladders.is_due() {
+            self.ladders.pack(&mut self.blocks, &mut moves);
+        } else {
+            self.clusters.shelves.pack(&mut self.blocks, &mut moves);
+        }
+        self.relocate_all(moves);
+    }
+
+    /// Whether some have.
+    pub fn is_loose(&self) -> bool {
+        self.ladders.is_due() || self.clusters.shelves.is_due()
+    }
+
     fn relocate_all(&mut self, moves: Vec<(Lane, Moved)>) {
         for (lane, moved) in moves {
             self.relocate(lane.target, moved.from, moved.to);
