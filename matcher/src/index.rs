@@ -21,6 +21,7 @@ mod coding;
 mod crowds;
 mod desk;
 mod explain;
+mod features;
 mod finder;
 #[cfg(test)]
 mod fixture;
@@ -228,9 +229,12 @@ impl Index {
         /// Rows whose memory is asked for together: what they touch stays in the second-level cache.
         const TOGETHER: usize = 64;
         let mut rows = rows.peekable();
+        let mut together = Vec::with_capacity(TOGETHER);
         while rows.peek().is_some() {
             let id = self.tenant(tenant);
-            self.settle(id, rows.by_ref().take(TOGETHER));
+            together.extend(rows.by_ref().take(TOGETHER));
+            together.iter().for_each(|&(row, ..)| self.store.prefetch_record(row));
+            self.settle(id, together.drain(..));
             let added = self.desk.filters.len();
             self.rows += added;
             self.schema(id).rows += u32::try_from(added).expect("few rows together");

@@ -109,8 +109,9 @@ impl Quantiser {
 
     /// The share of codes that a range reaches: about the share of samples in it.
     pub fn share(&self, low: f64, high: f64) -> f64 {
-        let below = |number: f64| self.boundaries().partition_point(|&boundary| boundary <= number);
-        let reached = below(high).saturating_sub(below(low)) + 1;
+        // Codes count the boundaries that are not above.
+        let code = |number: f64| usize::from(self.code(Kernel::detect(), number));
+        let reached = code(high).saturating_sub(code(low)) + 1;
         let size = |count: usize| f64::from(u32::try_from(count).expect("at most 252"));
         size(reached) / size(self.length + 1)
     }
@@ -142,13 +143,15 @@ pub struct Samples {
     seen: u64,
     /// One of so many is kept.
     stride: u64,
+    /// When that is again.
+    next: u64,
 }
 
 impl Samples {
     /// A constant came.
     pub fn note(&mut self, constant: f64) {
-        self.stride = self.stride.max(1);
-        if self.seen.is_multiple_of(self.stride) {
+        if self.seen == self.next {
+            self.stride = self.stride.max(1);
             if self.kept.len() == SAMPLES_MAX {
                 let mut index = 0;
                 self.kept.retain(|_| {
@@ -161,6 +164,7 @@ impl Samples {
             if self.seen.is_multiple_of(self.stride) {
                 self.kept.push(constant);
             }
+            self.next = (self.seen / self.stride + 1) * self.stride;
         }
         self.seen += 1;
     }

@@ -12,8 +12,8 @@ use super::lane::PASS;
 use super::quantiser::OPEN_LOW;
 use super::schema::ALWAYS;
 use crate::kernel::prefetch;
-use packing::Packed;
 pub use packing::Due;
+use packing::Packed;
 pub use reaching::Reached;
 
 /// By what lanes are in order.

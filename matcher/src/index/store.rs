@@ -8,12 +8,14 @@ use gomera_cluster::layout::MatcherSlice;
 use gomera_cluster::pages::Pages;
 use gomera_cluster::table::Seeded;
 
+use super::RowId;
 use super::access::{Access, Atoms, Choice, Chooser, within_lengths};
 use super::arena::Arena;
 use super::blocks::{Blocks, Coded, Lane, Place, Role, TESTS_MAX, Target};
 use super::clusters::{Atom, AtomKind, Clusters, Key, TenantId, scan_key};
 use super::coding::{Ranged, coded, ranged, refine};
 use super::crowds::Crowd;
+use super::features::Features;
 use super::ladders::{LADDER, Ladders, Rail};
 use super::program;
 use super::residuals::Residuals;
@@ -104,6 +106,14 @@ impl Store {
     pub fn chooser<'a>(&'a self, tenant: TenantId, schema: &'a Schema) -> Chooser<'a> {
         let Self { clusters, symbols, hashing, .. } = self;
         Chooser { tenant, schema, clusters, symbols, hashing: *hashing }
+    }
+
+    /// Asks for the memory of where a row is.
+    #[inline]
+    pub fn prefetch_record(&self, row: RowId) {
+        if row.index() < self.records.len() {
+            prefetch(&self.records[row.0]);
+        }
     }
 
     /// Asks for the memory that lanes with these accesses will be put into, which is soon.
@@ -232,7 +242,7 @@ impl Store {
 
     /// Takes a lane out; its target forgets it elsewhere.
     pub fn take(&mut self, schema: &mut Schema, place: Place) {
-        let features = self.blocks.features(place).collect::<arrayed::Features>();
+        let features = self.blocks.features(place).collect::<Features>();
         let owner = self.blocks.get(place.block).owner;
         let moved = if owner & LADDER != 0 {
             let id = owner & !LADDER;
@@ -470,37 +480,6 @@ fn count_key(schema: &mut Schema, key: Key, made_or_gone: bool, added: bool) {
             schema.retain(key.slot);
         } else {
             schema.release(key.slot);
-        }
-    }
-}
-
-/// A few features, without the heap.
-mod arrayed {
-    use super::super::blocks::TESTS_MAX;
-    use super::super::schema::Schema;
-
-    #[derive(Default)]
-    pub struct Features {
-        features: [u8; TESTS_MAX],
-        count: usize,
-    }
-
-    impl FromIterator<u8> for Features {
-        fn from_iter<I: IntoIterator<Item = u8>>(features: I) -> Self {
-            let mut all = Self::default();
-            for feature in features {
-                all.features[all.count] = feature;
-                all.count += 1;
-            }
-            all
-        }
-    }
-
-    impl Features {
-        pub fn release(&self, schema: &mut Schema) {
-            for &feature in &self.features[..self.count] {
-                schema.release_feature(feature);
-            }
         }
     }
 }

@@ -80,7 +80,10 @@ impl Stand {
             assert_eq!((found.target.0, found.coded), (lane.target.0, lane.coded));
             let at = self.steps.blocks.iter().position(|&block| block == place.block).expect("a block of these");
             let first = lane.coded[0];
-            assert!(self.steps.low[at] <= first.low && first.high <= self.steps.high[at], "the block reaches its lanes");
+            assert!(
+                self.steps.low[at] <= first.low && first.high <= self.steps.high[at],
+                "the block reaches its lanes"
+            );
             let second = super::super::second(lane).unwrap_or(PASS);
             if self.steps.other[at] == second.feature {
                 assert!(self.steps.other_low[at] <= second.low && second.high <= self.steps.other_high[at]);
