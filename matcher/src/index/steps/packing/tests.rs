@@ -1,3 +1,5 @@
+//! Lanes are packed without being lost, as densely as is promised and a few at a time.
+
 use super::super::Order;
 use super::*;
 use crate::index::RowId;
