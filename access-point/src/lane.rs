@@ -137,7 +137,10 @@ impl Lane {
         let last = self.log.last();
         self.merged.retain(|exit_point, _| routes.exit_points.binary_search(exit_point).is_ok());
         for &exit_point in &routes.exit_points {
-            self.merged.entry(exit_point).or_insert(last);
+            if !self.merged.contains_key(&exit_point) {
+                self.merged.insert(exit_point, last);
+                self.tell_if_closed(exit_point, output);
+            }
         }
         let Config { retained_bytes_max, operation_bytes_max, .. } = self.config;
         self.sources.serve(&routes.connection_points, retained_bytes_max, operation_bytes_max);

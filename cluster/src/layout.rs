@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, Incarnation, Layer, Shard};
+use crate::coverage::SliceSet;
 use crate::hash;
 use crate::identity::{PublisherKey, SessionKey, SubscriptionKey, Term};
 use crate::position::LaneId;
@@ -223,6 +224,13 @@ impl Layout {
     #[must_use]
     pub fn subscriptions_lost(&self) -> Epoch {
         self.matcher.iter().map(|placement| placement.lost).max().unwrap_or_default()
+    }
+
+    /// Slices of which all subscriptions were lost by a layout that is no earlier than this one.
+    #[must_use]
+    pub fn lost_since(&self, epoch: Epoch) -> SliceSet {
+        let slices = (0..).map(MatcherSlice).zip(&self.matcher);
+        slices.filter(|(_, placement)| placement.lost >= epoch).map(|(slice, _)| slice).collect()
     }
 
     /// Who holds a slice of the exit-point layer.

@@ -158,7 +158,7 @@ impl ExitPoint {
             match layout.ended.get(&id) {
                 Some(&(LaneEnd::Fenced, at)) => {
                     lane.hear(&matchers);
-                    lane.fence(at, layout.epoch, &matchers);
+                    lane.fence(at, layout.epoch, &matchers, layout.lost_since(at));
                 }
                 // By plan it was merged to its end here first.
                 Some(&(LaneEnd::Closed, _)) | None => {

@@ -295,9 +295,9 @@ impl Lane {
         self.standing == Standing::Closed
     }
 
-    /// Its writer is dead; `matchers` are those of the `latest` layout.
-    pub(crate) fn fence(&mut self, at: Epoch, latest: Epoch, matchers: &[Address]) {
-        self.fence.raise(at, latest, matchers);
+    /// Its writer is dead; `matchers` are those of the `latest` layout, and these slices were lost by the one `at` which that was, or since.
+    pub(crate) fn fence(&mut self, at: Epoch, latest: Epoch, matchers: &[Address], lost: SliceSet) {
+        self.fence.raise(at, latest, matchers, lost);
         self.settle_cut();
     }
 
@@ -315,7 +315,12 @@ impl Lane {
     fn settle_cut(&mut self) {
         let held = self.held.values();
         let held = held.map(|frame| Reach { slices: frame.slices.clone(), from: frame.from, to: frame.to });
-        self.fence.settle(&self.coverage, held);
+        self.fence.settle(&self.coverage, self.furthest, held);
+        if let Some((lost, cut)) = self.fence.lost() {
+            self.coverage.extend(lost, cut);
+            self.retry_held();
+            self.complete = self.coverage.complete();
+        }
     }
 
     /// Whether it was fenced and is merged to the cut.

@@ -7,9 +7,12 @@
 use std::collections::BTreeSet;
 
 use gomera_cluster::address::Address;
+use gomera_cluster::machine::Send;
+use gomera_cluster::message::Message;
+use gomera_cluster::message::exit_point::{LaneBegins, ToExitPoint, Witness};
 use gomera_cluster::message::matcher::Entry;
 
-use super::Lane;
+use super::{Lane, Output};
 use crate::log::{Origin, Retained};
 
 /// How far the lane is with its end.
@@ -51,6 +54,16 @@ impl Lane {
         if is_due {
             self.write(Entry::Close);
             self.closing = Closing::Closed;
+        }
+    }
+
+    /// An exit point has come. No barrier says so in a lane that is closed: it ends before it begins there. Matchers that have read its
+    /// `Close` say the same, but they may be gone, and those who judge for them know of it only what was left unsaid.
+    pub(super) fn tell_if_closed(&self, exit_point: Address, output: &mut Output) {
+        if self.is_closed() {
+            let begins = LaneBegins { lane: self.id, after: self.log.last(), governed: None, by: Witness::Before };
+            let message = Message::ExitPoint(ToExitPoint::LaneBegins(begins));
+            output.actions.push(Send { to: exit_point, message });
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gomera_cluster::identity::{ConnectionId, Instance};
 use gomera_cluster::layout::{Replica, Role};
-use gomera_cluster::message::exit_point::{Forgotten, ToExitPoint};
+use gomera_cluster::message::exit_point::{Forgotten, LaneBegins, ToExitPoint};
 use gomera_cluster::message::matcher::{Entries, ToMatcher};
 use gomera_cluster::operation::Outcome;
 use gomera_cluster::position::Position;
@@ -25,13 +25,15 @@ struct Bench {
     entries: Vec<(Address, Entries)>,
     told: Vec<(Address, ToConnectionPoint)>,
     forgotten: Vec<(Address, Forgotten)>,
+    begins: Vec<(Address, LaneBegins)>,
 }
 
 impl Bench {
     fn new(config: &Config) -> Self {
         let routes = Arc::new(Routes::new(layout(1)));
         let lane = Lane::open(LANE, config, &routes);
-        Self { lane, output: Output::default(), entries: Vec::new(), told: Vec::new(), forgotten: Vec::new() }
+        let output = Output::default();
+        Self { lane, output, entries: Vec::new(), told: Vec::new(), forgotten: Vec::new(), begins: Vec::new() }
     }
 
     fn open_for_all(config: &Config) -> Self {
@@ -52,6 +54,7 @@ impl Bench {
                 Message::Matcher(ToMatcher::LaneSettled(_)) => {}
                 Message::ConnectionPoint(told) => self.told.push((to, told)),
                 Message::ExitPoint(ToExitPoint::Forgotten(forgotten)) => self.forgotten.push((to, forgotten)),
+                Message::ExitPoint(ToExitPoint::LaneBegins(begins)) => self.begins.push((to, begins)),
                 other => panic!("{other:?}"),
             }
         }
@@ -445,4 +448,36 @@ fn idle_publishers_are_swept_when_their_time_comes() {
 #[should_panic(expected = "has merged 9 of lane 1, which ends at 1")]
 fn merging_what_was_never_written_is_a_mistake() {
     Bench::new(&Config::default()).lane.merged(Instant::ZERO, EXITS[0], Number(9));
+}
+
+#[test]
+fn who_comes_when_a_lane_is_closed_is_told_by_it_that_it_ends_before_it_begins() {
+    let mut bench = Bench::open_for_all(&Config::default());
+    let with = |epoch, state, exits: &[Address]| {
+        let mut layout = (*layout(epoch)).clone();
+        layout.lanes.get_mut(&LANE).expect("of the first layout").state = state;
+        for (exit, member) in exits.iter().zip([EXITS[0]; 8]) {
+            let member = layout.members[&member.node].clone();
+            layout.members.insert(exit.node, member);
+        }
+        Arc::new(Routes::new(Arc::new(layout)))
+    };
+    let early = address(7, 0);
+    bench.lane.govern(&with(2, LaneState::Draining, &[early]), &mut bench.output);
+    bench.flush();
+    assert!(bench.begins.is_empty(), "its barrier stands in the lane");
+    bench.lane.routes.connection_points.clone().into_iter().for_each(|from| bench.lane.left(from));
+    bench.flush();
+    assert!(bench.lane.is_closed());
+    let late = address(8, 0);
+    bench.lane.govern(&with(3, LaneState::Draining, &[early, late]), &mut bench.output);
+    bench.flush();
+    let last = bench.lane.log.last();
+    let told = bench.begins.iter().map(|(to, begins)| (*to, begins.after, begins.governed)).collect::<Vec<_>>();
+    assert!(told.iter().all(|&(to, ..)| to.node == late.node) && !told.is_empty(), "{told:?}");
+    assert!(told.iter().all(|&(_, after, governed)| after == last && governed.is_none()), "{told:?}");
+    bench.begins.clear();
+    bench.lane.govern(&with(4, LaneState::Draining, &[early, late]), &mut bench.output);
+    bench.flush();
+    assert!(bench.begins.is_empty(), "once");
 }

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gomera_cluster::address::Address;
-use gomera_cluster::coverage::{Extension, LaneCoverage};
+use gomera_cluster::coverage::{Extension, LaneCoverage, SliceSet};
 use gomera_cluster::layout::Epoch;
 use gomera_cluster::message::exit_point::Reach;
 use gomera_cluster::position::Number;
@@ -39,6 +39,8 @@ pub(super) enum Fence {
         cut: Cut,
         /// Where the lane was to end when it was known before.
         limit: Number,
+        /// Slices that were lost by the layout that fenced it or later.
+        lost: SliceSet,
     },
 }
 
@@ -60,15 +62,17 @@ impl Fence {
         }
     }
 
-    /// Begins, or begins anew if matchers are gone that had to be heard or were: `matchers` are those that the `latest` layout has.
-    pub(super) fn raise(&mut self, fenced_at: Epoch, latest: Epoch, matchers: &[Address]) {
+    /// Begins, or begins anew if matchers are gone that had to be heard or were: `matchers` are those that the `latest` layout has, and by
+    /// it these slices were `lost`, or by an earlier one that is no earlier than the one that fenced the lane.
+    pub(super) fn raise(&mut self, fenced_at: Epoch, latest: Epoch, matchers: &[Address], lost: SliceSet) {
         match self {
             Self::None => {
                 let (awaiting, to_come) = (matchers.iter().copied().collect(), BTreeMap::new());
                 let (cut, limit) = (Cut::Unknown, Number(u64::MAX));
-                *self = Self::Fenced { at: fenced_at, by: latest, awaiting, to_come, cut, limit };
+                *self = Self::Fenced { at: fenced_at, by: latest, awaiting, to_come, cut, limit, lost };
             }
-            Self::Fenced { at: _, by, awaiting, to_come, cut, limit } => {
+            Self::Fenced { at: _, by, awaiting, to_come, cut, limit, lost: lost_before } => {
+                *lost_before = lost;
                 let mut all = awaiting.iter().chain(to_come.keys());
                 if all.any(|matcher| !matchers.contains(matcher)) {
                     if let Cut::At(known) = *cut {
@@ -94,14 +98,21 @@ impl Fence {
         }
     }
 
-    /// Works out where the lane ends, if everybody has said what is to come: with what is covered, what is `held`, and that.
-    pub(super) fn settle<'a>(&mut self, coverage: &LaneCoverage, held: impl Iterator<Item = Reach> + 'a) {
-        let Self::Fenced { awaiting, to_come, cut, limit, .. } = self else { return };
+    /// Works out where the lane ends, if everybody has said what is to come: with what is covered, up to what is `furthest`, what is `held`,
+    /// and that. By slices that were lost nobody judges any more, nor has to.
+    pub(super) fn settle<'a>(
+        &mut self,
+        coverage: &LaneCoverage,
+        furthest: Number,
+        held: impl Iterator<Item = Reach> + 'a,
+    ) {
+        let Self::Fenced { awaiting, to_come, cut, limit, lost, .. } = self else { return };
         if !awaiting.is_empty() {
             return;
         }
         let mut coverage = coverage.clone();
         let mut left = held.chain(to_come.values().flatten().cloned()).collect::<Vec<_>>();
+        coverage.extend(lost, left.iter().map(|reach| reach.to).fold(furthest, Number::max));
         // What fills a hole lets what is behind it count.
         loop {
             let before = left.len();
@@ -118,6 +129,14 @@ impl Fence {
             }
         }
         *cut = Cut::At(coverage.complete().min(*limit));
+    }
+
+    /// The slices of which everything up to where the lane ends counts as judged because they were lost, and that end, once it is known.
+    pub(super) fn lost(&self) -> Option<(&SliceSet, Number)> {
+        match self {
+            Self::Fenced { cut: Cut::At(cut), lost, .. } if !lost.is_empty() => Some((lost, *cut)),
+            Self::None | Self::Fenced { .. } => None,
+        }
     }
 
     /// The last number that may be merged.

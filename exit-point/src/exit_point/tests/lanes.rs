@@ -224,3 +224,25 @@ fn who_dies_while_a_fenced_lane_ends_has_no_window_in_it_any_more() {
     rig.event(NodeEvent::Layout(Arc::new(alone)));
     assert_eq!(rig.exit.statistics().unmerged_bytes, 0, "what it sent stays, and counts against nobody");
 }
+
+#[test]
+fn a_slice_that_is_lost_while_a_fenced_lane_ends_holds_its_end_back_no_more() {
+    let mut rig = Rig::new(Config::default());
+    let mut client = rig.attach("s");
+    rig.tell(MATCHERS[0], ToExitPoint::Matches(frame(FENCED, &[0, 2], (0, 4), one(3, &client))));
+    rig.tell(MATCHERS[1], ToExitPoint::Matches(frame(FENCED, &[1, 3], (0, 2), Vec::new())));
+    rig.event(NodeEvent::Layout(without_first(2, LaneEnd::Fenced)));
+    // Who has the slices of the one that dies has one of them alone; the other begins with nothing.
+    let mut alone = Layout::clone(&without_first(3, LaneEnd::Fenced));
+    alone.ended.insert(FENCED, (LaneEnd::Fenced, Epoch(2)));
+    alone.members.remove(&MATCHERS[1].node);
+    alone.matcher[3].lost = Epoch(3);
+    rig.event(NodeEvent::Layout(Arc::new(alone)));
+    let reach =
+        vec![Reach { slices: Arc::new([MatcherSlice(1)].into_iter().collect()), from: Number(2), to: Number(4) }];
+    rig.tell_by_latest(MATCHERS[0], ToExitPoint::LaneCut(LaneCut { lane: FENCED, reach }));
+    assert_eq!(rig.exit.statistics().lanes_cut, 0, "what is judged again is to come");
+    rig.tell_by_latest(MATCHERS[0], ToExitPoint::Matches(frame(FENCED, &[1], (2, 4), Vec::new())));
+    assert_eq!(rig.exit.statistics().lanes_cut, 1);
+    assert_eq!((client.read(&rig), client.numbers(FENCED)), (1, vec![3]), "clients of another one may have it");
+}
