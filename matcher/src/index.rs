@@ -21,6 +21,7 @@ mod coding;
 mod crowds;
 mod desk;
 mod explain;
+mod fading;
 mod features;
 mod finder;
 #[cfg(test)]
@@ -167,7 +168,10 @@ pub struct Index {
     judged: u64,
     /// That many before the frequency of keys is looked at again.
     calm_until: u64,
+    /// The number of the last publication.
     epoch: u32,
+    /// Stamps of the other half of these that are being taken away.
+    fading: Option<fading::Fading>,
     looked_at: usize,
     rows: usize,
 }
@@ -193,6 +197,7 @@ impl Index {
             judged: 0,
             calm_until: 0,
             epoch: 0,
+            fading: None,
             looked_at: 0,
             rows: 0,
         }
@@ -362,6 +367,7 @@ impl Index {
             (self.sweep, self.swept) = (Some(0), 0);
         }
         self.sweep_some(settling::SWEPT_PER_PUBLICATION * publications.len());
+        self.fade_some(count);
         if self.judged / PACKED_AFTER != before / PACKED_AFTER {
             self.store.pack();
         }
@@ -404,18 +410,6 @@ impl Index {
 
     fn schema(&mut self, id: TenantId) -> &mut Schema {
         self.schemas[id as usize].as_mut().expect("a tenant has a schema")
-    }
-
-    /// The first of so many numbers that are other than every stamp.
-    fn next_epochs(&mut self, count: u32) -> u32 {
-        if self.epoch.checked_add(count + 1).is_none() {
-            self.store.reset_stamps();
-            self.schemas.iter_mut().flatten().for_each(Schema::reset_stamps);
-            self.epoch = 0;
-        }
-        let first = self.epoch + 1;
-        self.epoch += count;
-        first
     }
 }
 

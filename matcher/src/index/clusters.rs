@@ -299,11 +299,15 @@ impl Clusters {
         (moved, gone)
     }
 
-    /// As if no publication had been judged.
-    pub fn reset_stamps(&mut self) {
-        for id in 0..u32::try_from(self.entries.len()).expect("numbered in 32 bits") {
-            self.entries[id].stamp = 0;
-        }
+    /// Has the stamp of a place looked at; whether there is such a place.
+    pub fn fade(&mut self, at: u32, fade: impl FnOnce(&mut u32)) -> bool {
+        self.entries.get_mut(at).map(|cluster| fade(&mut cluster.stamp)).is_some()
+    }
+
+    /// Stamps of all places.
+    #[cfg(test)]
+    pub fn stamps(&self) -> impl Iterator<Item = u32> {
+        self.entries.iter().map(|cluster| cluster.stamp)
     }
 
     /// Heap bytes.

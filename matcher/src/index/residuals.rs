@@ -85,11 +85,9 @@ impl Residuals {
         decided
     }
 
-    /// As if no publication had been judged.
-    pub fn reset_stamps(&mut self) {
-        for number in 0..u32::try_from(self.entries.len()).expect("numbered in 32 bits") {
-            self.entries[number].decided_for.set(0);
-        }
+    /// Has the stamp of a place looked at; whether there is such a place.
+    pub fn fade(&mut self, at: u32, fade: impl FnOnce(&mut u32)) -> bool {
+        self.entries.get_mut(at).map(|entry| fade(entry.decided_for.get_mut())).is_some()
     }
 
     /// Heap bytes.
@@ -130,7 +128,7 @@ mod tests {
         assert!(ask(&residuals, contextual, 2, true) && !ask(&residuals, contextual, 2, false));
         assert!(ask(&residuals, alone, 2, true) && !ask(&residuals, alone, 2, false));
         assert_eq!(decided.get(), 6);
-        residuals.reset_stamps();
-        assert!(ask(&residuals, shared, 2, true));
+        assert!(residuals.fade(shared, |stamp| *stamp = 0) && !residuals.fade(1 << 20, |stamp| *stamp = 0));
+        assert!(ask(&residuals, shared, 2, true), "nobody has been asked since");
     }
 }

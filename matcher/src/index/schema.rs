@@ -296,11 +296,19 @@ impl Schema {
         self.features.len()
     }
 
-    /// As if no publication had been judged.
-    pub fn reset_stamps(&mut self) {
-        for slot in self.slots.iter_mut().flatten() {
-            slot.stamp = 0;
+    /// Has the stamp of a place looked at; whether there is such a place.
+    pub fn fade(&mut self, at: SlotId, fade: impl FnOnce(&mut u32)) -> bool {
+        let Some(place) = self.slots.get_mut(at) else { return false };
+        if let Some(slot) = place {
+            fade(&mut slot.stamp);
         }
+        true
+    }
+
+    /// Stamps of all names.
+    #[cfg(test)]
+    pub fn stamps(&self) -> impl Iterator<Item = u32> {
+        self.slots.iter().flatten().map(|slot| slot.stamp)
     }
 
     /// A feature in use.

@@ -355,15 +355,6 @@ impl Store {
             + self.crowd_bytes
     }
 
-    /// As if no publication had been judged.
-    pub fn reset_stamps(&mut self) {
-        for crowd in 0..u32::try_from(self.crowds.len()).expect("numbered in 32 bits") {
-            self.crowds[crowd].stamp = 0;
-        }
-        self.clusters.reset_stamps();
-        self.residuals.reset_stamps();
-    }
-
     fn lane(&self, schema: &mut Schema, target: Target, program: u32, verify: bool, tests: &[Coded]) -> Lane {
         let mut lane = Lane::new(target, program, verify);
         lane.coded[..tests.len()].copy_from_slice(tests);
