@@ -60,7 +60,9 @@ impl SliceSet {
         self.words.iter().zip(&other.words).any(|(mine, theirs)| mine & theirs != 0)
     }
 
-    fn is_within(&self, other: &Self) -> bool {
+    /// Whether the other one holds all of its slices.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
         let theirs = other.words.iter().copied().chain(std::iter::repeat(0));
         self.words.iter().zip(theirs).all(|(mine, theirs)| mine & !theirs == 0)
     }

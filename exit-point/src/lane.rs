@@ -297,6 +297,8 @@ impl Lane {
 
     /// Its writer is dead; `matchers` are those of the `latest` layout, and these slices were lost by the one `at` which that was, or since.
     pub(crate) fn fence(&mut self, at: Epoch, latest: Epoch, matchers: &[Address], lost: SliceSet) {
+        // Where all were, what is complete is all that anybody can know.
+        let lost = if lost.len() < usize::from(self.slices) { lost } else { SliceSet::default() };
         self.fence.raise(at, latest, matchers, lost);
         self.settle_cut();
     }
@@ -317,7 +319,13 @@ impl Lane {
         let held = held.map(|frame| Reach { slices: frame.slices.clone(), from: frame.from, to: frame.to });
         self.fence.settle(&self.coverage, self.furthest, held);
         if let Some((lost, cut)) = self.fence.lost() {
-            self.coverage.extend(lost, cut);
+            let lost = lost.clone();
+            // What came of them and waits for what nobody says any more counts all the same.
+            let waiting = self.held.extract_if(.., |_, frame| frame.slices.is_within(&lost));
+            for (_, frame) in waiting.collect::<Vec<_>>() {
+                self.take_in(Owner::Alone, frame);
+            }
+            self.coverage.extend(&lost, cut);
             self.retry_held();
             self.complete = self.coverage.complete();
         }

@@ -72,12 +72,13 @@ impl Fence {
                 *self = Self::Fenced { at: fenced_at, by: latest, awaiting, to_come, cut, limit, lost };
             }
             Self::Fenced { at: _, by, awaiting, to_come, cut, limit, lost: lost_before } => {
+                // Another one may have ended it there.
+                if let Cut::At(known) = *cut {
+                    *limit = known.min(*limit);
+                }
                 *lost_before = lost;
                 let mut all = awaiting.iter().chain(to_come.keys());
                 if all.any(|matcher| !matchers.contains(matcher)) {
-                    if let Cut::At(known) = *cut {
-                        *limit = known.min(*limit);
-                    }
                     (*by, *cut) = (latest, Cut::Unknown);
                     awaiting.extend(std::mem::take(to_come).into_keys());
                     awaiting.retain(|matcher| matchers.contains(matcher));

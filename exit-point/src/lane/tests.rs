@@ -160,3 +160,52 @@ fn nothing_follows_a_close() {
     merge(&mut lane);
     assert_eq!(lane.receive(A, whole(LANES[0], (3, 4), one(4, 1))), Reception::Refused);
 }
+
+fn slices(of: &[u16]) -> SliceSet {
+    of.iter().copied().map(MatcherSlice).collect()
+}
+
+fn reach(of: &[u16], (from, to): (u64, u64)) -> Vec<Reach> {
+    vec![Reach { slices: Arc::new(slices(of)), from: Number(from), to: Number(to) }]
+}
+
+#[test]
+fn a_cut_that_was_known_does_not_rise_when_slices_are_lost() {
+    let mut lane = lane(1 << 20);
+    lane.receive(A, frame(LANES[0], &[0, 2], (0, 5), one(3, 1)));
+    lane.receive(B, frame(LANES[0], &[1, 3], (0, 3), one(2, 2)));
+    lane.fence(Epoch(2), Epoch(2), &[A, B], SliceSet::default());
+    lane.fence(Epoch(2), Epoch(3), &[B], SliceSet::default());
+    lane.hear_cut(B, Epoch(3), reach(&[1, 3], (3, 10)));
+    merge(&mut lane);
+    assert!(!lane.has_ended());
+    // Who came after the fence had them, said nothing, and is gone.
+    lane.fence(Epoch(2), Epoch(4), &[B], slices(&[0, 2]));
+    lane.receive(B, frame(LANES[0], &[1, 3], (3, 10), one(8, 2)));
+    assert_eq!(merge(&mut lane), [], "another exit point has ended it at 5");
+    assert_eq!((lane.merged(), lane.has_ended()), (Number(5), true));
+}
+
+#[test]
+fn what_was_complete_nowhere_is_not_merged_when_all_slices_are_lost() {
+    let ends = |a, b| {
+        let mut lane = lane(1 << 20);
+        lane.receive(A, frame(LANES[0], &[0, 2], (0, a), one(a, 1)));
+        lane.receive(B, frame(LANES[0], &[1, 3], (0, b), one(b, 2)));
+        lane.fence(Epoch(2), Epoch(2), &[], slices(&[0, 1, 2, 3]));
+        merge(&mut lane);
+        lane.merged()
+    };
+    assert_eq!((ends(10, 5), ends(5, 8)), (Number(5), Number(5)));
+}
+
+#[test]
+fn what_is_held_of_lost_slices_counts_up_to_the_cut() {
+    let mut lane = lane(1 << 20);
+    lane.receive(B, frame(LANES[0], &[1, 3], (0, 10), one(8, 2)));
+    lane.receive(A, frame(LANES[0], &[0, 2], (0, 5), one(3, 1)));
+    assert_eq!(lane.receive(A, frame(LANES[0], &[0, 2], (7, 10), one(8, 1))), Reception::Held);
+    lane.fence(Epoch(2), Epoch(2), &[B], slices(&[0, 2]));
+    lane.hear_cut(B, Epoch(2), Vec::new());
+    assert_eq!(merge(&mut lane), [(3, vec![vec![1]]), (8, vec![vec![1, 2]])]);
+}

@@ -20,6 +20,15 @@ const LENGTH_BYTES: usize = 48;
 /// Columns of 64 lanes are read as whole cache lines.
 const ALIGNMENT: usize = 64;
 
+/// Where a run may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// Where one of its length was, if one is free.
+    Any,
+    /// Behind all others: those who move from many pages together leave pages empty.
+    Fresh,
+}
+
 /// Runs of elements.
 #[derive(Debug)]
 pub struct Arena<T> {
@@ -84,8 +93,14 @@ impl<T: Copy + Default> Arena<T> {
 
     /// A run of so many elements, of any content; at least one, at most [`RUN_MAX`].
     pub fn allocate(&mut self, length: usize) -> u32 {
+        self.allocate_at(Site::Any, length)
+    }
+
+    /// The same, at such a site.
+    pub fn allocate_at(&mut self, site: Site, length: usize) -> u32 {
         assert!((1..=RUN_MAX).contains(&length), "a run of {length} elements");
-        if let Some(offset) = self.reuse(length) {
+        let reused = if site == Site::Any { self.reuse(length) } else { None };
+        if let Some(offset) = reused {
             return offset;
         }
         if self.used + length > PAGE {

@@ -4,7 +4,7 @@
 use gomera_cluster::pages::Pages;
 
 use super::RowId;
-use super::arena::Arena;
+use super::arena::{Arena, Site};
 use super::lane::PASS;
 pub use super::lane::{Coded, Lane, TESTS_MAX};
 pub use super::target::{ROWS_END, Role, Target};
@@ -161,32 +161,26 @@ impl Blocks {
 
     /// A new block without lanes.
     pub fn create(&mut self, tests: usize, grain: Grain, owner: u32, next: u32) -> u32 {
-        let (targets, words) = (self.targets.allocate(1), self.words.allocate(words_len(1)));
-        let codes = if tests == 0 { 0 } else { self.codes.allocate(columns(grain) * tests) };
-        let tests = u8::try_from(tests).expect("few tests");
-        self.blocks.insert(Block {
-            codes,
-            targets,
-            words,
-            capacity: 1,
-            length: 0,
-            tests,
-            grain,
-            marked: 0,
-            unsure: 0,
-            next,
-            owner,
-        })
+        self.create_for(1, (tests, grain), (owner, next), Site::Any)
     }
 
-    /// Makes room for so many lanes of a block.
-    pub fn reserve(&mut self, id: u32, lanes: usize) {
-        let block = &self.blocks[id];
-        let mut capacity = usize::from(block.capacity);
-        while capacity < lanes {
-            capacity = grown(capacity);
-        }
-        self.lay_out(id, block.tests(), capacity);
+    /// A new block that has room for so many lanes.
+    pub fn create_for(
+        &mut self,
+        lanes: usize,
+        (tests, grain): (usize, Grain),
+        (owner, next): (u32, u32),
+        site: Site,
+    ) -> u32 {
+        let capacity = std::iter::successors(Some(1), |&capacity| Some(grown(capacity)));
+        let capacity = capacity.into_iter().find(|&capacity| capacity >= lanes).expect("some are as large");
+        let targets = self.targets.allocate_at(site, capacity);
+        let words = self.words.allocate_at(site, words_len(capacity));
+        self.words.get_mut(words, words_len(capacity))[capacity..].fill(0);
+        let codes = if tests == 0 { 0 } else { self.codes.allocate_at(site, columns(grain) * tests * capacity) };
+        let (tests, capacity) = (u8::try_from(tests).expect("few tests"), u16::try_from(capacity).expect("few lanes"));
+        let (length, marked, unsure) = (0, 0, 0);
+        self.blocks.insert(Block { codes, targets, words, capacity, length, tests, grain, marked, unsure, next, owner })
     }
 
     /// Gives a block back.

@@ -217,6 +217,7 @@ impl Ladders {
             self.step_bytes -= ladder.bytes();
             self.ladders[id as usize] = None;
             self.free.push(id);
+            self.due.remove(id);
         } else if ladder.falls_due() {
             self.due.push(id);
         }

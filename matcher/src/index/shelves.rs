@@ -157,6 +157,7 @@ impl Shelves {
         let shelf = self.shelves[id as usize].take().expect("a shelf in use");
         self.step_bytes -= shelf.steps.bytes();
         self.free.push(id);
+        self.due.remove(id);
     }
 
     /// Heap bytes.

@@ -7,7 +7,8 @@
 mod packing;
 mod reaching;
 
-use super::blocks::{Blocks, Coded, Grain, IN_STEPS, Lane, Place};
+use super::arena::Site;
+use super::blocks::{Blocks, Coded, Grain, IN_STEPS, Lane, NO_BLOCK, Place};
 use super::lane::PASS;
 use super::quantiser::OPEN_LOW;
 use super::schema::ALWAYS;
@@ -147,37 +148,30 @@ impl Steps {
         true
     }
 
+    /// Has some blocks give way to others, which are put there.
+    fn make_room(&mut self, at: usize, gone: usize, come: usize) {
+        fn replace<T: Copy>(column: &mut Vec<T>, range: std::ops::Range<usize>, with: T, come: usize) {
+            column.splice(range, std::iter::repeat_n(with, come));
+        }
+        let range = || at..at + gone;
+        replace(&mut self.blocks, range(), NO_BLOCK, come);
+        replace(&mut self.keys, range(), (u32::MAX, 0), come);
+        let low = [&mut self.high, &mut self.low_max, &mut self.other_high];
+        low.into_iter().for_each(|column| replace(column, range(), 0, come));
+        let high = [&mut self.low, &mut self.high_min, &mut self.other_low];
+        high.into_iter().for_each(|column| replace(column, range(), u8::MAX, come));
+        [&mut self.lead, &mut self.other].into_iter().for_each(|column| replace(column, range(), ALWAYS, come));
+    }
+
     /// Puts a block without lanes somewhere.
     fn insert(&mut self, at: usize, block: u32) {
-        self.blocks.insert(at, block);
-        self.keys.insert(at, (u32::MAX, 0));
-        self.lead.insert(at, ALWAYS);
-        self.low.insert(at, u8::MAX);
-        self.high.insert(at, 0);
-        self.low_max.insert(at, 0);
-        self.high_min.insert(at, u8::MAX);
-        self.other.insert(at, ALWAYS);
-        self.other_low.insert(at, u8::MAX);
-        self.other_high.insert(at, 0);
+        self.make_room(at, 0, 1);
+        self.blocks[at] = block;
     }
 
     /// Takes a block out that has no lanes any more.
     pub fn remove(&mut self, at: usize) {
-        self.blocks.remove(at);
-        self.keys.remove(at);
-        let bounds = [
-            &mut self.lead,
-            &mut self.low,
-            &mut self.high,
-            &mut self.low_max,
-            &mut self.high_min,
-            &mut self.other,
-            &mut self.other_low,
-            &mut self.other_high,
-        ];
-        for column in bounds {
-            column.remove(at);
-        }
+        self.make_room(at, 1, 0);
     }
 
     /// A lane comes to a block.
@@ -272,11 +266,11 @@ impl Steps {
             let lane_number = u32::try_from(blocks.get(full).len()).expect("few lanes");
             lanes.push((lane, Place { block: full, lane: lane_number }));
         }
-        self.remove(at);
         self.in_order(&mut lanes);
         let upper = lanes.split_off(self.cut(&lanes));
+        self.make_room(at, 1, 2);
         for (at, half) in [(at, &lanes), (at + 1, &upper)] {
-            self.put(at, owner, half, blocks, moves);
+            self.put(at, (owner, Site::Any), half, blocks, moves);
         }
         // Only now, so that none of the halves gets its number: lanes of one crowd are told apart by their places while they move.
         blocks.destroy(full);
@@ -286,19 +280,18 @@ impl Steps {
         lanes.sort_by_cached_key(|(lane, _)| key(lane, self.order));
     }
 
-    /// Puts a block with these lanes somewhere, which stood elsewhere.
+    /// Puts a block with these lanes, which stood elsewhere, where room was made.
     fn put(
         &mut self,
         at: usize,
-        owner: u32,
+        (owner, site): (u32, Site),
         lanes: &[(Lane, Place)],
         blocks: &mut Blocks,
         moves: &mut Vec<(Lane, Moved)>,
     ) {
         let tests = lanes.iter().map(|(lane, _)| lane.tests()).max().unwrap_or(0);
-        let block = blocks.create(tests, Grain::Fine, owner, IN_STEPS);
-        blocks.reserve(block, lanes.len() + 1);
-        self.insert(at, block);
+        let block = blocks.create_for(lanes.len() + 1, (tests, Grain::Fine), (owner, IN_STEPS), site);
+        self.blocks[at] = block;
         for (index, (lane, from)) in lanes.iter().enumerate() {
             self.widen(at, lane, index == 0);
             let to = blocks.push(block, lane);

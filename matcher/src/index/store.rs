@@ -392,11 +392,8 @@ impl Store {
     /// Packs a few blocks that have much room into fewer, if there are some.
     pub fn pack(&mut self) {
         let mut moves = Vec::new();
-        if self.ladders.is_due() {
-            self.ladders.pack(&mut self.blocks, &mut moves);
-        } else {
-            self.clusters.shelves.pack(&mut self.blocks, &mut moves);
-        }
+        self.ladders.pack(&mut self.blocks, &mut moves);
+        self.clusters.shelves.pack(&mut self.blocks, &mut moves);
         self.relocate_all(moves);
     }
 
