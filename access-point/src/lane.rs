@@ -137,8 +137,9 @@ impl Lane {
         let last = self.log.last();
         self.merged.retain(|exit_point, _| routes.exit_points.binary_search(exit_point).is_ok());
         for &exit_point in &routes.exit_points {
-            if !self.merged.contains_key(&exit_point) {
-                self.merged.insert(exit_point, last);
+            let before = self.merged.len();
+            self.merged.entry(exit_point).or_insert(last);
+            if self.merged.len() > before {
                 self.tell_if_closed(exit_point, output);
             }
         }
