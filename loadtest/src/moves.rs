@@ -109,6 +109,7 @@ impl Moves {
             layer: self.layer,
             from: 1,
             to: 2,
+            rounds: 1,
             back: false,
             processes: Shape([1; 4]),
             load: LoadFlags { subscriptions, rate, sessions: 4, publishers: 8, payload: 200 },

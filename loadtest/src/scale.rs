@@ -51,6 +51,10 @@ pub struct Scale {
     /// And back again; both changes are judged together
     #[arg(long)]
     pub back: bool,
+    /// Out and in so many times, with new processes each time; all changes are judged together, so that what the machine does meanwhile
+    /// counts less. Needs `--back`, and `--to` above `--from`
+    #[arg(long, default_value_t = 1)]
+    pub rounds: u16,
     /// Nodes of the other layers: connection points - access points - matchers - exit points
     #[arg(long, value_name = "A-B-C-D", default_value = "1-1-1-1")]
     pub processes: Shape,
@@ -138,6 +142,12 @@ impl Scale {
             anyhow::ensure!((1..=16).contains(&nodes), "{name} is {nodes}, must be 1 to 16 on one machine");
         }
         anyhow::ensure!(self.from != self.to, "--from and --to are both {}: nothing would change", self.to);
+        anyhow::ensure!((1..=100).contains(&self.rounds), "--rounds is {}, must be 1 to 100", self.rounds);
+        anyhow::ensure!(
+            self.rounds == 1 || self.back && self.to > self.from,
+            "--rounds is {}, which needs --back and --to above --from",
+            self.rounds
+        );
         anyhow::ensure!(self.seconds >= 1, "--seconds is 0, must be at least 1");
         self.load.validate()
     }
@@ -147,7 +157,11 @@ impl Scale {
     /// # Errors
     /// If it could not be run; what the cluster does wrong is in the outcome.
     pub async fn run(&self) -> Result<Outcome> {
-        let back = if self.back { format!(" → {}", self.from) } else { String::new() };
+        let back = match (self.back, self.rounds) {
+            (false, _) => String::new(),
+            (true, 1) => format!(" → {}", self.from),
+            (true, rounds) => format!(" → {}, {rounds} times", self.from),
+        };
         let mut outcome = Outcome::new(format!(
             "scale: {} {} → {}{back}, {} subscriptions, {} publications/s",
             self.layer, self.from, self.to, self.load.subscriptions, self.load.rate
@@ -161,9 +175,7 @@ impl Scale {
         fleet.serves().await?;
         let doors = fleet.doors();
         eprintln!("loadtest: a cluster of {shape} serves at {}", doors.join(", "));
-        for ordinal in self.from..self.to {
-            fleet.start(Role::Of(self.layer), &format!("a-{}-{ordinal}", self.layer))?;
-        }
+        self.start(&mut fleet, 0)?;
         if let Some(reason) = self.refusal(&doors).await? {
             outcome.add(Verdict::Refused, reason);
             return Ok(outcome);
@@ -172,15 +184,18 @@ impl Scale {
         trial.run(Phase::Aside, WARM_UP).await?;
         eprintln!("loadtest: control, {} s", self.seconds);
         trial.run(Phase::Control, Duration::from_secs(self.seconds)).await?;
-        let mut steps = vec![self.to];
-        if self.back {
-            steps.push(self.from);
-        }
+        let there_and_back = if self.back { vec![self.to, self.from] } else { vec![self.to] };
+        let steps = (0..self.rounds).flat_map(|round| there_and_back.iter().map(move |&nodes| (round, nodes)));
         let mut marks = Vec::new();
-        for nodes in steps {
+        for (round, nodes) in steps {
+            if round > 0 && nodes == self.to {
+                trial.shared.enter(Phase::Aside);
+                self.start(&mut fleet, round)?;
+                trial.run(Phase::Aside, WARM_UP).await?;
+            }
             trial.run(Phase::Before, BEFORE).await?;
             marks.push((trial.shared.begun.elapsed(), format!("{} → {nodes}", self.layer)));
-            self.step(nodes, &fleet, &mut trial, &mut outcome).await?;
+            self.step((round, nodes), &fleet, &mut trial, &mut outcome).await?;
             let topology = fleet.topology().await?;
             let doors = topology.nodes.iter().filter(|node| !node.leaving && !node.client_address.is_empty());
             trial.shared.move_doors(doors.map(|node| node.client_address.clone()).collect());
@@ -203,6 +218,14 @@ impl Scale {
             std::fs::write(path, chart).with_context(|| format!("write {}", path.display()))?;
         }
         Ok(outcome)
+    }
+
+    /// Starts the nodes that are to come in a round.
+    fn start(&self, fleet: &mut Fleet, round: u16) -> Result<()> {
+        for ordinal in self.from..self.to {
+            fleet.start(Role::Of(self.layer), &format!("a-{}-{round}-{ordinal}", self.layer))?;
+        }
+        Ok(())
     }
 
     /// Why the cluster would not do it, if it would not.
@@ -229,10 +252,16 @@ impl Scale {
     }
 
     /// Asks for so many nodes and waits for the end of it.
-    async fn step(&self, nodes: u16, fleet: &Fleet, trial: &mut Trial, outcome: &mut Outcome) -> Result<()> {
+    async fn step(
+        &self,
+        (round, nodes): (u16, u16),
+        fleet: &Fleet,
+        trial: &mut Trial,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
         trial.shared.enter(Phase::During);
         let asked = Instant::now();
-        let id = format!("loadtest-{nodes}");
+        let id = format!("loadtest-{round}-{nodes}");
         let (doors, request) = (fleet.doors(), self.request(nodes));
         let ended = tokio::time::timeout(CHANGES_WITHIN, async {
             loop {
