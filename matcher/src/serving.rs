@@ -277,7 +277,7 @@ impl Serving {
         // Who joins may not be told by those who have not told yet what they have of a fenced lane: they tell this one.
         let tells = tails.are_heard();
         if tells {
-            snapshots.begin(processed, replicas);
+            snapshots.begin(processed, replicas, ownership);
         }
         let has_parts = |snapshots: &Snapshots| tells && snapshots.due().is_some_and(|due| due <= now);
         if turns.is_due(now) && (replicas.is_unsettled() || subscriptions.is_unsettled() || has_parts(snapshots)) {

@@ -21,6 +21,7 @@ use gomera_cluster::time::Instant;
 
 use crate::config::Config;
 use crate::index::RowId;
+use crate::ownership::Ownership;
 use crate::replicas::{Replicas, paced};
 use crate::statistics::Statistics;
 use crate::subscriptions::{Measure, Subscriptions};
@@ -87,15 +88,20 @@ impl Snapshots {
         self.to.values().any(is_open).then_some(self.free_at)
     }
 
-    /// Begins those that may begin. `processed` says how far a lane is worked off, if it is there.
-    pub fn begin(&mut self, processed: impl Fn(LaneId) -> Option<Number>, replicas: &Replicas) {
+    /// Begins those that may begin. `processed` says how far a lane is worked off, if it is there; `latest` is what the latest layout says.
+    pub fn begin(&mut self, processed: impl Fn(LaneId) -> Option<Number>, replicas: &Replicas, latest: &Ownership) {
+        let is_to_be_here = |slice| latest.active_of(slice) == Some(latest.address());
         self.to.retain(|_, Outgoing { wanted, stage, .. }| {
             let has_passed = |lane, number| processed(lane).is_none_or(|processed| processed >= number);
-            if *stage == Stage::Waiting && wanted.after.iter().all(|after| has_passed(after.lane, after.number)) {
+            let is_whole = replicas.are_whole(&wanted.slices);
+            if *stage != Stage::Waiting {
+                return is_whole;
+            }
+            if is_whole && wanted.after.iter().all(|after| has_passed(after.lane, after.number)) {
                 *stage = Stage::Sessions(0);
             }
-            // It left; who asked asks whoever has it now.
-            *stage == Stage::Waiting || replicas.are_whole(&wanted.slices)
+            // What is whole only behind a barrier is waited for; what left is asked of whoever has it now.
+            is_whole || wanted.slices.iter().all(is_to_be_here)
         });
     }
 
@@ -157,7 +163,6 @@ mod tests {
 
     use super::*;
     use crate::fixture::{MATCHER, layout};
-    use crate::ownership::Ownership;
 
     #[test]
     fn who_asks_before_lanes_have_come_to_the_barrier_is_answered_when_they_have_whatever_is_done_meanwhile() {
@@ -174,15 +179,17 @@ mod tests {
             credit: Total(1 << 20),
         };
         snapshots.want(to, wanted);
-        // A turn that something else asks for.
-        snapshots.begin(|_| Some(Number(4)), &replicas);
-        snapshots.step(Instant::ZERO, &replicas, &subscriptions, &mut statistics, &mut sent);
-        assert!(sent.is_empty(), "it has to wait");
         let layout = layout(1, 1, 1);
         let (before, after) = (Ownership::before(layout.clone(), MATCHER), Ownership::new(layout, MATCHER));
+        // A turn that something else asks for; and who was to join the same slice before it was lost asks from an earlier position on.
+        for number in [4, 5] {
+            snapshots.begin(|_| Some(Number(number)), &replicas, &after);
+            snapshots.step(Instant::ZERO, &replicas, &subscriptions, &mut statistics, &mut sent);
+            assert!(sent.is_empty(), "it has to wait");
+        }
         replicas.pass(barrier, &before, &after, &Vector::default(), &mut subscriptions);
         for _ in 0..2 {
-            snapshots.begin(|_| Some(barrier.number), &replicas);
+            snapshots.begin(|_| Some(barrier.number), &replicas, &after);
             snapshots.step(Instant::ZERO, &replicas, &subscriptions, &mut statistics, &mut sent);
         }
         assert_eq!(sent.iter().map(|send| send.to).collect::<Vec<_>>(), [to]);
@@ -192,7 +199,7 @@ mod tests {
     fn parts_go_no_faster_than_the_configuration_says() {
         let config = Config { snapshot_bytes_per_second: 1_000, ..Config::default() };
         let subscriptions = Subscriptions::new(&config);
-        let replicas = Replicas::new(1, &config);
+        let (replicas, latest) = (Replicas::new(1, &config), Ownership::new(layout(1, 1, 1), MATCHER));
         let mut snapshots = Snapshots::new(&config);
         let mut statistics = Statistics::default();
         let to = Address { node: Incarnation(9), shard: Shard(0) };
@@ -208,7 +215,7 @@ mod tests {
             let (mut sent, before) = (Vec::new(), statistics.snapshot_bytes);
             snapshots.want(to, wanted());
             while sent.is_empty() {
-                snapshots.begin(|_| None, &replicas);
+                snapshots.begin(|_| None, &replicas, &latest);
                 snapshots.step(at, &replicas, &subscriptions, &mut statistics, &mut sent);
             }
             let pause = Duration::from_millis(statistics.snapshot_bytes - before);
@@ -216,7 +223,7 @@ mod tests {
             snapshots.want(to, wanted());
             // Sessions, and then subscriptions: there are none.
             for early in [Duration::ZERO, pause / 2, pause - Duration::from_nanos(1)] {
-                snapshots.begin(|_| None, &replicas);
+                snapshots.begin(|_| None, &replicas, &latest);
                 snapshots.step(at + early, &replicas, &subscriptions, &mut statistics, &mut sent);
             }
             assert_eq!(sent.len(), 1, "the next one is not due");
