@@ -70,7 +70,11 @@ impl Steps {
         let arguments = json.then_some("--json").into_iter().chain(arguments.iter().map(String::as_str));
         if name == "matching" {
             let bench = ["bench", "--quiet", "--package", "gomera-matcher", "--bench", "matching", "--"];
-            return self.cargo(name, &bench.into_iter().chain(arguments).collect::<Vec<_>>(), &[]);
+            // Cargo runs benchmarks in the folder of their package.
+            let called_from = std::env::current_dir().context("find the folder that this is called from")?;
+            let called_from = called_from.to_string_lossy();
+            let arguments = bench.into_iter().chain(arguments).collect::<Vec<_>>();
+            return self.cargo(name, &arguments, &[("CALLED_FROM", &called_from)]);
         }
         let mut build = vec!["build", "--release", "--package", "gomera-loadtest", "--package", "gomera"];
         if name == "peers" {

@@ -21,6 +21,8 @@ mod table;
 mod workload;
 
 use std::alloc::System;
+use std::fs::OpenOptions;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -47,17 +49,28 @@ fn main() -> ExitCode {
         println!("{}", serde_json::to_string(&rows).expect("rows are JSON"));
         return ExitCode::SUCCESS;
     }
+    let path = arguments.plot.as_ref().map(|path| match std::env::var_os("CALLED_FROM") {
+        Some(folder) => Path::new(&folder).join(path),
+        None => path.clone(),
+    });
+    let open = || path.as_ref().map(|path| OpenOptions::new().create(true).append(true).open(path)).transpose();
+    let write = |svg: &str| path.as_ref().map_or(Ok(()), |path| std::fs::write(path, svg));
+    let fails = |error: std::io::Error| {
+        eprintln!("write the picture to {}: {error}", path.as_deref().unwrap_or(Path::new("")).display());
+        ExitCode::FAILURE
+    };
+    // Not only after all of it.
+    if let Err(error) = open() {
+        return fails(error);
+    }
     let rows = command::run(&arguments);
     if arguments.json {
         println!("{}", serde_json::to_string(&rows).expect("rows are JSON"));
     } else {
         print!("{}", table::text(&rows));
     }
-    if let Some(path) = &arguments.plot
-        && let Err(error) = std::fs::write(path, plot::svg(&rows))
-    {
-        eprintln!("write {}: {error}", path.display());
-        return ExitCode::FAILURE;
+    if let Err(error) = write(&plot::svg(&rows)) {
+        return fails(error);
     }
     // An engine that is only compared may be wrong, and its row says so; ours may not.
     let is_right = rows.iter().all(|row| row.engine != "gomera" || row.note == "measured" || row.note == "not loaded");
