@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   wanted ──▶ waiting ──▶ sessions ──▶ subscriptions ──▶ (nothing)
-//!              until every operation that the other one does not get itself is applied here
+//!              until every operation that the other one does not get itself is applied here, and the slices are whole
 //! ```
 
 use std::collections::BTreeMap;
