@@ -121,7 +121,7 @@ pub struct LaneBegins {
     pub by: Witness,
 }
 
-/// How a matcher knows from where on an exit point reads a lane.
+/// How the sender, a matcher or the access point of a closed lane, knows from where on an exit point reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Witness {
     /// The layout before did not name it.
