@@ -30,6 +30,11 @@ use super::{Candidate, Coordination, CoordinationError, Hints, Reign, Topic};
 const RETRY: Duration = Duration::from_millis(500);
 /// How long hints are collected before anything is read: what nodes say of one layout comes together.
 const READ_AFTER: Duration = Duration::from_millis(10);
+/// After a layout is in force nothing is read or written for so long: what nodes do now, clients wait for, and nothing that they report
+/// comes earlier.
+const QUIET: Duration = Duration::from_millis(50);
+/// What is true for so long is told to people.
+const SAID_AFTER: Duration = Duration::from_millis(200);
 /// How long resigning may take when the service does not answer.
 const RESIGN_WITHIN: Duration = Duration::from_secs(2);
 /// How long one that led waits for the session of who replaced it, whatever it hears of it.
@@ -90,6 +95,8 @@ impl Coordinating {
             view: View::new(&coordination),
             leader_may_differ: true,
             published: None,
+            unsaid: None,
+            quiet_until: Instant::ZERO,
             begun: tokio::time::Instant::now(),
             standing: Standing::Following,
             machine: Coordinator::new(config.clone(), settings),
@@ -160,6 +167,10 @@ struct Task {
     leader_may_differ: bool,
     /// The status that stands there, if it is known.
     published: Option<Status>,
+    /// The one that is to stand there, from when on.
+    unsaid: Option<(Status, Instant)>,
+    /// Nothing is read or written before.
+    quiet_until: Instant,
     begun: tokio::time::Instant,
     standing: Standing,
     machine: Coordinator,
@@ -187,7 +198,13 @@ impl Task {
         let mut failed = false;
         loop {
             let now = self.now();
-            let wake = if failed { Some(now + RETRY) } else { self.machine.poll_timeout() };
+            let due = self.unsaid.as_ref().map(|&(_, at)| at);
+            let quiet = Some(self.quiet_until).filter(|&until| until > now);
+            let wake = if failed {
+                Some(now + RETRY)
+            } else {
+                self.machine.poll_timeout().into_iter().chain(due).chain(quiet).min()
+            };
             let timeout = async {
                 match wake {
                     Some(at) => tokio::time::sleep(at.since(now)).await,
@@ -207,6 +224,7 @@ impl Task {
                     return;
                 }
             }
+            tokio::time::sleep(self.quiet_until.since(self.now())).await;
             let news = self.hints.news();
             if news.contains(&Topic::Leadership) {
                 (self.leader_may_differ, self.published) = (true, None);
@@ -275,9 +293,12 @@ impl Task {
             if actions.is_empty() {
                 break;
             }
-            self.say(&reign).await?;
+            self.tell();
             for action in &actions {
                 self.write(&reign, action).await?;
+            }
+            if self.quiet_until > self.now() {
+                break;
             }
             let observation = self.observe().await?;
             self.machine.handle(self.now(), Event::Observed(observation));
@@ -356,18 +377,20 @@ impl Task {
     }
 
     async fn write(&mut self, reign: &Reign, action: &Action) -> Result<(), CoordinationError> {
-        self.view.doubt(match action {
+        // As they were when the machine decided, if nothing speaks against that.
+        let known = self.view.known();
+        self.view.writes(match action {
             Action::Propose(_) => vec![Topic::Proposed],
             Action::Commit(_) => vec![Topic::Layout],
-            Action::Journal(_) => vec![Topic::Operations, Topic::Desired],
-            Action::Forget(..) => vec![Topic::Operations],
+            Action::Journal(entry) if entry.wish.is_some() => vec![Topic::Operations, Topic::Desired],
+            Action::Journal(_) | Action::Forget(..) => vec![Topic::Operations],
         });
         let (written, what, epoch) = match action {
             Action::Propose(layout) => {
-                (self.coordination.propose(reign, layout).await, "proposed a layout", layout.epoch.0)
+                (self.coordination.propose_after(reign, layout, Some(known)).await, "proposed a layout", layout.epoch.0)
             }
             Action::Commit(layout) => {
-                (self.coordination.commit(reign, layout).await, "committed a layout", layout.epoch.0)
+                (self.coordination.commit_after(reign, layout, Some(known)).await, "committed a layout", layout.epoch.0)
             }
             Action::Journal(entry) => {
                 tracing::info!(id = %entry.id, request = %entry.operation.request, "an operation comes further");
@@ -378,6 +401,9 @@ impl Task {
         match written {
             Ok(()) => {
                 tracing::info!(term = reign.term.0, epoch, "{what}");
+                if matches!(action, Action::Commit(_)) {
+                    self.quiet_until = self.now() + QUIET;
+                }
                 Ok(())
             }
             // What stands there is read next.
@@ -390,14 +416,22 @@ impl Task {
         }
     }
 
-    /// Tells people where things stand, in the coordination service and then here.
+    /// Tells people where things stand: here at once, in the coordination service when it has been so for a moment.
     async fn say(&mut self, reign: &Reign) -> Result<(), CoordinationError> {
-        let status = self.machine.status();
-        if self.published.as_ref() != Some(&status) {
-            self.coordination.publish_status(reign, &status).await?;
-            self.published = Some(status);
-        }
         self.tell();
+        let (status, now) = (self.machine.status(), self.now());
+        if self.published.as_ref() == Some(&status) {
+            self.unsaid = None;
+            return Ok(());
+        }
+        match self.unsaid.take().filter(|(unsaid, _)| *unsaid == status) {
+            Some((_, at)) if at <= now => {
+                self.coordination.publish_status(reign, &status).await?;
+                self.published = Some(status);
+            }
+            Some(unsaid) => self.unsaid = Some(unsaid),
+            None => self.unsaid = Some((status, now + SAID_AFTER)),
+        }
         Ok(())
     }
 

@@ -13,6 +13,16 @@ use super::paths::{commit_name, is_commit};
 use super::store::WriteError;
 use super::{ATTEMPTS, Coordination, CoordinationError};
 
+/// A layout as it stands there.
+pub(super) type Standing = (Stamp, Arc<Layout>);
+
+/// What is in force and what is proposed, as somebody has read them.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) committed: Option<Standing>,
+    pub(super) proposed: Option<Standing>,
+}
+
 impl Coordination {
     /// Writes the next layout, for its members to acknowledge. Done if it stands there already.
     ///
@@ -20,17 +30,34 @@ impl Coordination {
     /// [`CoordinationError::Fenced`] if the reign has ended, [`CoordinationError::Superseded`] if a proposal or a layout of
     /// this epoch or a later one stands there, [`CoordinationError::Unavailable`] if nobody knows what became of it.
     pub async fn propose(&self, reign: &Reign, layout: &Layout) -> Result<(), CoordinationError> {
+        self.propose_after(reign, layout, None).await
+    }
+
+    /// The same, for who has read both: if they stand there still, nothing is read.
+    pub(super) async fn propose_after(
+        &self,
+        reign: &Reign,
+        layout: &Layout,
+        known: Option<Known>,
+    ) -> Result<(), CoordinationError> {
         let path = self.paths.proposed();
+        // What is known and may be old is only written upon, which shows whether it is: nothing else follows from it.
+        let mut known = known.filter(|known| is_older(&known.committed, layout) && is_older(&known.proposed, layout));
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
-            let committed = self.read_layout(&self.paths.layout()).await?;
-            let standing = self.read_layout(&path).await?;
-            if standing.as_ref().is_some_and(|(_, standing)| standing == layout) {
+            let Known { committed, proposed } = match known.take() {
+                Some(known) => known,
+                None => self.know().await?,
+            };
+            if proposed.as_ref().is_some_and(|(_, standing)| **standing == *layout) {
                 return Ok(());
             }
             refuse_older(layout, committed.as_ref())?;
-            refuse_older(layout, standing.as_ref())?;
-            let operations = [reign.check(self.paths.term()), write(&path, layout, standing.as_ref())];
+            refuse_older(layout, proposed.as_ref())?;
+            let mut operations = vec![reign.check(self.paths.term()), write(&path, layout, proposed.as_ref())];
+            if let Some((stamp, _)) = committed {
+                operations.push(Operation::Check { path: self.paths.layout(), version: stamp.version });
+            }
             match self.fenced(reign, &operations).await? {
                 Written::Yes => return Ok(()),
                 Written::No(why) => reason = why,
@@ -45,18 +72,35 @@ impl Coordination {
     /// [`CoordinationError::Fenced`] if the reign has ended, [`CoordinationError::Superseded`] if another layout is proposed
     /// or one of this epoch or a later one is in force, [`CoordinationError::Unavailable`] if nobody knows what became of it.
     pub async fn commit(&self, reign: &Reign, layout: &Layout) -> Result<(), CoordinationError> {
+        self.commit_after(reign, layout, None).await
+    }
+
+    /// The same, for who has read what is in force and what is proposed: if they stand there still, they are not read.
+    pub(super) async fn commit_after(
+        &self,
+        reign: &Reign,
+        layout: &Layout,
+        known: Option<Known>,
+    ) -> Result<(), CoordinationError> {
         let path = self.paths.layout();
+        let is_proposed = |known: &Known| known.proposed.as_ref().is_some_and(|(_, proposed)| **proposed == *layout);
+        let mut known = known.filter(|known| is_older(&known.committed, layout) && is_proposed(known));
         let mut reason = String::new();
         for attempt in 0..ATTEMPTS {
-            let (proposed, former) = (self.paths.proposed(), self.store.children(&path));
-            let (standing, former) = tokio::join!(self.read_layouts([&path, &proposed]), former);
-            let ([standing, proposed], former) = (standing?, former?);
-            if standing.as_ref().is_some_and(|(_, standing)| standing == layout) {
+            let (known, former) = match known.take() {
+                Some(known) => (known, self.store.children(&path).await?),
+                None => {
+                    let (known, former) = tokio::join!(self.know(), self.store.children(&path));
+                    (known?, former?)
+                }
+            };
+            let Known { committed: standing, proposed } = known;
+            if standing.as_ref().is_some_and(|(_, standing)| **standing == *layout) {
                 return Ok(());
             }
             refuse_older(layout, standing.as_ref())?;
             let proposed = match proposed {
-                Some((entry, proposed)) if proposed == *layout => entry,
+                Some((stamp, proposed)) if *proposed == *layout => stamp,
                 Some((_, other)) => {
                     return Err(CoordinationError::Superseded { refused: layout.epoch, standing: other.epoch });
                 }
@@ -64,9 +108,9 @@ impl Coordination {
                     return Err(CoordinationError::Superseded { refused: layout.epoch, standing: Default::default() });
                 }
             };
-            let same_proposal = Operation::Check { path: self.paths.proposed(), version: proposed.stamp.version };
+            let same_proposal = Operation::Check { path: self.paths.proposed(), version: proposed.version };
             let mut operations = vec![reign.check(self.paths.term()), same_proposal];
-            let name = commit_name(proposed.stamp);
+            let name = commit_name(proposed);
             let bytes = format!(r#"{{"epoch":{}}}"#, layout.epoch.0).into_bytes();
             let tell = Operation::Create { path: self.paths.commit(&name), bytes, kind: Kind::Persistent };
             let in_force = write(&path, layout, standing.as_ref());
@@ -95,7 +139,7 @@ impl Coordination {
     /// # Errors
     /// [`CoordinationError::Unavailable`], or [`CoordinationError::Damaged`] if it cannot be read.
     pub async fn layout(&self) -> Result<Option<Layout>, CoordinationError> {
-        Ok(self.read_layout(&self.paths.layout()).await?.map(|(_, layout)| layout))
+        Ok(self.read_layout(&self.paths.layout()).await?.map(|(_, layout)| Arc::unwrap_or_clone(layout)))
     }
 
     /// The layout proposed last, in force by now or not.
@@ -103,30 +147,31 @@ impl Coordination {
     /// # Errors
     /// [`CoordinationError::Unavailable`], or [`CoordinationError::Damaged`] if it cannot be read.
     pub async fn proposed(&self) -> Result<Option<Layout>, CoordinationError> {
-        Ok(self.read_layout(&self.paths.proposed()).await?.map(|(_, layout)| layout))
+        Ok(self.read_layout(&self.paths.proposed()).await?.map(|(_, layout)| Arc::unwrap_or_clone(layout)))
     }
 
     /// Reads the layout in force again and again.
     #[must_use]
     pub fn layout_reader(&self) -> LayoutReader {
-        LayoutReader { path: self.paths.layout(), last: None }
+        LayoutReader { path: self.paths.layout(), last: None, has_changed: false }
     }
 
     /// Reads the layout proposed again and again.
     #[must_use]
     pub fn proposal_reader(&self) -> LayoutReader {
-        LayoutReader { path: self.paths.proposed(), last: None }
+        LayoutReader { path: self.paths.proposed(), last: None, has_changed: false }
     }
 
-    async fn read_layout(&self, path: &str) -> Result<Option<(Entry, Layout)>, CoordinationError> {
+    async fn read_layout(&self, path: &str) -> Result<Option<Standing>, CoordinationError> {
         self.store.get(path).await?.map(|entry| decode(path, entry)).transpose()
     }
 
     /// Both as they stand at one moment.
-    async fn read_layouts(&self, paths: [&str; 2]) -> Result<[Option<(Entry, Layout)>; 2], CoordinationError> {
-        let mut entries = self.store.get_all(&paths.map(str::to_owned)).await?.into_iter();
-        let mut next = |path| entries.next().flatten().map(|entry| decode(path, entry)).transpose();
-        Ok([next(paths[0])?, next(paths[1])?])
+    async fn know(&self) -> Result<Known, CoordinationError> {
+        let paths = [self.paths.layout(), self.paths.proposed()];
+        let mut entries = self.store.get_all(&paths).await?.into_iter();
+        let mut next = |path: &str| entries.next().flatten().map(|entry| decode(path, entry)).transpose();
+        Ok(Known { committed: next(&paths[0])?, proposed: next(&paths[1])? })
     }
 
     /// A write whose first operation checks the term.
@@ -153,24 +198,33 @@ pub(super) enum Written {
 #[derive(Debug)]
 pub struct LayoutReader {
     path: String,
-    last: Option<(Stamp, Arc<Layout>)>,
+    last: Option<Standing>,
+    has_changed: bool,
 }
 
 impl LayoutReader {
+    /// What stood there when it was last read.
+    pub(super) fn last(&self) -> Option<Standing> {
+        self.last.clone()
+    }
+
+    /// It has been written since: the next time it is read without asking whether it has changed.
+    pub(super) fn changes(&mut self) {
+        self.has_changed = true;
+    }
+
     /// What stands there now.
     ///
     /// # Errors
     /// [`CoordinationError::Unavailable`], or [`CoordinationError::Damaged`] if it cannot be read.
     pub async fn read(&mut self, coordination: &Coordination) -> Result<Option<Arc<Layout>>, CoordinationError> {
-        let stamp = coordination.store.stamp(&self.path).await?;
+        let stamp = if self.has_changed { None } else { coordination.store.stamp(&self.path).await? };
         match (stamp, &self.last) {
-            (None, _) => self.last = None,
+            (None, _) if !self.has_changed => self.last = None,
             (Some(stamp), Some((known, _))) if stamp == *known => {}
-            (Some(_), _) => {
-                let read = coordination.read_layout(&self.path).await?;
-                self.last = read.map(|(entry, layout)| (entry.stamp, Arc::new(layout)));
-            }
+            (Some(_) | None, _) => self.last = coordination.read_layout(&self.path).await?,
         }
+        self.has_changed = false;
         Ok(self.last.as_ref().map(|(_, layout)| layout.clone()))
     }
 
@@ -193,10 +247,7 @@ impl LayoutReader {
         self.last = match (entry, self.last.take()) {
             (None, _) => None,
             (Some(entry), Some((known, layout))) if entry.stamp == known => Some((known, layout)),
-            (Some(entry), _) => {
-                let (entry, layout) = decode(&self.path, entry)?;
-                Some((entry.stamp, Arc::new(layout)))
-            }
+            (Some(entry), _) => Some(decode(&self.path, entry)?),
         };
         Ok(self.last.as_ref().map(|(_, layout)| layout.clone()))
     }
@@ -207,12 +258,16 @@ impl LayoutReader {
     }
 }
 
-fn decode(path: &str, entry: Entry) -> Result<(Entry, Layout), CoordinationError> {
+fn decode(path: &str, entry: Entry) -> Result<Standing, CoordinationError> {
     let layout = document::decode(&entry.bytes).map_err(|error| Coordination::damaged(path, error))?;
-    Ok((entry, layout))
+    Ok((entry.stamp, Arc::new(layout)))
 }
 
-fn refuse_older(layout: &Layout, standing: Option<&(Entry, Layout)>) -> Result<(), CoordinationError> {
+fn is_older(standing: &Option<Standing>, layout: &Layout) -> bool {
+    standing.as_ref().is_none_or(|(_, standing)| standing.epoch < layout.epoch)
+}
+
+fn refuse_older(layout: &Layout, standing: Option<&Standing>) -> Result<(), CoordinationError> {
     match standing {
         Some((_, standing)) if standing.epoch >= layout.epoch => {
             Err(CoordinationError::Superseded { refused: layout.epoch, standing: standing.epoch })
@@ -221,10 +276,13 @@ fn refuse_older(layout: &Layout, standing: Option<&(Entry, Layout)>) -> Result<(
     }
 }
 
-fn write(path: &str, layout: &Layout, standing: Option<&(Entry, Layout)>) -> Operation {
+fn write(path: &str, layout: &Layout, standing: Option<&Standing>) -> Operation {
     let (path, bytes) = (path.to_owned(), document::encode(layout));
     match standing {
-        Some((entry, _)) => Operation::Set { path, bytes, version: entry.stamp.version },
+        Some((stamp, _)) => Operation::Set { path, bytes, version: stamp.version },
         None => Operation::Create { path, bytes, kind: Kind::Persistent },
     }
 }
+
+#[cfg(test)]
+mod tests;

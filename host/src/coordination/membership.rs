@@ -317,9 +317,11 @@ impl Task {
         self.take_layout(committed);
         let state = self.present_state(wished);
         let is_another = self.status.borrow().registered_in != session.number;
-        let everything = failed || is_another || state != self.registration.state || news.len() == TOPICS.len();
+        let everything = failed || is_another || news.len() == TOPICS.len();
         if everything {
             self.acknowledged = None;
+        }
+        if everything || state != self.registration.state {
             self.registration.state = state;
             self.coordination.register(&self.registration).await?;
         }

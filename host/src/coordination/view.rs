@@ -9,6 +9,7 @@ use gomera_cluster::layout::Layout;
 use gomera_coordinator::operations::{OperationId, Standing};
 use gomera_coordinator::{Desired, Registration};
 
+use super::layouts::Known;
 use super::{Acknowledgement, Coordination, CoordinationError, LayoutReader, Topic};
 
 /// See the top of this file.
@@ -47,6 +48,23 @@ impl View {
     /// These may have changed.
     pub(super) fn doubt(&mut self, topics: impl IntoIterator<Item = Topic>) {
         self.stale.extend(topics);
+    }
+
+    /// What is in force and what is proposed, as last read.
+    pub(super) fn known(&self) -> Known {
+        Known { committed: self.layout_reader.last(), proposed: self.proposal_reader.last() }
+    }
+
+    /// A leader writes this: what became of it is to be read.
+    pub(super) fn writes(&mut self, topics: impl IntoIterator<Item = Topic>) {
+        for topic in topics {
+            match topic {
+                Topic::Layout => self.layout_reader.changes(),
+                Topic::Proposed => self.proposal_reader.changes(),
+                Topic::Members | Topic::Acknowledgements | Topic::Desired | Topic::Operations | Topic::Leadership => {}
+            }
+            self.doubt([topic]);
+        }
     }
 
     /// Reads what may have changed. What could not be read stays to be read.

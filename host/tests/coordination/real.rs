@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 use zookeeper_client::{Acls, Client, CreateMode};
 
 use crate::claims::leadership::lead;
-use crate::world::{World, config, coordinate, layout_of, node, one_per_layer, until, until_epoch, until_report};
+use crate::world::{
+    World, config, coordinate, layout_of, node, one_per_layer, until, until_epoch, until_report, until_status,
+};
 
 async fn refused(servers: &str) -> (ConnectError, Duration) {
     let config = ZooKeeperConfig {
@@ -85,6 +87,7 @@ async fn a_plain_client_reads_json_everywhere() {
         .collect::<Vec<_>>();
     let layout = until_epoch(&members[0], 1).await;
     until_report(&coordinating, "layout 1 is in force").await;
+    until_status(&session, "leading in term 1: layout 1 is in force").await;
 
     let plain = Client::connect(&world.servers()).await.expect("connects");
     let base = format!("/gomera/{}", world.cluster());

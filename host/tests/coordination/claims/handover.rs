@@ -9,7 +9,7 @@ use gomera_host::coordination::{Acknowledging, Candidate, Coordination, Coordina
 use super::leadership::lead;
 use crate::world::{
     Port, World, acknowledgement, candidate, coordinate, coordinate_as, layout_of, one_per_layer, settings,
-    until_epoch, until_report,
+    until_epoch, until_report, until_status,
 };
 
 /// Longer than a candidate takes to know that a port does not answer any more.
@@ -114,8 +114,7 @@ pub async fn a_second_coordinator_takes_over_and_changes_nothing(world: World) {
     let third = coordinate(&world, 3, "1-1-1-1").await;
     second.resign().await;
     until_report(&third, "leading in term 3: layout 1 is in force").await;
-    let status = session.status().await.expect("reads").expect("said");
-    assert_eq!(status.to_string(), "leading in term 3: layout 1 is in force");
+    until_status(&session, "leading in term 3: layout 1 is in force").await;
 }
 
 pub async fn a_leader_that_answers_no_more_is_unseated_at_once(world: World) {
