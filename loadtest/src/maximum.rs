@@ -16,9 +16,6 @@ use crate::arguments::{Effort, Load, Shape as Figures};
 use crate::fleet::Shape;
 use crate::report::Report;
 
-/// A rate is kept if the slowest percent of notifications is no later: nothing piles up.
-const P99_MAX: Duration = Duration::from_millis(100);
-
 /// The first rate tried.
 const FIRST: u64 = 16_000;
 
@@ -37,6 +34,10 @@ pub struct Maximum {
     /// Seconds of each try
     #[arg(long, default_value_t = 5)]
     pub seconds: u64,
+    /// A rate is kept if the slowest percent of notifications takes no longer than so many milliseconds; with 100 nothing piles up, with 10
+    /// it is what `scale` takes for a machine that is not too busy to tell
+    #[arg(long, value_name = "MS", default_value_t = 100)]
+    pub within: u64,
     /// Machine-readable: one array
     #[arg(long)]
     pub json: bool,
@@ -47,6 +48,8 @@ pub struct Maximum {
 struct Found {
     processes: String,
     subscriptions: u64,
+    /// Milliseconds that the slowest percent may take.
+    within: u64,
     /// Publications a second.
     maximum: u64,
     /// Three tenths of it: the rate at which `loadtest scale` is to be judged.
@@ -62,6 +65,7 @@ impl Maximum {
     /// Says what would.
     pub fn validate(&self) -> Result<()> {
         ensure!(self.seconds >= 1, "--seconds is 0, must be at least 1");
+        ensure!(self.within >= 1, "--within is 0, must be at least 1");
         ensure!(self.subscriptions > 0, "--subscriptions is 0, must be at least 1");
         Ok(())
     }
@@ -72,12 +76,13 @@ impl Maximum {
     /// If a run cannot be made.
     pub fn run(&self) -> Result<bool> {
         let zookeeper = ZooKeeper::start(1).context("start ZooKeeper")?;
+        let p99_max = Duration::from_millis(self.within);
         let mut all = Vec::new();
         for shape in &self.processes {
             let (mut kept, mut beyond, mut rate) = (None::<(u64, Report)>, None, FIRST);
             loop {
                 match self.try_at(shape, rate, &zookeeper) {
-                    Ok(report) if report.valid && Duration::from_micros(report.latency_us.p99) <= P99_MAX => {
+                    Ok(report) if report.valid && Duration::from_micros(report.latency_us.p99) <= p99_max => {
                         eprintln!("loadtest: {shape}, {rate}/s: p99 {} us, kept", report.latency_us.p99);
                         kept = Some((rate, report));
                     }
@@ -99,8 +104,8 @@ impl Maximum {
             }
             let (maximum, kept) =
                 kept.with_context(|| format!("{shape} keeps not even a few publications a second"))?;
-            let (processes, subscriptions) = (shape.to_string(), self.subscriptions);
-            all.push(Found { processes, subscriptions, maximum, three_tenths: maximum * 3 / 10, kept });
+            let (processes, subscriptions, within) = (shape.to_string(), self.subscriptions, self.within);
+            all.push(Found { processes, subscriptions, within, maximum, three_tenths: maximum * 3 / 10, kept });
         }
         if self.json {
             println!("{}", serde_json::to_string(&all)?);
