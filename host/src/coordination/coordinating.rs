@@ -342,6 +342,8 @@ impl Task {
     fn depose(&mut self) {
         if let Standing::Leading(reign) = &self.standing {
             tracing::warn!(term = reign.term.0, name = %self.candidate.name, "this coordinator leads no longer");
+            // Nothing is to be told any more: waiting for that moment, which passes, would be waiting for nothing for ever.
+            self.unsaid = None;
             self.machine.handle(self.now(), Event::Deposed);
             self.probing.suspect(Suspects::new());
             self.standing = Standing::Following;
