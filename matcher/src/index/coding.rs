@@ -1,5 +1,7 @@
 //! Tests of a program as bytes, and whether those bytes say everything that the program does when a code lies strictly within.
 
+use smallvec::{SmallVec, smallvec};
+
 use super::access::Access;
 use super::blocks::{Coded, Lane, TESTS_MAX};
 use super::cells::Bounds;
@@ -13,10 +15,13 @@ use super::schema::{ALWAYS, Schema, SlotId, Trait};
 /// programs do. Learning one takes microseconds, and of a program with hundreds of tests all but a few would be dropped at once.
 const LEARNT_MAX: usize = 2 * TESTS_MAX;
 
+/// Tests as bytes: few, as a rule, so that they need no heap.
+pub type CodedTests = SmallVec<[Coded; 12]>;
+
 /// The narrowest tests of a program, at most so many, but for the one that the access has decided; and whether the program must
 /// be looked at even if all of them hold. The features are held, once each, until the caller releases them.
-pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) -> (Vec<Coded>, bool) {
-    let mut all: Vec<Coded> = Vec::new();
+pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) -> (CodedTests, bool) {
+    let mut all = CodedTests::new();
     let mut verify = false;
     for test in tests(words) {
         if decided(access, test.what, test.slot, test.operands, test.negated) {
@@ -70,7 +75,8 @@ pub fn coded(schema: &mut Schema, words: &[u32], access: &Access, limit: usize) 
     for test in &all {
         schema.retain_feature(test.feature);
     }
-    for beyond in all.drain(limit.min(all.len())..) {
+    let kept = limit.min(all.len());
+    for beyond in all.drain(kept..) {
         schema.release_feature(beyond.feature);
         verify = true;
     }
@@ -127,7 +133,7 @@ fn feature(schema: &mut Schema, so_far: &[Coded], slot: SlotId, what: Trait) -> 
 }
 
 /// Codes of what is there and not within bounds: they go around.
-fn outside(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, low: f64, high: f64) -> bool {
+fn outside(schema: &mut Schema, into: &mut CodedTests, slot: SlotId, low: f64, high: f64) -> bool {
     let Some(feature) = feature(schema, into, slot, Trait::Number) else { return false };
     let test = schema.quantiser(feature).test(feature, low, high);
     // Within one code, nearly everything is outside, and the program says what is not.
@@ -147,7 +153,7 @@ fn around(inner: Coded) -> Coded {
     Coded { feature, low: high, high: low, fine_low: fine_high, fine_high: fine_low }
 }
 
-fn code(schema: &mut Schema, into: &mut Vec<Coded>, slot: SlotId, what: Trait, low: f64, high: f64) -> bool {
+fn code(schema: &mut Schema, into: &mut CodedTests, slot: SlotId, what: Trait, low: f64, high: f64) -> bool {
     let Some(feature) = feature(schema, into, slot, what) else { return false };
     let test = schema.quantiser(feature).test(feature, low, high);
     into.push(match what {
@@ -163,7 +169,7 @@ pub struct Ranged {
     /// The attribute by whose range it is found.
     pub slot: SlotId,
     /// Tests, that range the first; the features are held, once each.
-    pub tests: Vec<Coded>,
+    pub tests: CodedTests,
     /// Whether the program must be looked at even if all of them hold.
     pub verify: bool,
 }
@@ -182,7 +188,7 @@ pub fn ranged(schema: &mut Schema, words: &[u32], slot: SlotId, low: f64, high: 
     let is_open = |test: &Coded| test.low == OPEN_LOW || test.high == OPEN_HIGH;
     let is_as_good = |test: &Coded| width(test) <= 2 * width(&range) && is_open(test) == is_open(&range);
     // Those that do as well, by attribute; behind them the others in order of width, which is how they stand.
-    let mut ranges = vec![(false, slot, 0)];
+    let mut ranges: SmallVec<[_; 12]> = smallvec![(false, slot, 0)];
     for (at, test) in tests.iter().enumerate().skip(1) {
         if let Some(slot) = number(schema, test) {
             let is_worse = !is_as_good(test);
@@ -201,6 +207,6 @@ pub fn ranged(schema: &mut Schema, words: &[u32], slot: SlotId, low: f64, high: 
         let at = at.next();
         at != Some(first) && at != second
     });
-    tests.splice(0..0, lead.into_iter().flatten());
+    tests.insert_many(0, lead.into_iter().flatten());
     Some(Ranged { slot, tests, verify })
 }

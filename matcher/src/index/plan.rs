@@ -9,6 +9,7 @@ use std::sync::Arc;
 use gomera_model::filter::{Comparison, Expression, Filter, Operand, Predicate, Set, Shape, Side, Truth, normalise};
 use gomera_model::geo::GeoPoint;
 use gomera_model::value::{Value, compare_integer_with_float};
+use smallvec::{SmallVec, smallvec};
 
 use super::arena::RUN_MAX;
 use super::symbols::is_symbolic;
@@ -72,9 +73,12 @@ fn words_max(atom: &Atom<'_>) -> usize {
 #[derive(Clone, Debug, Default)]
 pub struct Draft<'f> {
     /// All of which must hold.
-    pub literals: Vec<Literal<'f>>,
+    pub literals: SmallVec<[Literal<'f>; 4]>,
     never: bool,
 }
+
+/// Conjunctions of a filter: one, as a rule, and of few literals, so that neither needs the heap.
+pub type Drafts<'f> = SmallVec<[Draft<'f>; 1]>;
 
 impl<'f> Draft<'f> {
     /// The whole expression, for the plain evaluator.
@@ -86,7 +90,7 @@ impl<'f> Draft<'f> {
 
     /// The same without a slot: nothing is asked beforehand.
     fn slotless(expression: &'f Expression) -> Self {
-        Self { literals: vec![Literal { atom: Atom::Residual(expression), negated: false }], never: false }
+        Self { literals: smallvec![Literal { atom: Atom::Residual(expression), negated: false }], never: false }
     }
 
     /// Whether something of it is left to the plain evaluator.
@@ -172,19 +176,19 @@ pub fn with_drafts<R>(filter: &Filter, names_max: usize, each: impl FnOnce(&[Dra
     }
     let normal = normalise(filter);
     let all = drafts(normal.expression()).filter(|all| has_room(all));
-    let all = all.unwrap_or_else(|| vec![Draft::residual(normal.expression())]);
+    let all = all.unwrap_or_else(|| smallvec![Draft::residual(normal.expression())]);
     if has_slots(&all) { each(&all) } else { each(&[Draft::slotless(normal.expression())]) }
 }
 
 /// The conjunctions of an expression; `None` if they are too many. Never a wrong answer, whatever the form of the expression,
 /// but the normal form gives more to look up by.
-pub fn drafts(expression: &Expression) -> Option<Vec<Draft<'_>>> {
-    let mut all = Vec::new();
+pub fn drafts(expression: &Expression) -> Option<Drafts<'_>> {
+    let mut all = Drafts::new();
     add_drafts(expression, &mut all)?;
     Some(all)
 }
 
-fn add_drafts<'f>(expression: &'f Expression, into: &mut Vec<Draft<'f>>) -> Option<()> {
+fn add_drafts<'f>(expression: &'f Expression, into: &mut Drafts<'f>) -> Option<()> {
     match expression {
         Expression::Constant(Truth::True) => into.push(Draft::default()),
         Expression::Constant(Truth::False | Truth::Unknown) => {}
@@ -215,18 +219,18 @@ fn add_drafts<'f>(expression: &'f Expression, into: &mut Vec<Draft<'f>>) -> Opti
     Some(())
 }
 
-fn add_draft<'f>(draft: Draft<'f>, into: &mut Vec<Draft<'f>>) {
+fn add_draft<'f>(draft: Draft<'f>, into: &mut Drafts<'f>) {
     if !draft.never {
         into.push(draft);
     }
 }
 
 /// Multiplies at most one disjunction out, and none where the rest can be looked up.
-fn conjunction<'f>(expression: &'f Expression, into: &mut Vec<Draft<'f>>) -> Option<()> {
-    let mut base = Draft { literals: Vec::with_capacity(4), never: false };
+fn conjunction<'f>(expression: &'f Expression, into: &mut Drafts<'f>) -> Option<()> {
+    let mut base = Draft::default();
     let mut disjunctions = Vec::new();
     gather(expression, &mut base, &mut disjunctions);
-    let mut chosen: Option<(usize, Vec<Draft<'_>>)> = None;
+    let mut chosen: Option<(usize, Drafts<'_>)> = None;
     if !base.has_key() {
         let ranged = base.has_access();
         for (index, disjunction) in disjunctions.iter().enumerate() {
