@@ -269,6 +269,11 @@ impl Outbox {
         }
     }
 
+    /// The first attachment begins: nothing of it can have been delivered.
+    pub(crate) fn begin_unsent(&mut self) {
+        self.marks = Marks::default();
+    }
+
     /// Everything in it may have been delivered, by another replica; what lies at or below `doubted`, on an attachment before the latest.
     pub(crate) fn suspect(&mut self, doubted: &Vector) {
         self.adopt(&Vector::default(), doubted);

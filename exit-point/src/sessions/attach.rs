@@ -53,6 +53,11 @@ impl Sessions {
             // Whoever led before created it for this very attach, and could not say so any more.
             Some(id) if self.table[id.0].begins_with(attach.attempt) => {
                 self.resume(id, None, merged);
+                // For its client it begins now, under whoever leads now: nothing can have been sent to it.
+                let session = &mut self.table[id.0];
+                session.birth = generation;
+                (session.doubted, session.doubted_before) = (Vector::default(), Epoch(0));
+                session.outbox.begin_unsent();
                 (id, Presence::Created)
             }
             Some(id) => {

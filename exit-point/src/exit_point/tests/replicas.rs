@@ -121,6 +121,10 @@ impl Pair {
     }
 
     fn attach(&mut self, index: usize, name: &str, term: u64) {
+        self.attach_at(index, name, term, Attempt::default());
+    }
+
+    fn attach_at(&mut self, index: usize, name: &str, term: u64, attempt: Attempt) {
         let key = session(name);
         let attach = Attach {
             connection: ConnectionId(7),
@@ -132,7 +136,7 @@ impl Pair {
             options: SessionOptions::default(),
             resume: None,
             credit: CREDIT,
-            attempt: Attempt::default(),
+            attempt,
         };
         self.tell(index, CONNECTION_POINT, ToExitPoint::Attach(attach));
     }
@@ -279,6 +283,27 @@ fn an_attach_is_answered_when_the_other_replica_knows_of_it() {
     assert_eq!(pair.attached(), None);
     pair.layout(&shared(4, 1, [Some(Role::Active), None]), &[0]);
     assert!(pair.attached().expect("nobody else has to know any more") > before);
+}
+
+#[test]
+fn what_comes_to_a_client_whose_first_answer_never_came_is_not_flagged() {
+    let (mut pair, _) = Pair::joined();
+    pair.sent.clear();
+    let attempt = Attempt { process: 5, number: 1 };
+    pair.attach_at(0, "b", 1, attempt);
+    let unheard = pair.attached().expect("the other one knows");
+    pair.layout(&shared(4, 4, [Some(Role::Retiring), Some(Role::Active)]), &[0, 1]);
+    for (slice, point) in (0..8).flat_map(|slice| [(slice, CONNECTION_POINT), (slice, OTHER_CONNECTION_POINT)]) {
+        let attached = TermAttached { slice: SessionSlice(slice), term: Term(4), sessions: Vec::new() };
+        pair.tell(1, point, ToExitPoint::TermAttached(attached));
+    }
+    // The connection point hears of the term before the answer, and asks whoever leads now.
+    pair.attach_at(1, "b", 4, attempt);
+    let generation = pair.attached().expect("answered");
+    assert!(generation > unheard);
+    // Of before the layout that began the term: who led then may have sent it to clients that it had answered.
+    pair.matches(&[1], LANES[0], (4, 5), &[matched(5, vec![target("b", generation, &[1])])]);
+    assert_eq!(pair.notified(1), [(5, false)]);
 }
 
 #[test]
