@@ -33,7 +33,7 @@ const READ_AFTER: Duration = Duration::from_millis(10);
 /// After a layout is in force nothing is read or written for so long: what nodes do now, clients wait for, and nothing that they report
 /// comes earlier.
 const QUIET: Duration = Duration::from_millis(50);
-/// What is true for so long is told to people.
+/// So long after things have changed people are told how they stand then.
 const SAID_AFTER: Duration = Duration::from_millis(200);
 /// How long resigning may take when the service does not answer.
 const RESIGN_WITHIN: Duration = Duration::from_secs(2);
@@ -167,8 +167,8 @@ struct Task {
     leader_may_differ: bool,
     /// The status that stands there, if it is known.
     published: Option<Status>,
-    /// The one that is to stand there, from when on.
-    unsaid: Option<(Status, Instant)>,
+    /// When it is to be told where things stand, if they stand otherwise than is told there.
+    unsaid: Option<Instant>,
     /// Nothing is read or written before.
     quiet_until: Instant,
     begun: tokio::time::Instant,
@@ -198,12 +198,11 @@ impl Task {
         let mut failed = false;
         loop {
             let now = self.now();
-            let due = self.unsaid.as_ref().map(|&(_, at)| at);
             let quiet = Some(self.quiet_until).filter(|&until| until > now);
             let wake = if failed {
                 Some(now + RETRY)
             } else {
-                self.machine.poll_timeout().into_iter().chain(due).chain(quiet).min()
+                self.machine.poll_timeout().into_iter().chain(self.unsaid).chain(quiet).min()
             };
             let timeout = async {
                 match wake {
@@ -235,6 +234,7 @@ impl Task {
             if let Err(error) = outcome {
                 self.doubt_everything();
                 self.complain(&error);
+                self.say_all_the_same().await;
             }
             self.tell();
             self.provide();
@@ -283,6 +283,8 @@ impl Task {
                 tracing::info!(term = reign.term.0, name = %self.candidate.name, "this coordinator leads");
                 self.machine.handle(self.now(), Event::Elected { term: reign.term, observation });
                 self.standing = Standing::Leading(reign.clone());
+                // What stands there was said by the one before.
+                self.unsaid = Some(self.now());
                 reign
             }
         };
@@ -418,23 +420,26 @@ impl Task {
         }
     }
 
-    /// Tells people where things stand: here at once, in the coordination service when it has been so for a moment.
+    /// Tells people where things stand: here at once, in the coordination service a moment after it changed, and no more often.
     async fn say(&mut self, reign: &Reign) -> Result<(), CoordinationError> {
         self.tell();
         let (status, now) = (self.machine.status(), self.now());
         if self.published.as_ref() == Some(&status) {
             self.unsaid = None;
-            return Ok(());
-        }
-        match self.unsaid.take().filter(|(unsaid, _)| *unsaid == status) {
-            Some((_, at)) if at <= now => {
-                self.coordination.publish_status(reign, &status).await?;
-                self.published = Some(status);
-            }
-            Some(unsaid) => self.unsaid = Some(unsaid),
-            None => self.unsaid = Some((status, now + SAID_AFTER)),
+        } else if *self.unsaid.get_or_insert(now + SAID_AFTER) <= now {
+            self.coordination.publish_status(reign, &status).await?;
+            (self.published, self.unsaid) = (Some(status), None);
         }
         Ok(())
+    }
+
+    /// The same where something could not be done, which may last: people look there to know why.
+    async fn say_all_the_same(&mut self) {
+        let Standing::Leading(reign) = &self.standing else { return };
+        let reign = reign.clone();
+        if let Err(error) = self.say(&reign).await {
+            tracing::debug!(%error, "nobody is told where things stand");
+        }
     }
 
     fn tell(&self) {

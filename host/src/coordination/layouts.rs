@@ -23,6 +23,15 @@ pub(super) struct Known {
     pub(super) proposed: Option<Standing>,
 }
 
+impl Known {
+    /// Whether a version tells if these stand there still: znodes that somebody has made anew begin with version 0 again.
+    fn is_told_apart(&self) -> bool {
+        [&self.committed, &self.proposed]
+            .into_iter()
+            .all(|known| known.as_ref().is_some_and(|(stamp, _)| stamp.version > 0))
+    }
+}
+
 impl Coordination {
     /// Writes the next layout, for its members to acknowledge. Done if it stands there already.
     ///
@@ -42,7 +51,9 @@ impl Coordination {
     ) -> Result<(), CoordinationError> {
         let path = self.paths.proposed();
         // What is known and may be old is only written upon, which shows whether it is: nothing else follows from it.
-        let mut known = known.filter(|known| is_older(&known.committed, layout) && is_older(&known.proposed, layout));
+        let mut known = known.filter(|known| {
+            known.is_told_apart() && is_older(&known.committed, layout) && is_older(&known.proposed, layout)
+        });
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
             let Known { committed, proposed } = match known.take() {
@@ -84,9 +95,12 @@ impl Coordination {
     ) -> Result<(), CoordinationError> {
         let path = self.paths.layout();
         let is_proposed = |known: &Known| known.proposed.as_ref().is_some_and(|(_, proposed)| **proposed == *layout);
-        let mut known = known.filter(|known| is_older(&known.committed, layout) && is_proposed(known));
+        let mut known =
+            known.filter(|known| known.is_told_apart() && is_older(&known.committed, layout) && is_proposed(known));
+        let mut cleans = true;
         let mut reason = String::new();
-        for attempt in 0..ATTEMPTS {
+        for _ in 0..ATTEMPTS {
+            let has_read = known.is_none();
             let (known, former) = match known.take() {
                 Some(known) => (known, self.store.children(&path).await?),
                 None => {
@@ -122,7 +136,8 @@ impl Coordination {
                 None => operations.extend([in_force, tell]),
             }
             // Nothing depends on it that names of former layouts go: what refuses to is left the next time.
-            if attempt == 0 {
+            if cleans {
+                cleans = !has_read;
                 let former = former.iter().filter(|&former| is_commit(former) && *former != name);
                 operations.extend(former.map(|name| Operation::Delete { path: self.paths.commit(name), version: 0 }));
             }

@@ -72,6 +72,11 @@ mod in_process {
     }
 
     #[tokio::test]
+    async fn a_new_leader_tells_where_things_stand_however_often_they_change() {
+        handover::a_new_leader_tells_where_things_stand_however_often_they_change(World::in_process()).await;
+    }
+
+    #[tokio::test]
     async fn a_leader_that_answers_no_more_is_unseated_at_once() {
         handover::a_leader_that_answers_no_more_is_unseated_at_once(World::in_process()).await;
     }
@@ -191,6 +196,11 @@ mod zookeeper {
     #[tokio::test]
     async fn a_second_coordinator_takes_over_and_changes_nothing() {
         handover::a_second_coordinator_takes_over_and_changes_nothing(World::zookeeper()).await;
+    }
+
+    #[tokio::test]
+    async fn a_new_leader_tells_where_things_stand_however_often_they_change() {
+        handover::a_new_leader_tells_where_things_stand_however_often_they_change(World::zookeeper()).await;
     }
 
     #[tokio::test]

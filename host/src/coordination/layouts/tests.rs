@@ -34,47 +34,81 @@ async fn lead(coordination: &Coordination) -> Reign {
     }
 }
 
-#[tokio::test]
-async fn what_is_known_is_written_upon_and_read_again_where_it_is_old() {
-    let coordination = Coordination::in_process(&InProcess::new(), "known").await.expect("in this process");
+/// A leader, and this layout in force after as many before it that its znodes have versions.
+async fn third(cluster: &str) -> (Coordination, Reign) {
+    let coordination = Coordination::in_process(&InProcess::new(), cluster).await.expect("in this process");
     let reign = lead(&coordination).await;
-    let [first, second, third] = [1, 2, 3].map(layout);
-    let know = async || coordination.know().await.expect("reads");
-    let nothing = know().await;
-    coordination.propose_after(&reign, &first, Some(nothing.clone())).await.expect("proposes");
-    let proposed = know().await;
-    // Of before it was proposed: it stands there by now.
-    coordination.propose_after(&reign, &first, Some(nothing.clone())).await.expect("stands there");
-    coordination.commit_after(&reign, &first, Some(proposed.clone())).await.expect("commits");
-    coordination.commit_after(&reign, &first, Some(proposed.clone())).await.expect("stands there");
-
-    // Whoever does not know that the first is in force proposes the next upon it all the same.
-    coordination.propose_after(&reign, &second, Some(proposed.clone())).await.expect("proposes");
-    let known = know().await;
-    coordination.commit_after(&reign, &second, Some(known.clone())).await.expect("commits");
-    assert_eq!(coordination.layout().await.expect("reads").as_ref(), Some(&second));
-
-    // What is older than what stands there is refused, whatever was known.
-    for known in [nothing, proposed, known] {
-        let refused = coordination.propose_after(&reign, &first, Some(known)).await.expect_err("superseded");
-        assert!(matches!(refused, CoordinationError::Superseded { .. }), "{refused}");
+    for epoch in 1..=3 {
+        coordination.propose(&reign, &layout(epoch)).await.expect("proposes");
+        coordination.commit(&reign, &layout(epoch)).await.expect("commits");
     }
-    coordination.propose_after(&reign, &third, Some(know().await)).await.expect("proposes");
-    assert_eq!(coordination.proposed().await.expect("reads"), Some(third));
+    (coordination, reign)
+}
+
+async fn exchange(coordination: &Coordination, operations: &[Operation]) {
+    coordination.store.apply(operations).await.expect("written");
+}
+
+fn anew(path: &str, version: i32, epoch: u64) -> [Operation; 2] {
+    let (path, bytes) = (path.to_owned(), document::encode(&layout(epoch)));
+    [Operation::Delete { path: path.clone(), version }, Operation::Create { path, bytes, kind: Kind::Persistent }]
+}
+
+fn is_superseded(outcome: Result<(), CoordinationError>, by: u64) {
+    let refused = outcome.expect_err("superseded");
+    assert!(
+        matches!(refused, CoordinationError::Superseded { standing: Epoch(epoch), .. } if epoch == by),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
-async fn nothing_is_proposed_upon_a_layout_that_was_exchanged_by_hand() {
-    let coordination = Coordination::in_process(&InProcess::new(), "by-hand").await.expect("in this process");
-    let reign = lead(&coordination).await;
-    let [first, second, fifth] = [1, 2, 5].map(layout);
-    coordination.propose(&reign, &first).await.expect("proposes");
-    coordination.commit(&reign, &first).await.expect("commits");
+async fn what_is_known_is_written_upon_and_read_again_where_it_is_old() {
+    let (coordination, reign) = third("known").await;
+    let know = async || coordination.know().await.expect("reads");
+    let old = know().await;
+    coordination.propose_after(&reign, &layout(4), Some(old.clone())).await.expect("proposes");
+    // Of before it was proposed: it stands there by now.
+    coordination.propose_after(&reign, &layout(4), Some(old.clone())).await.expect("stands there");
+    let proposed = know().await;
+    coordination.commit_after(&reign, &layout(4), Some(proposed.clone())).await.expect("commits");
+    coordination.commit_after(&reign, &layout(4), Some(proposed.clone())).await.expect("stands there");
+    assert_eq!(coordination.layout().await.expect("reads"), Some(layout(4)));
+    // Whoever does not know what is in force proposes upon it all the same, having read it.
+    coordination.propose_after(&reign, &layout(5), Some(proposed.clone())).await.expect("proposes");
+    coordination.commit_after(&reign, &layout(5), Some(know().await)).await.expect("commits");
+    for known in [old, proposed, know().await] {
+        is_superseded(coordination.propose_after(&reign, &layout(3), Some(known)).await, 5);
+    }
+}
+
+#[tokio::test]
+async fn former_commits_go_although_what_was_known_is_old() {
+    let (coordination, reign) = third("former").await;
+    coordination.propose(&reign, &layout(4)).await.expect("proposes");
     let known = coordination.know().await.expect("reads");
-    let path = coordination.paths.layout();
-    let by_hand = write(&path, &fifth, known.committed.as_ref());
-    coordination.store.apply(&[by_hand]).await.expect("written");
-    let refused = coordination.propose_after(&reign, &second, Some(known)).await.expect_err("superseded");
-    assert!(matches!(refused, CoordinationError::Superseded { standing: Epoch(5), .. }), "{refused}");
-    assert_eq!(coordination.proposed().await.expect("reads"), Some(first), "nothing was written");
+    let path = coordination.paths.proposed();
+    exchange(&coordination, &[write(&path, &layout(4), known.proposed.as_ref())]).await;
+    coordination.commit_after(&reign, &layout(4), Some(known)).await.expect("commits");
+    assert_eq!(coordination.store.children(&coordination.paths.layout()).await.expect("reads").len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_written_upon_a_layout_that_was_exchanged_by_hand() {
+    let (coordination, reign) = third("by-hand").await;
+    let (in_force, path) = (coordination.paths.layout(), coordination.paths.proposed());
+    let known = coordination.know().await.expect("reads");
+    exchange(&coordination, &[write(&in_force, &layout(9), known.committed.as_ref())]).await;
+    is_superseded(coordination.propose_after(&reign, &layout(4), Some(known)).await, 9);
+    assert_eq!(coordination.proposed().await.expect("reads"), Some(layout(3)), "nothing was written");
+
+    // Made anew, where versions begin anew as well.
+    let coordination = Coordination::in_process(&InProcess::new(), "anew").await.expect("in this process");
+    let reign = lead(&coordination).await;
+    let nothing = coordination.know().await.expect("reads");
+    coordination.propose(&reign, &layout(1)).await.expect("proposes");
+    let known = coordination.know().await.expect("reads");
+    exchange(&coordination, &anew(&path.replace("by-hand", "anew"), 0, 5)).await;
+    is_superseded(coordination.commit_after(&reign, &layout(1), Some(known)).await, 5);
+    is_superseded(coordination.propose_after(&reign, &layout(4), Some(nothing)).await, 5);
 }

@@ -117,6 +117,31 @@ pub async fn a_second_coordinator_takes_over_and_changes_nothing(world: World) {
     until_status(&session, "leading in term 3: layout 1 is in force").await;
 }
 
+pub async fn a_new_leader_tells_where_things_stand_however_often_they_change(world: World) {
+    let first = coordinate(&world, 1, "1-1-1-1").await;
+    let session = world.connect().await;
+    until_report(&first, "leading in term 1").await;
+    let (restless, node) = (session.clone(), one_per_layer(11).remove(2));
+    let coming_and_going = tokio::spawn(async move {
+        loop {
+            restless.register(&node).await.expect("registers");
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            restless.withdraw(&node).await.expect("withdraws");
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+    });
+    first.resign().await;
+    let second = coordinate(&world, 2, "1-1-1-1").await;
+    until_report(&second, "leading in term 2").await;
+    let told = async {
+        while !session.status().await.expect("reads").is_some_and(|status| status.to_string().contains("in term 2")) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), told).await.expect("told");
+    coming_and_going.abort();
+}
+
 pub async fn a_leader_that_answers_no_more_is_unseated_at_once(world: World) {
     let (mut first_port, mut second_port) = (Port::open().await, Port::open().await);
     let with = |incarnation, port: &Port| Candidate { address: Some(port.address.clone()), ..candidate(incarnation) };
