@@ -98,6 +98,8 @@ struct Marks {
 /// From where an attachment begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
+    /// From the beginning of the session: nothing can have been delivered.
+    Beginning,
     /// From the client's `W`: what was sent before and lies above it was not delivered to this client.
     Vector,
     /// From the last acknowledgement: what was sent since may have been delivered.
@@ -263,15 +265,11 @@ impl Outbox {
     /// The next attachment begins, after [`Outbox::rewind`] and after what its client has was removed.
     pub(crate) fn begin(&mut self, start: Start) {
         match start {
+            Start::Beginning => self.marks = Marks::default(),
             // It speaks for itself only: another client of the session may have what it lacks.
             Start::Vector => {}
             Start::Acknowledgement => self.marks.doubtful = self.marks.doubtful.max(self.marks.sent_last),
         }
-    }
-
-    /// The first attachment begins: nothing of it can have been delivered.
-    pub(crate) fn begin_unsent(&mut self) {
-        self.marks = Marks::default();
     }
 
     /// Everything in it may have been delivered, by another replica; what lies at or below `doubted`, on an attachment before the latest.

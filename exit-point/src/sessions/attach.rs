@@ -24,6 +24,16 @@ use crate::session::given_up::GivenUp;
 use crate::session::patience::Patience;
 use crate::session::{Answering, Attached, Attachment, Decided, Detached, Flush, Session, SessionId, Sweep, Terms};
 
+/// From where a client takes its session up.
+enum Since<'vector> {
+    /// Its beginning, which is this attach, of this generation: nothing can have been sent to it.
+    Beginning(Generation),
+    /// What it has.
+    Vector(&'vector Vector),
+    /// The last acknowledgement.
+    Acknowledgement,
+}
+
 impl Sessions {
     /// A client attaches; the session is created if it does not exist, once its earlier life is forgotten.
     pub(crate) fn attach(&mut self, now: Instant, from: Address, attach: Attach, merged: &Vector) {
@@ -52,16 +62,11 @@ impl Sessions {
         let (id, presence) = match existing {
             // Whoever led before created it for this very attach, and could not say so any more.
             Some(id) if self.table[id.0].begins_with(attach.attempt) => {
-                self.resume(id, None, merged);
-                // For its client it begins now, under whoever leads now: nothing can have been sent to it.
-                let session = &mut self.table[id.0];
-                session.birth = generation;
-                (session.doubted, session.doubted_before) = (Vector::default(), Epoch(0));
-                session.outbox.begin_unsent();
+                self.resume(id, Since::Beginning(generation), merged);
                 (id, Presence::Created)
             }
             Some(id) => {
-                self.resume(id, attach.resume.as_ref(), merged);
+                self.resume(id, attach.resume.as_ref().map_or(Since::Acknowledgement, Since::Vector), merged);
                 (id, Presence::Resumed)
             }
             None => {
@@ -185,7 +190,7 @@ impl Sessions {
     }
 
     /// Takes a session up again: the attachment before is over, what the client has is dropped, the rest is to be sent again.
-    fn resume(&mut self, id: SessionId, resume: Option<&Vector>, merged: &Vector) {
+    fn resume(&mut self, id: SessionId, since: Since<'_>, merged: &Vector) {
         self.statistics.sessions_resumed += 1;
         let (key, generation) = (self.table[id.0].key, self.table[id.0].generation);
         let before = self.change_attachment(id, |_| Attachment::Detached(Detached { expires: NEVER }));
@@ -199,8 +204,13 @@ impl Sessions {
         let Self { table, layout, .. } = self;
         let session = &mut table[id.0];
         session.outbox.rewind();
-        let start = match resume {
-            Some(through) => {
+        let start = match since {
+            Since::Beginning(birth) => {
+                session.birth = birth;
+                (session.doubted, session.doubted_before) = (Vector::default(), Epoch(0));
+                Start::Beginning
+            }
+            Since::Vector(through) => {
                 session.settle(
                     through,
                     merged,
@@ -208,7 +218,7 @@ impl Sessions {
                 );
                 Start::Vector
             }
-            None => {
+            Since::Acknowledgement => {
                 session.doubted = merged.clone();
                 session.doubted_before = inherited_before(session.slice, session.birth, &self.replicas);
                 Start::Acknowledgement
