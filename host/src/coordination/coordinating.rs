@@ -30,8 +30,8 @@ use super::{Candidate, Coordination, CoordinationError, Hints, Reign, Topic};
 const RETRY: Duration = Duration::from_millis(500);
 /// How long hints are collected before anything is read: what nodes say of one layout comes together.
 const READ_AFTER: Duration = Duration::from_millis(10);
-/// After a layout is in force nothing is read or written for so long: what nodes do now, clients wait for, and nothing that they report
-/// comes earlier.
+/// After a layout is in force nothing is read or written for so long: what nodes do now, clients wait for, and hardly anything that they
+/// report comes earlier.
 const QUIET: Duration = Duration::from_millis(50);
 /// So long after things have changed people are told how they stand then.
 const SAID_AFTER: Duration = Duration::from_millis(200);
@@ -96,7 +96,6 @@ impl Coordinating {
             leader_may_differ: true,
             published: None,
             unsaid: None,
-            quiet_until: Instant::ZERO,
             begun: tokio::time::Instant::now(),
             standing: Standing::Following,
             machine: Coordinator::new(config.clone(), settings),
@@ -169,8 +168,6 @@ struct Task {
     published: Option<Status>,
     /// When it is to be told where things stand, if they stand otherwise than is told there.
     unsaid: Option<Instant>,
-    /// Nothing is read or written before.
-    quiet_until: Instant,
     begun: tokio::time::Instant,
     standing: Standing,
     machine: Coordinator,
@@ -198,12 +195,8 @@ impl Task {
         let mut failed = false;
         loop {
             let now = self.now();
-            let quiet = Some(self.quiet_until).filter(|&until| until > now);
-            let wake = if failed {
-                Some(now + RETRY)
-            } else {
-                self.machine.poll_timeout().into_iter().chain(self.unsaid).chain(quiet).min()
-            };
+            let due = || self.machine.poll_timeout().into_iter().chain(self.unsaid).min();
+            let wake = if failed { Some(now + RETRY) } else { due() };
             let timeout = async {
                 match wake {
                     Some(at) => tokio::time::sleep(at.since(now)).await,
@@ -223,7 +216,6 @@ impl Task {
                     return;
                 }
             }
-            tokio::time::sleep(self.quiet_until.since(self.now())).await;
             let news = self.hints.news();
             if news.contains(&Topic::Leadership) {
                 (self.leader_may_differ, self.published) = (true, None);
@@ -298,9 +290,6 @@ impl Task {
             self.tell();
             for action in &actions {
                 self.write(&reign, action).await?;
-            }
-            if self.quiet_until > self.now() {
-                break;
             }
             let observation = self.observe().await?;
             self.machine.handle(self.now(), Event::Observed(observation));
@@ -406,7 +395,7 @@ impl Task {
             Ok(()) => {
                 tracing::info!(term = reign.term.0, epoch, "{what}");
                 if matches!(action, Action::Commit(_)) {
-                    self.quiet_until = self.now() + QUIET;
+                    tokio::time::sleep(QUIET).await;
                 }
                 Ok(())
             }

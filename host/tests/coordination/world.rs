@@ -156,18 +156,14 @@ pub async fn until_report(coordinating: &Coordinating, part: &str) -> Coordinato
     until(part, &mut coordinating.report(), |report| report.status.to_string().contains(part)).await
 }
 
-/// Waits until the coordination service tells people so.
-pub async fn until_status(session: &Coordination, text: &str) {
+/// Waits until what the coordination service tells people reads so.
+pub async fn until_status(session: &Coordination, part: &str) {
     let said = async {
-        loop {
-            let status = session.status().await.expect("reads").map(|status| status.to_string());
-            if status.as_deref() == Some(text) {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        while !session.status().await.expect("reads").is_some_and(|status| status.to_string().contains(part)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, said).await.unwrap_or_else(|_| panic!("«{text}» is not told within {PATIENCE:?}"));
+    tokio::time::timeout(PATIENCE, said).await.unwrap_or_else(|_| panic!("«{part}» is not told within {PATIENCE:?}"));
 }
 
 /// A node without machines has the proposal of this epoch.

@@ -133,12 +133,7 @@ pub async fn a_new_leader_tells_where_things_stand_however_often_they_change(wor
     first.resign().await;
     let second = coordinate(&world, 2, "1-1-1-1").await;
     until_report(&second, "leading in term 2").await;
-    let told = async {
-        while !session.status().await.expect("reads").is_some_and(|status| status.to_string().contains("in term 2")) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(2), told).await.expect("told");
+    until_status(&session, "in term 2").await;
     coming_and_going.abort();
 }
 
